@@ -1,0 +1,41 @@
+# Everything from here sets itself up; `make` alone says what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help:
+	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt'
+	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (4 min)'
+	@echo 'make test    all tests'
+	@echo 'make check   lint, format and types'
+	@echo 'make format  put the code into the format that check wants'
+	@echo 'make clean   delete .venv, runs/demo and caches'
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)
+	rm -rf runs/demo
+	$(BIN)/python jobs/train_sketch.py --data demo --epochs 6 --workers 2 --name demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo test check format clean

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Classify drawings: the five most probable classes of each, with probabilities, as Parquet.
+
+Reads TFRecords, Parquet or official ndjson (simplified or raw), a file or a folder. The output has
+the columns file, row (number in the file, from 0), key_id, true_class (null where the source does
+not say), classes and probabilities (lists, the most probable first), in the source's order.
+The last line of the output is JSON: output, count.
+"""
+
+from typing import Annotated, Any
+
+from annotated_types import Ge
+
+from rnnray import job
+from rnnray.sketch import bad_records
+from rnnray.sketch.classifier import read_checkpoint
+from rnnray.sketch.datasets import open_drawings
+from rnnray.sketch.prediction import classify
+
+
+class Options(job.JobOptions):
+    """Options of this job."""
+
+    checkpoint: str
+    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
+    data: str
+    """Path or URI of TFRecords, Parquet or ndjson, a file or a folder; demo:COUNT, quickdraw."""
+    output: str
+    """Path or URI of the Parquet file to write."""
+    workers: Annotated[int, Ge(1)] | None = None
+    """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
+    on_bad_record: bad_records.OnBadRecord = "error"
+    """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
+
+
+def work(options: Options) -> dict[str, Any]:
+    """Do the job."""
+    _, class_names = read_checkpoint(options.checkpoint)
+    with bad_records.counted(options.on_bad_record) as bad:
+        drawings = open_drawings(options.data, class_names=class_names, labelled=False, on_bad=bad)
+        count = classify(options.checkpoint, drawings, options.output, workers=options.workers)
+    return {
+        "output": options.output,
+        "count": count,
+        "checkpoint": options.checkpoint,
+        "skipped": bad.count if bad else 0,
+    }
+
+
+if __name__ == "__main__":
+    job.run(Options, work, description=__doc__)

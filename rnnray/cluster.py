@@ -1,0 +1,102 @@
+"""The Ray cluster that a job runs on: found or started, and what it can give."""
+
+import logging
+import os
+from contextlib import nullcontext
+
+import ray
+import ray.data
+
+from rnnray.errors import UserError
+from rnnray.quiet import muted_stderr
+
+
+def connect(*, verbose: bool = False) -> None:
+    """Connect to the cluster of this job or machine, or start one on this machine.
+
+    The cluster is that of RAY_ADDRESS (set in a submitted job), else one that `ray start` left
+    running on this machine, else a new one on 127.0.0.1 that ends with this process.
+
+    Args:
+        verbose: show the logs of Ray's workers.
+    """
+    if ray.is_initialized():
+        return
+    level = logging.INFO if verbose else logging.CRITICAL
+    for name in ("ray", "ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(level)
+    if not verbose:
+        # What Ray's C++ core prints into a driver's stderr is about Ray, not about the job.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")
+    # Ray announces a change of its defaults at every start; nothing here depends on it.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    options = {"log_to_driver": verbose, "logging_level": level}
+    try:
+        with nullcontext() if verbose else muted_stderr():
+            ray.init(address="auto", **options)
+    except ConnectionError:
+        if os.environ.get("RAY_ADDRESS"):
+            raise UserError(
+                f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}; "
+                "start it, or unset RAY_ADDRESS to run on this machine"
+            ) from None
+        with nullcontext() if verbose else muted_stderr():
+            ray.init(
+                # One CPU for training and one for reading, on the smallest machine too.
+                num_cpus=max(2, os.cpu_count() or 1),
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                **options,
+            )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = verbose
+    context.print_on_execution_start = verbose
+
+
+def _most(resource: str) -> float:
+    """The most of a resource that the cluster can ever have, with all nodes it may start."""
+    now: float = ray.cluster_resources().get(resource, 0)
+    # Nodes that the autoscaler may add; the same call that `ray status` makes.
+    growth = ray._private.state.state.get_max_resources_from_cluster_config() or {}
+    return max(now, float(growth.get(resource) or 0))
+
+
+def has_gpus() -> bool:
+    """True when the cluster has a GPU, or can start a node with one."""
+    return _most("GPU") > 0
+
+
+def worker_resources(workers: int, gpu: bool | None, cpus: float | None) -> dict[str, float]:
+    """What each training worker reserves.
+
+    Args:
+        workers: how many there will be.
+        gpu: a GPU each; None for one each where the cluster has any.
+        cpus: CPUs each; None for one, or as much less as leaves one CPU for reading data.
+
+    Returns:
+        Ray's resources of one worker.
+
+    Raises:
+        UserError: the cluster can never give that; the message says what is there.
+    """
+    all_cpus, all_gpus = _most("CPU"), _most("GPU")
+    there = f"this cluster has {all_cpus:g} CPUs and {all_gpus:g} GPUs at most"
+    if gpu is None:
+        gpu = all_gpus > 0
+    if gpu and workers > all_gpus:
+        raise UserError(
+            f"{workers} workers with a GPU each cannot start: {there}; "
+            "use fewer --workers, or --no-gpu"
+        )
+    if workers * (cpus or 0) > all_cpus or (not gpu and workers > all_cpus):
+        needed = f"{cpus:g} CPUs" if cpus else "a CPU"
+        raise UserError(
+            f"{workers} workers with {needed} each cannot start: {there}; use fewer --workers"
+            + (" or --cpus-per-worker" if cpus else "")
+        )
+    if cpus is None:
+        # Reading needs a CPU that no worker has reserved, or training waits for data forever.
+        cpus = min(1.0, max(all_cpus - 1, 0.5) / workers)
+    return {"CPU": cpus, "GPU": 1.0} if gpu else {"CPU": cpus}

@@ -1,0 +1,32 @@
+"""The one class of error that is the user's to mend."""
+
+
+class UserError(Exception):
+    """Something the user gave us is wrong, and the message says what, where and what to do.
+
+    Jobs print the message as one line and exit with 1; the traceback is shown with ``--verbose``.
+    Messages name the file, line, byte offset or field, and fit on one line.
+    """
+
+
+def find_user_error(error: BaseException) -> UserError | None:
+    """The `UserError` inside an exception that Ray wrapped, or None.
+
+    Ray wraps what a task or an actor raised: `RayTaskError.cause`, `__cause__`, and Ray Train's
+    `worker_failures` (a dict from rank to exception) are followed.
+    """
+    seen: set[int] = set()
+    pending: list[object] = [error]
+    while pending:
+        current = pending.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        # Ray makes a class that is both RayTaskError and the cause's class: its text is a
+        # traceback, the clean message is in `cause`.
+        cause = getattr(current, "cause", None)
+        if isinstance(current, UserError) and not isinstance(cause, BaseException):
+            return current
+        pending += [cause, current.__cause__, current.__context__]
+        pending += getattr(current, "worker_failures", {}).values()
+    return None

@@ -1,0 +1,148 @@
+"""What every file in jobs/ has in common: options, errors, exit codes, the last line.
+
+Exit codes: 0 done, 1 failed, 2 wrong use. The last line of stdout is one JSON object.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import tyro
+import yaml
+from pydantic import ValidationError
+
+from rnnray import cluster
+from rnnray.errors import UserError, find_user_error
+from rnnray.training.config import Config
+
+
+class JobOptions(Config):
+    """Options of every job."""
+
+    verbose: bool = False
+    """Show tracebacks and the logs of Ray's workers."""
+
+
+Options = TypeVar("Options", bound=JobOptions)
+Part = TypeVar("Part", bound=Config)
+Presets = Mapping[str, Callable[[], Config]]
+
+
+def run(
+    options_type: type[Options],
+    work: Callable[[Options], dict[str, Any]],
+    *,
+    description: str,
+    presets: Presets | None = None,
+) -> NoReturn:
+    """Parse the command line, connect to Ray, do the work, print its result, exit.
+
+    Args:
+        options_type: what the command line is parsed into; its fields' docstrings are the help.
+        work: takes the options, returns what the last line shows.
+        description: of the job, for `--help`.
+        presets: configurations by name, whose values are the defaults of the options. The options
+            `preset` and `config` (a YAML file) choose among them; the command line wins over the
+            file, the file over the preset.
+    """
+    arguments = sys.argv[1:]
+    verbose = "--verbose" in arguments
+    try:
+        options = _parse(options_type, arguments, description, presets or {})
+        cluster.connect(verbose=options.verbose)
+        result = work(options)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on where a checkpoint was left")
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        user_error = find_user_error(error)
+        if user_error is not None:
+            _fail(str(user_error))
+        _fail(f"{_last_line(error)} (unexpected; --verbose shows where)")
+    sys.stdout.write(json.dumps(result) + "\n")
+    sys.stdout.flush()
+    sys.exit(0)
+
+
+def _parse(
+    options_type: type[Options], arguments: list[str], description: str, presets: Presets
+) -> Options:
+    default: Any = tyro.MISSING_NONPROP
+    if presets:
+        # The defaults must be known before the rest of the command line is parsed.
+        preset = _value_of(arguments, "--preset") or next(iter(presets))
+        values: dict[str, Any] = {}
+        if preset in presets:  # tyro says what is wrong with an unknown one
+            values = presets[preset]().model_dump() | {"preset": preset}
+        file = _value_of(arguments, "--config")
+        if file is not None:
+            values = _merged(values, _read_yaml(file))
+        default = _validated(options_type, values, file or f"preset {preset}")
+    options: Options = tyro.cli(
+        options_type, description=description, default=default, args=arguments
+    )
+    return options
+
+
+def _value_of(arguments: list[str], option: str) -> str | None:
+    """The value of an option on the command line, the last one where it is given twice."""
+    value = None
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        name, equals, text = argument.partition("=")
+        if name == option:
+            value = text if equals else following
+    return value
+
+
+def _read_yaml(file: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{file}: not a YAML file that can be read ({_last_line(error)})"
+        ) from error
+    if not isinstance(values, dict):
+        raise UserError(f"{file}: a configuration is a mapping of option: value")
+    return values
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one; `above` wins."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = (
+            _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return merged
+
+
+def _validated(options_type: type[Options], values: dict[str, Any], where: str) -> Options:
+    try:
+        return options_type.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        raise UserError(f"{where}: {problems}") from error
+
+
+def part_of(options: Config, kind: type[Part]) -> Part:
+    """The fields of an options class that belong to one of its base classes, as that class."""
+    return kind.model_validate({name: getattr(options, name) for name in kind.model_fields})
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.exit(1)
+
+
+def _last_line(error: BaseException) -> str:
+    """The exception's class and the last line of its text: Ray's texts begin with tracebacks."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__

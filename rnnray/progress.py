@@ -1,0 +1,84 @@
+"""Progress: lines that read well on a terminal and in a job's log alike."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from ray.util.queue import Empty, Queue
+
+Event = dict[str, Any]
+_SILENCE_SECONDS = 10.0
+
+
+def say(text: str) -> None:
+    """Print one line for people, with the time of day."""
+    sys.stdout.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
+    sys.stdout.flush()
+
+
+class Every:
+    """True at most once in some seconds: `if every(): say(...)`."""
+
+    def __init__(self, seconds: float = 5.0) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def __call__(self) -> bool:
+        """Whether the seconds have passed since it was last true."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
+class Events:
+    """Carries events from the processes of a cluster to a handler in this one.
+
+    Used as a context; `tell` may be sent to other processes. The handler runs in a thread, an
+    event at a time; when none has come for ten seconds it gets `{"kind": "silence"}`.
+    """
+
+    def __init__(self, handler: Callable[[Event], None]) -> None:
+        self._queue = Queue(actor_options={"num_cpus": 0})
+        self._handler = handler
+        self._thread = threading.Thread(target=self._deliver, daemon=True)
+        self.tell = Tell(self._queue)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.tell({"kind": "end"})
+        self._thread.join()
+        self._queue.shutdown()
+
+    def _deliver(self) -> None:
+        while True:
+            try:
+                event = self._queue.get(timeout=_SILENCE_SECONDS)
+            except Empty:
+                event = {"kind": "silence"}
+            if event["kind"] == "end":
+                return
+            self._handler(event)
+
+
+class Tell:
+    """Puts an event into the queue, from any process."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def __call__(self, event: Event) -> None:
+        """Send an event."""
+        self._queue.put(event)

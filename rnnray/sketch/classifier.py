@@ -1,0 +1,115 @@
+"""A trained sketch classifier: a checkpoint, loaded, ready to classify."""
+
+import os
+import tempfile
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import yaml
+from pydantic import ValidationError
+
+from rnnray import storage
+from rnnray.errors import UserError
+from rnnray.sketch import table
+from rnnray.sketch.config import SketchConfig
+from rnnray.sketch.task import CLASSES_FILE, CONFIG_FILE
+from rnnray.training import checkpoints, strategy
+
+# Batches are filled up to this size: compiled once, and no result depends on the neighbours.
+_ROWS = 256
+
+
+def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
+    """The configuration and the class names of a sketch classifier's checkpoint.
+
+    Raises:
+        UserError: the folder is not one.
+    """
+    config = storage.read_bytes(storage.join(uri, CONFIG_FILE))
+    classes = storage.read_bytes(storage.join(uri, CLASSES_FILE))
+    if config is None or classes is None:
+        missing = CONFIG_FILE if config is None else CLASSES_FILE
+        raise UserError(
+            f"{uri}: not a checkpoint of the sketch classifier, it has no {missing}; checkpoints "
+            "are the folders named epoch-* below --storage-path/--name"
+        )
+    try:
+        checked = SketchConfig.model_validate(yaml.safe_load(config))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise UserError(f"{uri}/{CONFIG_FILE}: not the sketch classifier's ({error})") from error
+    return checked, tuple(classes.decode().split("\n")[:-1])
+
+
+class ClassifyingActor:
+    """Base of the actors of batch jobs: holds a classifier, loaded with the first batch.
+
+    Not in the constructor: of an actor that fails there, Ray tells the traceback's text alone,
+    and tries again.
+    """
+
+    def __init__(self, checkpoint: str, threads: int) -> None:
+        self._checkpoint, self._threads = checkpoint, threads
+
+    @cached_property
+    def classifier(self) -> "SketchClassifier":
+        """The checkpoint's classifier."""
+        return SketchClassifier(self._checkpoint, threads=self._threads)
+
+
+class SketchClassifier:
+    """The classifier of a checkpoint, given by path or URI.
+
+    Raises:
+        UserError: the folder is not a checkpoint of the sketch classifier.
+    """
+
+    def __init__(self, checkpoint: str, *, threads: int = 0) -> None:
+        self.config, self.class_names = read_checkpoint(checkpoint)
+        strategy.quiet_tensorflow()
+        strategy.configure_devices(threads)
+        import tensorflow as tf  # noqa: PLC0415
+
+        from rnnray.sketch import model  # noqa: F401, PLC0415  (registers our layers)
+
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = storage.fetch_folder(checkpoint, Path(temporary))
+            self.model = checkpoints.load_model(folder)
+        self._logits = tf.function(
+            lambda ink: self.model(ink, training=False),
+            input_signature=[tf.TensorSpec([_ROWS, self.config.model.max_points, 3], tf.float32)],
+        )
+
+    def log_probabilities(self, drawings: pa.Table) -> npt.NDArray[np.float32]:
+        """A sketch table -> float32 [drawings, classes]: natural logarithms of probabilities."""
+        parts = [np.zeros((0, len(self.class_names)), np.float32)]
+        for start in range(0, len(drawings), _ROWS):
+            ink, _ = table.padded(drawings.slice(start, _ROWS), self.config.model.max_points)
+            filled = np.zeros((_ROWS, *ink.shape[1:]), np.float32)
+            filled[: len(ink)] = ink
+            logits = self._logits(filled).numpy()[: len(ink)].astype(np.float32)
+            shifted = logits - logits.max(1, keepdims=True)
+            parts.append(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+        return np.concatenate(parts)
+
+    def export(self, folder: str) -> None:
+        """Write a SavedModel: float32 [n, max_points, 3] -> probabilities float32 [n, classes].
+
+        Its endpoint is `serve`; the class names lie beside it in classes.txt.
+        """
+        import keras  # noqa: PLC0415
+
+        probabilities = keras.layers.Softmax(name="probabilities")(self.model.output)
+        with tempfile.TemporaryDirectory() as temporary:
+            target = Path(temporary) / "model"
+            keras.Model(self.model.input, probabilities).export(target, verbose=False)
+            names = "".join(f"{name}\n" for name in self.class_names)
+            (target / CLASSES_FILE).write_text(names, encoding="utf-8")
+            storage.copy_folder(target, folder)
+
+
+def threads_for(actors: int) -> int:
+    """Threads of TensorFlow in each of several actors that may share a machine."""
+    return max(1, (os.cpu_count() or 1) // actors)

@@ -1,0 +1,336 @@
+"""Every place that drawings come from -> `ray.data.Dataset`s of sketch tables.
+
+`open_drawings` is the one door: `demo`, `quickdraw`, or a path or URI of TFRecords, Parquet or
+ndjson.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.data
+from pyarrow import fs
+from ray.data.block import BlockMetadata
+
+from rnnray import storage
+from rnnray.errors import UserError
+from rnnray.sketch import demo, formats, ndjson, quickdraw, table
+from rnnray.sketch.tfrecord_file import OnBad
+
+SPLITS = ("train", "validation", "test")
+DEMO_COUNT = 12_000
+
+# Blocks of Ray Data: about 8,000 drawings, so that training starts early and memory stays small.
+_BLOCK_BYTES = 4 << 20
+_DEMO_CHUNK = 4096
+# Written last by jobs/prepare_sketches.py: a folder without it was not finished.
+PREPARED_MARK = "sketches.json"
+
+
+@dataclass(frozen=True)
+class DemoPart:
+    """Some of the endless sequence of generated drawings."""
+
+    start: int
+    length: int
+
+    def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
+        """The drawings, as sketch tables."""
+        del on_bad  # generated drawings are never bad
+        for first in range(self.start, self.start + self.length, _DEMO_CHUNK):
+            count = min(_DEMO_CHUNK, self.start + self.length - first)
+            rows = table.from_arrays(*demo.inks(count, seed=0, start=first), demo.CLASS_NAMES)
+            if origin:
+                rows = table.with_origin(rows, "demo", np.arange(first, first + count), None)
+            yield rows
+
+    def count(self) -> int:
+        """How many drawings it has."""
+        return self.length
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A file of drawings, or the drawings of one split in it."""
+
+    filesystem: fs.FileSystem
+    path: str
+    format: formats.Format
+    class_names: tuple[str, ...]
+    labelled: bool
+    keep: formats.Keep | None = None
+
+    def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
+        """The drawings, as sketch tables."""
+        return formats.read_tables(
+            self.filesystem,
+            self.path,
+            self.format,
+            self.class_names,
+            labelled=self.labelled,
+            origin=origin,
+            keep=self.keep,
+            on_bad=on_bad,
+        )
+
+    def count(self) -> int:
+        """How many drawings it has."""
+        return formats.count_rows(self.filesystem, self.path, self.format, self.keep)
+
+
+Part = DemoPart | FilePart
+
+
+class _PartsDatasource(ray.data.Datasource):  # type: ignore[misc]
+    """One read task a part: Ray Data spreads them over the cluster, and each streams."""
+
+    def __init__(self, parts: Sequence[Part], origin: bool, on_bad: OnBad | None) -> None:
+        super().__init__()
+        self._parts, self._origin, self._on_bad = parts, origin, on_bad
+
+    def get_name(self) -> str:
+        return "Drawings"
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        return None
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: object = None
+    ) -> list[ray.data.ReadTask]:
+        del parallelism, per_task_row_limit, data_context
+        return [
+            ray.data.ReadTask(
+                partial(part.tables, origin=self._origin, on_bad=self._on_bad),
+                BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None),
+            )
+            for part in self._parts
+        ]
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """An opened source of drawings: its class names, and the parts of each split."""
+
+    data: str
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[Part, ...]]
+    on_bad: OnBad | None = None
+
+    def parts(self, split: str) -> tuple[Part, ...]:
+        """The parts of `train`, `validation`, `test` or `all`.
+
+        Raises:
+            UserError: the source has no such split.
+        """
+        if split == "all" or self.splits.get(split):
+            return self.splits[split]
+        there = [name for name in (*SPLITS, "all") if self.splits.get(name)]
+        raise UserError(
+            f"{self.data}: no {split} split, only {', '.join(there)}; splits are folders named "
+            "train, validation and test, or shards named training.* and eval.*"
+        )
+
+    def dataset(self, split: str, *, origin: bool = False) -> ray.data.Dataset:
+        """The drawings of a split, lazily read, in a fixed order: blocks of sketch tables."""
+        parts = self.parts(split)
+        dataset = ray.data.read_datasource(
+            _PartsDatasource(parts, origin, self.on_bad), override_num_blocks=len(parts)
+        )
+        dataset.context.target_max_block_size = _BLOCK_BYTES
+        dataset.context.execution_options.preserve_order = True
+        return dataset
+
+    def count(self, split: str) -> int:
+        """How many drawings a split has; counts the files of a cluster's shards in parallel."""
+        parts = self.parts(split)
+        if all(isinstance(part, DemoPart) or part.format == "parquet" for part in parts):
+            return sum(part.count() for part in parts)
+        count = ray.remote(lambda part: part.count())
+        return sum(ray.get([count.remote(part) for part in parts]))
+
+
+def open_drawings(
+    data: str,
+    *,
+    class_names: Sequence[str] | None = None,
+    labelled: bool = True,
+    on_bad: OnBad | None = None,
+) -> Drawings:
+    """Open a source of drawings.
+
+    Args:
+        data: `demo` or `demo:COUNT` (drawings that the project generates: COUNT for training and
+            a tenth of it each for validation and test), `quickdraw` (the tutorial's archive,
+            downloaded to the cache), or a path or URI of TFRecords, Parquet or ndjson: a file or
+            a folder.
+        class_names: what ndjson words, or shards without a `.classes` file, are looked up in;
+            without it ndjson is read once for its words.
+        labelled: the drawings' classes are needed; otherwise words that are not in the class
+            list give `table.UNKNOWN_CLASS`.
+        on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
+            the error ends the run.
+
+    Raises:
+        UserError: nothing is there, or nothing that we know.
+    """
+    if data == "demo" or data.startswith("demo:"):
+        return _demo(data)
+    if data == "quickdraw":
+        data = str(quickdraw.tutorial_folder())
+    filesystem, paths = storage.list_files(data)
+    root = storage.open_uri(data)[1]
+    if any(PurePosixPath(path).parent.name in SPLITS for path in paths) and not any(
+        PurePosixPath(path).name == PREPARED_MARK for path in paths
+    ):
+        raise UserError(
+            f"{data}: has folders of splits and no {PREPARED_MARK}, so its preparation did not "
+            "end; run jobs/prepare_sketches.py again"
+        )
+    lists = [path for path in paths if path.endswith(".classes")]
+    if paths == [root]:  # one file: its class list lies beside it
+        beside = (
+            storage.list_files(str(PurePosixPath(root).parent))[1]
+            if filesystem.type_name == "local"
+            else []
+        )
+        lists = [path for path in beside if path.endswith(".classes")]
+    files = [
+        path for path in paths if not path.endswith((".classes", ".json", ".png", ".md", ".txt"))
+    ]
+    if not files:
+        raise UserError(f"{data}: the folder has no TFRecords, Parquet or ndjson files")
+    kinds = {path: formats.detect(filesystem, path) for path in files}
+    if len(set(kinds.values())) > 1:
+        few = {kind: path for path, kind in kinds.items()}
+        raise UserError(
+            f"{data}: mixes formats: "
+            + ", ".join(f"{PurePosixPath(path).name} is {kind}" for kind, path in few.items())
+        )
+    file_format = kinds[files[0]]
+    names = _class_names(data, filesystem, files, file_format, lists, class_names, on_bad)
+    part = partial(FilePart, filesystem, format=file_format, class_names=names, labelled=labelled)
+    splits: dict[str, tuple[Part, ...]] = {"all": tuple(part(path=path) for path in files)}
+    if file_format == "ndjson":
+        for split in SPLITS:
+            splits[split] = tuple(part(path=p, keep=partial(_in_split, split)) for p in files)
+    else:
+        for split, chosen in _split_files(files).items():
+            splits[split] = tuple(part(path=path) for path in chosen)
+    return Drawings(data, names, splits, on_bad)
+
+
+def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: str) -> None:
+    """Raise `UserError` unless the drawings have exactly these classes, in this order."""
+    if drawings.class_names == tuple(class_names):
+        return
+    pairs = zip(drawings.class_names, class_names, strict=False)
+    first = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+    detail = ""
+    if first is not None:
+        here, there = drawings.class_names[first], class_names[first]
+        detail = f"; the first difference is class {first}: {here!r} and {there!r}"
+    raise UserError(
+        f"{drawings.data} has {len(drawings.class_names)} classes and {whose} {len(class_names)}, "
+        f"not the same list{detail}"
+    )
+
+
+def _demo(data: str) -> Drawings:
+    text = data.partition(":")[2] or str(DEMO_COUNT)
+    if not text.isdecimal() or int(text) < len(SPLITS) * 10:
+        raise UserError(f"{data}: demo:COUNT takes a whole number of drawings from 30 up")
+    train = int(text)
+    held_out = train // 10
+    splits: dict[str, tuple[Part, ...]] = {}
+    start = 0
+    for split, count in (("validation", held_out), ("test", held_out), ("train", train)):
+        splits[split] = tuple(
+            DemoPart(first, min(_DEMO_CHUNK, start + count - first))
+            for first in range(start, start + count, _DEMO_CHUNK)
+        )
+        start += count
+    splits["all"] = tuple(part for split in SPLITS for part in splits[split])
+    return Drawings(data, demo.CLASS_NAMES, splits)
+
+
+def _split_files(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Which files make which split, by the names of files and folders.
+
+    As in the book, the first half of the `eval.*` shards is validation and the second is test
+    (A. Géron, Hands-On Machine Learning, chapter 15, exercise 9).
+    """
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+    evaluation: list[str] = []
+    prefixes = {"training": "train", "train": "train", "validation": "validation", "test": "test"}
+    for path in paths:
+        pure = PurePosixPath(path)
+        prefix = pure.name.partition(".")[0]
+        if pure.parent.name in SPLITS:
+            splits[pure.parent.name].append(path)
+        elif prefix in prefixes:
+            splits[prefixes[prefix]].append(path)
+        elif prefix == "eval":
+            evaluation.append(path)
+    half = (len(evaluation) + 1) // 2
+    splits["validation"] += evaluation[:half]
+    splits["test"] += evaluation[half:]
+    return splits
+
+
+def _in_split(split: str, drawing: ndjson.Drawing) -> bool:
+    """True for drawings of a split: 80, 10 and 10 % by a hash of the drawing's own name.
+
+    By the name and not by the place in the file, so that a drawing stays in its split when files
+    are cut, joined or sorted another way.
+    """
+    key = drawing.key_id or f"{drawing.word}:{drawing.line_number}"
+    percent = zlib.crc32(key.encode()) % 100
+    return split == ("train" if percent < 80 else "validation" if percent < 90 else "test")
+
+
+def _class_names(
+    data: str,
+    filesystem: fs.FileSystem,
+    files: Sequence[str],
+    file_format: formats.Format,
+    lists: Sequence[str],
+    given: Sequence[str] | None,
+    on_bad: OnBad | None,
+) -> tuple[str, ...]:
+    if file_format == "parquet":
+        found = {path: formats.class_names_of(filesystem, path) for path in files}
+    elif file_format == "tfrecords" and lists:
+        found = {path: _read_class_list(filesystem, path) for path in lists}
+    elif given is not None:
+        return tuple(given)
+    elif file_format == "tfrecords":
+        raise UserError(
+            f"{data}: no class list; put the class names, one a line in the order of "
+            "class_index, into a file NAME.tfrecord.classes beside the shards"
+        )
+    else:
+        words = ray.remote(formats.words_of)
+        found_words = ray.get([words.remote(filesystem, path, on_bad) for path in files])
+        names = tuple(sorted(set().union(*found_words)))
+        if not names:
+            raise UserError(f"{data}: no drawing says its word, so there are no classes")
+        return names
+    first = next(iter(found))
+    for path, names in found.items():
+        if names != found[first]:
+            raise UserError(f"{path} and {first}: different class lists")
+    return found[first]
+
+
+def _read_class_list(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
+    with filesystem.open_input_stream(path) as stream:
+        text = stream.read().decode("utf-8", errors="replace")
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not names or len(set(names)) != len(names):
+        raise UserError(f"{path}: a class list has each name once, one a line, and at least one")
+    return names

@@ -1,0 +1,114 @@
+"""How good a checkpoint is: every drawing counted exactly once, by as many workers as there are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray.data
+
+from rnnray import cluster
+from rnnray.errors import UserError
+from rnnray.progress import Every, say
+from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint, threads_for
+from rnnray.sketch.datasets import Drawings, check_same_classes
+
+BATCH_ROWS = 1024
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over all drawings, and which classes were taken for which."""
+
+    loss: float
+    """Cross-entropy, nats a drawing."""
+    top1: float
+    """Share of drawings whose first class is right."""
+    top5: float
+    """Share of drawings whose class is among the first five."""
+    count: int
+    """Drawings."""
+    confusion: npt.NDArray[np.int64]
+    """[classes, classes], rows are true classes, columns predicted ones."""
+
+
+class _Judge(ClassifyingActor):
+    """Scores each drawing of a batch."""
+
+    def __call__(self, drawings: pa.Table) -> pa.Table:
+        scores = self.classifier.log_probabilities(drawings)
+        true = drawings["class_index"].to_numpy()
+        right = scores[np.arange(len(true)), true]
+        return pa.table(
+            {
+                "true": true,
+                "predicted": scores.argmax(1).astype(np.int64),
+                "loss": -right.astype(np.float64),
+                # A class as probable as the right one counts as before it.
+                "before": (scores >= right[:, None]).sum(1) - 1,
+            }
+        )
+
+
+def judge_with(
+    dataset: ray.data.Dataset, actor: type, workers: int | None, **arguments: Any
+) -> Any:
+    """Map an actor class that holds a classifier over a dataset's blocks, in order.
+
+    Args:
+        dataset: sketch tables.
+        actor: its constructor takes `threads` and the further arguments.
+        workers: actors; None for one a GPU, or for as many as leave a CPU for reading.
+        arguments: for the constructor.
+    """
+    gpus = cluster.has_gpus()
+    if workers is None:
+        cpus = int(ray.cluster_resources().get("CPU", 1))
+        workers = int(ray.cluster_resources().get("GPU", 0)) if gpus else min(cpus - 1, 8)
+        workers = max(1, workers)
+    resources = cluster.worker_resources(workers, gpus, None)
+    return dataset.map_batches(
+        actor,
+        fn_constructor_kwargs={**arguments, "threads": threads_for(workers)},
+        batch_format="pyarrow",
+        batch_size=BATCH_ROWS,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=resources["CPU"],
+        num_gpus=resources.get("GPU"),
+    )
+
+
+def evaluate(
+    checkpoint: str, drawings: Drawings, split: str, *, workers: int | None = None
+) -> Evaluation:
+    """Evaluate a checkpoint on a split of a source.
+
+    Args:
+        checkpoint: path or URI of a checkpoint folder.
+        drawings: with the same classes as the checkpoint's.
+        split: train, validation, test or all.
+        workers: processes that classify; the result does not depend on their number.
+
+    Raises:
+        UserError: not a checkpoint, other classes, bad data, or no drawings.
+    """
+    _, class_names = read_checkpoint(checkpoint)
+    check_same_classes(drawings, class_names, f"the checkpoint {checkpoint}")
+    classes = len(class_names)
+    confusion = np.zeros((classes, classes), np.int64)
+    loss = 0.0
+    within = np.zeros(2, np.int64)
+    progress = Every()
+    judged = judge_with(drawings.dataset(split), _Judge, workers, checkpoint=checkpoint)
+    for batch in judged.iter_batches(batch_size=None, batch_format="numpy"):
+        np.add.at(confusion, (batch["true"], batch["predicted"]), 1)
+        loss += float(batch["loss"].sum())
+        within += [int((batch["before"] < k).sum()) for k in (1, TOP)]
+        if progress():
+            say(f"evaluated {confusion.sum():,} drawings")
+    count = int(confusion.sum())
+    if count == 0:
+        raise UserError(f"{drawings.data}: no drawings in the {split} split")
+    return Evaluation(loss / count, within[0] / count, within[1] / count, count, confusion)

@@ -1,0 +1,115 @@
+"""A drawing as strokes, and as the ink that the classifier reads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnray.errors import UserError
+
+Strokes = list[npt.NDArray[Any]]
+"""A drawing: an array [2, n] for each stroke, row 0 = x, row 1 = y (downwards)."""
+
+MAX_POINTS = 100
+"""The classifier reads at most this many first points of a drawing, as in the book."""
+
+# Differences and products with 255 of smaller coordinates cannot overflow a float64.
+_LARGEST_COORDINATE = 1e300
+
+
+def join_strokes(
+    strokes: Sequence[npt.ArrayLike],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """All points of a drawing in one array, and where its strokes end.
+
+    Strokes without points are left out.
+
+    Args:
+        strokes: array-likes [2, n_i] of numbers, at least one with a point.
+
+    Returns:
+        Points, float64 [2, n], and for each stroke the index one past its last point, int
+        [strokes].
+
+    Raises:
+        UserError: no points, a stroke that is not [2, n] numbers (as when x and y differ in
+            length), or a coordinate that is NaN, infinite or beyond 1e300.
+    """
+    arrays = [_as_stroke(stroke, number) for number, stroke in enumerate(strokes, start=1)]
+    arrays = [array for array in arrays if array.shape[1] > 0]
+    if not arrays:
+        raise UserError("a drawing has no points, at least 2 are needed")
+    points = np.concatenate(arrays, axis=1, dtype=np.float64)
+    # NaN compares false.
+    if not np.abs(points).max() <= _LARGEST_COORDINATE:
+        raise UserError("a drawing has a coordinate that is NaN, infinite or beyond 1e300")
+    return points, np.cumsum([array.shape[1] for array in arrays], dtype=np.intp)
+
+
+def _as_stroke(stroke: npt.ArrayLike, number: int) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(stroke)
+    except (ValueError, OverflowError):  # lists of several lengths, integers beyond any float
+        array = np.empty(0)
+    # An empty list of numbers has the dtype float64; bools and strings of digits are no numbers.
+    if array.ndim != 2 or array.shape[0] != 2 or array.dtype.kind not in "iuf":
+        raise UserError(f"stroke {number} is not two lists of numbers (x, y) of the same length")
+    return array
+
+
+def strokes_to_ink(strokes: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
+    """Ink: steps from point to point in a bounding box of 1 x 1, and where strokes end.
+
+    Each axis is scaled by its own extent (an extent of 0 counts as 1), so ink does not depend on
+    a drawing's place, size or proportions. The first point is dropped: row i is the step to point
+    i + 1. This is `parse_line` of create_dataset.py in TensorFlow's recurrent Quick, Draw!
+    tutorial, and gives the same float32 values for integer coordinates.
+
+    Args:
+        strokes: array-likes [2, n_i] of finite numbers in any unit, at least 2 points together.
+
+    Returns:
+        float32 [n - 1, 3]: dx, dy, and 1.0 if a stroke ends at that point, else 0.0.
+
+    Raises:
+        UserError: fewer than 2 points, or what `join_strokes` refuses. It names no file: the
+            caller knows that.
+    """
+    points, ends = join_strokes(strokes)
+    n = points.shape[1]
+    if n < 2:
+        raise UserError(f"a drawing has {n} point, at least 2 are needed")
+    lower = points.min(axis=1, keepdims=True)
+    extent = points.max(axis=1, keepdims=True) - lower
+    extent[extent == 0] = 1
+    # Rounded to float32 before the difference is taken, as in the tutorial.
+    normalised = ((points - lower) / extent).astype(np.float32)
+    ink = np.zeros((n - 1, 3), dtype=np.float32)
+    ink[:, :2] = np.diff(normalised).T
+    # The last point of a stroke is `ends - 1`, its row one less. A first stroke of one point has
+    # no row of its own: it lands on row -1, which ends a stroke anyway.
+    ink[ends - 2, 2] = 1.0
+    return ink
+
+
+def ink_to_strokes(ink: npt.ArrayLike) -> list[npt.NDArray[np.float32]]:
+    """Strokes to draw, from ink: the point that ink drops comes back as the origin.
+
+    So ink made by `strokes_to_ink` gives the normalised strokes moved to begin at (0, 0), with
+    one exception: that a first stroke has a single point is not in the ink, and the point comes
+    back as the beginning of the second stroke. Rows after the last end of a stroke, as in ink that
+    was cropped, make a stroke of their own.
+
+    Args:
+        ink: [n, 3] rows (dx, dy, end of stroke); n may be 0.
+
+    Returns:
+        float32 [2, n_i] for each stroke, n + 1 points together, absolute coordinates.
+    """
+    rows = np.asarray(ink)
+    points = np.zeros((2, len(rows) + 1), dtype=np.float64)
+    np.cumsum(rows[:, :2].T, axis=1, out=points[:, 1:])
+    ends = np.flatnonzero(rows[:, 2] > 0.5) + 2
+    strokes = np.split(points.astype(np.float32), ends, axis=1)
+    return [stroke for stroke in strokes if stroke.shape[1] > 0]

@@ -1,0 +1,101 @@
+"""The sketch classifier. Keras alone, so that it also runs on Keras's other backends."""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from rnnray.sketch.config import SketchModelConfig
+
+
+@keras.saving.register_keras_serializable("rnnray")
+class DrawnSteps(layers.Layer):  # type: ignore[misc]
+    """From padded ink to the mask of the steps, behind strided convolutions, that hold drawing.
+
+    Padding is rows of zeros; a drawing's last row never is one, since it ends a stroke (third
+    column 1). Step i behind convolutions of total stride s counts as drawn when its first point,
+    i * s, is; the first step always does.
+
+    Args:
+        stride: product of the convolutions' strides.
+        steps: length of the convolutions' output.
+
+    Call: ink float [batch, points, 3] -> bool [batch, steps].
+    """
+
+    def __init__(self, stride: int, steps: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stride, self.steps = stride, steps
+
+    def call(self, ink: Any) -> Any:
+        """See the class."""
+        filled = ops.any(ops.not_equal(ink, 0), axis=-1)
+        number = ops.arange(1, ink.shape[1] + 1)
+        length = ops.max(ops.where(filled, number, 0), axis=1, keepdims=True)
+        first_points = ops.arange(0, self.steps * self.stride, self.stride)
+        return ops.less(first_points[None, :], ops.maximum(length, 1))
+
+    def compute_output_spec(self, ink: Any) -> Any:
+        """A mask of one bool a step."""
+        return keras.KerasTensor((ink.shape[0], self.steps), dtype="bool")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {**super().get_config(), "stride": self.stride, "steps": self.steps}
+
+
+def build(config: SketchModelConfig, class_count: int, *, unroll: bool = False) -> keras.Model:
+    """A new classifier: ink float32 [batch, max_points, 3] -> logits float32 [batch, class_count].
+
+    Args:
+        config: of the model.
+        class_count: number of classes.
+        unroll: lay the recurrence out as a straight line of operations: twice as fast on a CPU,
+            where TensorFlow's loop costs more than its body; a GPU has cuDNN instead.
+
+    Raises:
+        ValueError: the convolutions' options are not equally many, or eat up all points.
+    """
+    ink = layers.Input((config.max_points, 3), name="ink")
+    x = ink
+    for filters, kernel_size, stride in zip(
+        config.filters, config.kernel_sizes, config.strides, strict=True
+    ):
+        x = layers.Conv1D(
+            filters,
+            kernel_size,
+            strides=stride,
+            padding="same" if config.same_padding else "valid",
+            activation="relu",
+        )(x)
+        if config.batch_normalization:
+            x = layers.BatchNormalization(
+                momentum=config.normalization_momentum, synchronized=config.synchronized
+            )(x)
+        if config.layer_normalization:
+            x = layers.LayerNormalization()(x)
+
+    mask = None
+    if config.mask_padding:
+        stride = 1
+        for factor in config.strides:
+            stride *= factor
+        mask = DrawnSteps(stride, x.shape[1])(ink)
+    for number in range(config.layers):
+        x = _recurrent(config, last=number == config.layers - 1, unroll=unroll)(x, mask=mask)
+        if config.dropout:
+            x = layers.Dropout(config.dropout)(x)
+    # Logits in float32 whatever the precision of the rest: softmax loses digits in 16 bits.
+    logits = layers.Dense(class_count, dtype="float32", name="logits")(x)
+    return keras.Model(ink, logits, name="sketch_classifier")
+
+
+def _recurrent(config: SketchModelConfig, *, last: bool, unroll: bool) -> layers.Layer:
+    kind = {"lstm": layers.LSTM, "gru": layers.GRU}[config.recurrent]
+    layer = kind(
+        config.units,
+        return_sequences=not last,
+        recurrent_dropout=config.recurrent_dropout,
+        unroll=unroll,
+    )
+    return layers.Bidirectional(layer) if config.bidirectional else layer

@@ -1,0 +1,127 @@
+"""Training the sketch classifier, from a source of drawings to a checkpoint and its pictures."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rnnray import storage
+from rnnray.progress import say
+from rnnray.sketch import pictures, table
+from rnnray.sketch.classifier import SketchClassifier
+from rnnray.sketch.config import SketchConfig
+from rnnray.sketch.datasets import Drawings
+from rnnray.sketch.evaluation import Evaluation, evaluate
+from rnnray.sketch.prediction import top_classes
+from rnnray.sketch.task import SketchTask
+from rnnray.training import driver
+from rnnray.training.driver import RunOptions, TrainedRun
+
+_GRID, _PREDICTED, _LENGTHS = 30, 12, 5000
+
+
+def train(
+    config: SketchConfig, drawings: Drawings, options: RunOptions, *, export: str | None = None
+) -> dict[str, Any]:
+    """Train, evaluate the best checkpoint on the held-out test split, draw pictures.
+
+    Args:
+        config: the model and how to train it.
+        drawings: the opened source; its `validation` split selects the best checkpoint.
+        options: where, and on how many workers.
+        export: folder or URI for a SavedModel of the best checkpoint.
+
+    Returns:
+        top1, top5, loss and count on the test split (on validation where there is no test split),
+        and the paths of what was written.
+
+    Raises:
+        UserError: see `rnnray.training.driver.train`.
+    """
+    drawings.parts("train"), drawings.parts("validation")
+    say(f"counting the drawings of {drawings.data}")
+    count = drawings.count("train")
+    run = driver.train(
+        SketchTask(config, drawings.class_names),
+        config,
+        options,
+        training=drawings.dataset("train"),
+        validation=drawings.dataset("validation"),
+        training_rows=count,
+    )
+    split = "test" if drawings.splits["test"] else "validation"
+    say(f"evaluating the best checkpoint on the {split} split")
+    evaluation = evaluate(run.best, drawings, split)
+    classifier = SketchClassifier(run.best)
+    folder = _draw(run, classifier, drawings, split, evaluation)
+    if export is not None:
+        classifier.export(export)
+    say(
+        f"{split}: loss {evaluation.loss:.4f}  "
+        f"top1 {evaluation.top1:.1%}  top5 {evaluation.top5:.1%}"
+    )
+    say(f"checkpoint {run.best}")
+    say(f"pictures   {folder}")
+    return {
+        "top1": evaluation.top1,
+        "top5": evaluation.top5,
+        "loss": evaluation.loss,
+        "count": evaluation.count,
+        "split": split,
+        "epochs": len(run.history),
+        "checkpoint": run.best,
+        "last_checkpoint": run.last,
+        "pictures": folder,
+        "export": export,
+    }
+
+
+def _draw(
+    run: TrainedRun,
+    classifier: SketchClassifier,
+    drawings: Drawings,
+    split: str,
+    evaluation: Evaluation,
+) -> str:
+    """Leave the pictures beside the checkpoints; the folder's path or URI."""
+    names = drawings.class_names
+    training = _first(drawings, "train", _LENGTHS)
+    held_out = _first(drawings, split, _PREDICTED)
+    inks = table.inks_of(training)
+    order, probabilities = top_classes(classifier, held_out)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        pictures.sketch_grid(
+            folder / "sketches.png", inks[:_GRID], _labels(training, names)[:_GRID]
+        )
+        pictures.length_histogram(
+            folder / "lengths.png",
+            np.array([len(ink) for ink in inks]),
+            classifier.config.model.max_points,
+        )
+        pictures.learning_curves(folder / "learning_curves.png", run.history)
+        pictures.confusion_matrix(folder / "confusions.png", evaluation.confusion, names)
+        pictures.predictions(
+            folder / "predictions.png",
+            table.inks_of(held_out),
+            _labels(held_out, names),
+            [[names[i] for i in row] for row in order],
+            probabilities,
+        )
+        target = storage.join(run.folder, "pictures")
+        storage.copy_folder(folder, target)
+    return target
+
+
+def _first(drawings: Drawings, split: str, count: int) -> pa.Table:
+    """The first drawings of a split, read by the cluster."""
+    batches = (
+        drawings.dataset(split).limit(count).iter_batches(batch_size=None, batch_format="pyarrow")
+    )
+    return pa.concat_tables(batches)
+
+
+def _labels(drawings: pa.Table, class_names: tuple[str, ...]) -> list[str]:
+    return [class_names[i] for i in drawings["class_index"].to_pylist()]

@@ -1,0 +1,151 @@
+"""Files by path or URI: the local disk, `s3://`, `gs://`, through pyarrow.
+
+S3 endpoints, regions and keys come from the standard `AWS_*` environment variables.
+"""
+
+import os
+import tempfile
+import uuid
+from pathlib import Path
+
+from pyarrow import fs
+
+from rnnray.errors import UserError
+
+
+def open_uri(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a path or URI, and the path within it (absolute for local ones).
+
+    Raises:
+        UserError: a scheme that is not known.
+    """
+    if "://" not in uri:
+        return fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+    try:
+        filesystem, path = fs.FileSystem.from_uri(uri)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{uri}: cannot be opened ({_first_line(error)})") from error
+    return filesystem, path
+
+
+def absolute(uri: str) -> str:
+    """The URI itself, or the absolute form of a local path."""
+    return uri if "://" in uri else open_uri(uri)[1]
+
+
+def join(uri: str, *parts: str) -> str:
+    """The URI of something below a folder's URI."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def list_files(uri: str) -> tuple[fs.FileSystem, list[str]]:
+    """All files below a folder, sorted, or the one file itself, as paths of the file system.
+
+    Hidden files and folders, and those that begin with an underscore, are left out.
+
+    Raises:
+        UserError: nothing is there, or it cannot be read.
+    """
+    filesystem, path = open_uri(uri)
+    try:
+        info = filesystem.get_file_info(path)
+        if info.type == fs.FileType.NotFound:
+            raise UserError(f"{uri}: no such file or folder")
+        if info.type == fs.FileType.File:
+            return filesystem, [path]
+        found = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+    except OSError as error:
+        raise UserError(f"{uri}: cannot be read ({_first_line(error)})") from error
+    files = sorted(
+        entry.path
+        for entry in found
+        if entry.type == fs.FileType.File
+        and not any(part[0] in "._" for part in entry.path[len(path) :].strip("/").split("/"))
+    )
+    if not files:
+        raise UserError(f"{uri}: the folder has no files")
+    return filesystem, files
+
+
+def read_bytes(uri: str) -> bytes | None:
+    """The content of a file, or None where there is none."""
+    filesystem, path = open_uri(uri)
+    try:
+        if filesystem.get_file_info(path).type != fs.FileType.File:
+            return None
+        with filesystem.open_input_stream(path) as stream:
+            content: bytes = stream.read()
+    except OSError as error:
+        raise UserError(f"{uri}: cannot be read ({_first_line(error)})") from error
+    return content
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write a file that appears under its name only when it is whole; makes its folder.
+
+    Raises:
+        UserError: the storage refuses it (no right, no space, no bucket).
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "content"
+        file.write_bytes(content)
+        put_file(file, uri)
+
+
+def put_file(file: Path, uri: str) -> None:
+    """Copy a local file to a path or URI, where it appears when it is whole.
+
+    Raises:
+        UserError: the storage refuses it.
+    """
+    filesystem, path = open_uri(uri)
+    target = path
+    try:
+        if isinstance(filesystem, fs.LocalFileSystem):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            target = str(Path(path).with_name(f".{Path(path).name}.{uuid.uuid4().hex}.part"))
+        try:
+            fs.copy_files(str(file), target, destination_filesystem=filesystem)
+            if target != path:
+                Path(target).replace(path)
+        finally:
+            if target != path:
+                Path(target).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{uri}: cannot be written ({_first_line(error)})") from error
+
+
+def check_writable(uri: str) -> None:
+    """Write and delete a small file in a folder, so that a run fails before its work and not after.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    probe = join(uri, f".writable-{uuid.uuid4().hex}")
+    write_bytes(probe, b"")
+    filesystem, path = open_uri(probe)
+    filesystem.delete_file(path)
+
+
+def copy_folder(source: Path, uri: str) -> None:
+    """Copy every file of a local folder to below a URI."""
+    for folder, _, names in os.walk(source):
+        for name in names:
+            file = Path(folder) / name
+            put_file(file, join(uri, *file.relative_to(source).parts))
+
+
+def fetch_folder(uri: str, target: Path) -> Path:
+    """A local folder with the content of a URI: the folder itself, or a copy below `target`."""
+    filesystem, path = open_uri(uri)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return Path(path)
+    try:
+        fs.copy_files(path, str(target), source_filesystem=filesystem)
+    except OSError as error:
+        raise UserError(f"{uri}: cannot be read ({_first_line(error)})") from error
+    return target
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""What both models share: the strategy, the loop, checkpoints, the Ray Train driver."""

@@ -1,0 +1,60 @@
+"""The configuration that every training run has, whatever it trains."""
+
+from typing import Annotated, Literal, Self
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Config(BaseModel):
+    """Frozen, checked, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class OptimizerConfig(Config):
+    """How gradients become weights."""
+
+    name: Literal["sgd", "adam", "adamw", "nadam"] = "sgd"
+    """The optimizer, as Keras implements it."""
+    learning_rate: Annotated[float, Gt(0)] = 1e-2
+    """The learning rate; the highest one where the schedule changes it."""
+    momentum: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Momentum of sgd; the others have their own."""
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    """Decoupled weight decay of adamw, on kernels only: not on biases and normalisation."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """constant, or a warm-up followed by half a cosine down to zero at the last step."""
+    warmup_share: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of all steps in which the learning rate rises from zero, with the cosine schedule."""
+    clip: Literal["none", "variable", "global"] = "none"
+    """Clip gradients to clip_norm: each variable's by itself, or by the norm of all together."""
+    clip_norm: Annotated[float, Gt(0)] = 1.0
+    """The norm that clipping leaves, applied to the gradient of the global batch."""
+
+
+class TrainingConfig(Config):
+    """What determines the result of a run, apart from the data and the model."""
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """The optimizer."""
+    epochs: Annotated[int, Ge(1)] = 2
+    """Passes over the training data."""
+    global_batch_size: Annotated[int, Ge(1)] = 32
+    """Rows of one step, over all workers together."""
+    scale_learning_rate: bool = False
+    """Multiply the learning rate by global_batch_size / 32 (Goyal et al., 2017)."""
+    shuffle_rows: Annotated[int, Ge(0)] = 16_384
+    """Rows in each worker's shuffling pool; 0 for the order of the data."""
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 42
+    """Seed of the weights, the shuffling and the dropout."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: Keras's mixed_bfloat16, weights in float32; for GPUs from the Ampere generation."""
+    xla: bool = False
+    """Compile forward and backward pass with XLA: 10 to 30 s at the start, then faster on GPUs."""
+
+    @model_validator(mode="after")
+    def _warmup_needs_cosine(self) -> Self:
+        if self.optimizer.warmup_share and self.optimizer.schedule == "constant":
+            raise ValueError("warmup_share needs the cosine schedule")
+        return self

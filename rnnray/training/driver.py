@@ -1,0 +1,306 @@
+"""Ray Train: a run of the training loop on several workers, with checkpoints and resumption."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import ray.data
+import ray.train
+import tyro
+import yaml
+from annotated_types import Ge, Gt
+from pydantic import Field, model_validator
+from ray.train import (
+    Checkpoint,
+    CheckpointConfig,
+    DataConfig,
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+    UserCallback,
+)
+
+from rnnray import cluster, storage
+from rnnray.errors import UserError
+from rnnray.progress import Events, Tell, say
+from rnnray.training import strategy
+from rnnray.training.checkpoints import POSITION
+from rnnray.training.config import Config, TrainingConfig
+from rnnray.training.report import RunReport
+from rnnray.training.task import Task
+
+CONFIG = "config.yaml"
+
+
+class RunOptions(Config):
+    """Where and on what a run runs; its result does not depend on these."""
+
+    storage_path: Annotated[str, Field(min_length=1)] = "runs"
+    """Folder or URI (s3://, gs://) of all runs; shared by all nodes of a cluster."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=-]*$")] = "sketch"
+    """Name of this run and of its folder; the same name goes on where the run stopped."""
+    workers: Annotated[int, Ge(1)] = 1
+    """Number of training workers."""
+    gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Use a GPU for each worker; without --gpu and --no-gpu they are used where there are any."""
+    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Use CPUs even where there are GPUs."""
+    cpus_per_worker: Annotated[float, Gt(0)] | None = None
+    """CPUs that each worker reserves; by default one, or less so that one is left to read data."""
+    checkpoint_minutes: Annotated[float, Gt(0)] = 10.0
+    """Minutes between checkpoints within an epoch; there is one at each epoch's end anyhow."""
+    max_failures: Annotated[int, Ge(0)] = 3
+    """How often a run goes on from its last checkpoint when a worker died."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.gpu and self.no_gpu:
+            raise ValueError("--gpu and --no-gpu exclude each other")
+        return self
+
+    def wants_gpu(self) -> bool | None:
+        """Whether workers must have a GPU; None to use GPUs where there are any."""
+        return True if self.gpu else False if self.no_gpu else None
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a run left behind."""
+
+    folder: str
+    """Its folder, a path or URI."""
+    best: str
+    """The checkpoint with the best validation score."""
+    last: str
+    """The last checkpoint."""
+    history: list[dict[str, float]]
+    """Metrics of each epoch."""
+
+
+@dataclass(frozen=True)
+class _WorkerJob:
+    """What a worker is sent."""
+
+    task: Task
+    config: TrainingConfig
+    steps_per_epoch: int
+    checkpoint_seconds: float
+    gpu: bool
+    tell: Tell
+
+
+class _Shares(DataConfig):  # type: ignore[misc]
+    """Training data in equal shares, so that workers take equally many steps; of validation data
+    every row to exactly one worker.
+    """
+
+    def configure(
+        self,
+        datasets: dict[str, ray.data.Dataset],
+        world_size: int,
+        worker_handles: Sequence[Any] | None,
+        worker_node_ids: list[str] | None,
+        **_: Any,
+    ) -> list[dict[str, ray.data.DataIterator]]:
+        shares: list[dict[str, ray.data.DataIterator]] = [{} for _ in range(world_size)]
+        for name, dataset in datasets.items():
+            splits = dataset.streaming_split(
+                world_size, equal=name == "train", locality_hints=worker_node_ids
+            )
+            for share, split in zip(shares, splits, strict=True):
+                share[name] = split
+        return shares
+
+
+class _TellFailures(UserCallback):  # type: ignore[misc]
+    """Tells the driver that workers died; runs in Ray Train's controller."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        failures = {rank: str(error).strip() for rank, error in worker_exceptions.items()}
+        self._tell({"kind": "failure", "failures": failures})
+
+
+def train(
+    task: Task,
+    config: TrainingConfig,
+    options: RunOptions,
+    *,
+    training: ray.data.Dataset,
+    validation: ray.data.Dataset,
+    training_rows: int,
+) -> TrainedRun:
+    """Train a task on a Ray cluster; the same storage path and name go on with an earlier run.
+
+    Args:
+        task: what to train.
+        config: how; saved beside the checkpoints.
+        options: where, and on how many workers.
+        training: blocks of Arrow rows that `task.batch` takes.
+        validation: the same.
+        training_rows: rows of `training`, for schedule and progress.
+
+    Raises:
+        UserError: the storage cannot be written, the cluster is too small, the configuration is
+            not that of the earlier run, or the data are bad.
+    """
+    resources = cluster.worker_resources(
+        options.workers, options.wants_gpu(), options.cpus_per_worker
+    )
+    if options.workers > config.global_batch_size:
+        raise UserError(
+            f"{options.workers} workers cannot share a global batch of {config.global_batch_size}; "
+            "use fewer --workers or a larger --global-batch-size"
+        )
+    folder = storage.join(storage.absolute(options.storage_path), options.name)
+    resumes = _keep_config(folder, config)
+    steps = math.ceil(training_rows / config.global_batch_size)
+    say(
+        f"{'resuming' if resumes else 'training'} {folder}: {training_rows:,} {task.unit}, "
+        f"{steps:,} steps an epoch, {options.workers} worker(s), "
+        f"{'GPU' if 'GPU' in resources else 'CPU'}"
+    )
+    strategy.quiet_tensorflow()
+    from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415  (imports TensorFlow)
+
+    with RunReport(folder, task) as report, Events(report.handle) as events:
+        trainer = TensorflowTrainer(
+            _train_worker,
+            train_loop_config={
+                "job": _WorkerJob(
+                    task,
+                    config,
+                    steps,
+                    options.checkpoint_minutes * 60,
+                    "GPU" in resources,
+                    events.tell,
+                )
+            },
+            datasets={"train": training, "validation": validation},
+            dataset_config=_Shares(),
+            scaling_config=ScalingConfig(
+                num_workers=options.workers,
+                use_gpu="GPU" in resources,
+                resources_per_worker=resources,
+            ),
+            run_config=RunConfig(
+                storage_path=storage.absolute(options.storage_path),
+                name=options.name,
+                failure_config=FailureConfig(max_failures=options.max_failures),
+                checkpoint_config=CheckpointConfig(
+                    num_to_keep=1,  # the best; the last one is always kept
+                    checkpoint_score_attribute=task.score[0],
+                    checkpoint_score_order=task.score[1],
+                ),
+                callbacks=[_TellFailures(events.tell)],
+            ),
+        )
+        result = trainer.fit()
+    if report.user_errors:
+        raise UserError(report.user_errors[0])
+    return _trained_run(folder, result, task)
+
+
+def _trained_run(folder: str, result: Any, task: Task) -> TrainedRun:
+    def uri(checkpoint: Checkpoint) -> str:
+        return storage.join(folder, Path(checkpoint.path).name)
+
+    name, direction = task.score
+    scored = [(metrics[name], c) for c, metrics in result.best_checkpoints if name in metrics]
+    pick = max if direction == "max" else min
+    best = uri(pick(scored, key=lambda pair: pair[0])[1])
+    last = uri(result.checkpoint)
+    position = json.loads(storage.read_bytes(storage.join(last, POSITION)) or b"{}")
+    return TrainedRun(folder, best, last, position["history"])
+
+
+def _keep_config(folder: str, config: TrainingConfig) -> bool:
+    """Save the configuration with a new run; true for an earlier run of the same configuration.
+
+    Raises:
+        UserError: the earlier run's configuration differs, or nothing can be written there.
+    """
+    storage.check_writable(folder)
+    now = config.model_dump(mode="json")
+    saved = storage.read_bytes(storage.join(folder, CONFIG))
+    if saved is None:
+        text = yaml.safe_dump(now, sort_keys=False)
+        storage.write_bytes(storage.join(folder, CONFIG), text.encode())
+        return False
+    old, new = _flat(yaml.safe_load(saved)), _flat(now)
+    differing = [
+        f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    if differing:
+        raise UserError(
+            f"{folder} holds a run of another configuration: {', '.join(differing)}; "
+            "take another --name, or the same options"
+        )
+    return True
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _train_worker(arguments: dict[str, Any]) -> None:
+    """What runs in each worker process."""
+    job: _WorkerJob = arguments["job"]
+    context = ray.train.get_context()
+    strategy.quiet_tensorflow()
+    if context.get_local_world_size() == context.get_world_size():
+        strategy.keep_on_loopback()
+    # Workers on one node share its cores; each alone would start a thread for every core.
+    threads = max(1, (os.cpu_count() or 1) // context.get_local_world_size())
+    on_gpu = strategy.configure_devices(0 if job.gpu else threads)
+    from rnnray.training.loop import PeerStopped, TrainingLoop, Worker  # noqa: PLC0415
+
+    def tables(split: str) -> Any:
+        share = ray.train.get_dataset_shard(split)
+        return share.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
+
+    def report(metrics: dict[str, float], checkpoint: Path | None, name: str | None) -> None:
+        kept = Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
+        ray.train.report(metrics, checkpoint=kept, checkpoint_dir_name=name)
+
+    worker = Worker(
+        rank=context.get_world_rank(),
+        count=context.get_world_size(),
+        train=lambda: tables("train"),
+        validation=lambda: tables("validation"),
+        tell=job.tell,
+        report=report,
+    )
+    latest = ray.train.get_checkpoint()
+    try:
+        with latest.as_directory() if latest else nullcontext() as folder:
+            TrainingLoop(
+                job.task,
+                job.config,
+                worker,
+                strategy.create_strategy(worker.count),
+                steps_per_epoch=job.steps_per_epoch,
+                checkpoint_seconds=job.checkpoint_seconds,
+                unroll=not on_gpu,
+                restored=Path(folder) if folder else None,
+            ).run()
+    except UserError as error:
+        # Not raised: Ray Train would start the workers again, to meet the same error.
+        job.tell({"kind": "user_error", "message": str(error)})
+    except PeerStopped:
+        return

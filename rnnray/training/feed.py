@@ -1,0 +1,99 @@
+"""A worker's batches of one epoch, and the time spent waiting for them."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rnnray.errors import UserError, find_user_error
+from rnnray.training.batches import shuffled_batches
+from rnnray.training.task import Task
+
+_BATCHES_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs [rows, ...], targets [rows, ...] and the weights of the rows, float32 [rows]."""
+
+    inputs: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
+    weights: npt.NDArray[np.float32]
+
+
+def padded_batch(task: Task, table: pa.Table, rows: int) -> Batch:
+    """The rows of a table as a batch of `rows` rows; those that fill it up have the weight 0.
+
+    One shape means one compiled graph. It is filled up with the table's own rows, which leave the
+    statistics of batch normalisation what they are; rows of zeros would shift them.
+    """
+    inputs, targets = task.batch(table)
+    weights = (np.arange(rows) < len(inputs)).astype(np.float32)
+    if len(inputs) < rows:
+        inputs = np.resize(inputs, (rows, *inputs.shape[1:]))
+        targets = np.resize(targets, (rows, *targets.shape[1:]))
+    return Batch(inputs, targets, weights)
+
+
+class Feed:
+    """The batches of one pass over a worker's data, made ahead by a thread.
+
+    It starts reading when it is made. A `UserError` of the data is kept in `error` instead of
+    raised, so that the worker can tell the others, which would wait for its part of the next sum
+    forever. Other errors are raised by `take`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        tables: Callable[[], Iterable[pa.Table]],
+        *,
+        rows: int,
+        padded_rows: int,
+        pool_rows: int = 0,
+        seed: tuple[int, ...] = (),
+        skip: int = 0,
+    ) -> None:
+        self.error: UserError | None = None
+        self.waited_seconds = 0.0
+        self._last: Batch | None = None
+        self._ahead: Queue[Batch | BaseException | None] = Queue(_BATCHES_AHEAD)
+
+        def read() -> None:
+            try:
+                batches = shuffled_batches(tables(), rows, pool_rows, seed)
+                for table in islice(batches, skip, None):
+                    self._ahead.put(padded_batch(task, table, padded_rows))
+                self._ahead.put(None)
+            except BaseException as error:  # taken over by the thread that trains
+                self._ahead.put(error)
+
+        Thread(target=read, daemon=True, name="feed").start()
+
+    def take(self) -> Batch | None:
+        """The next batch; None when there is no more, or when it cannot be read (see `error`).
+
+        Not to be called again after None.
+        """
+        started = time.monotonic()
+        batch = self._ahead.get()
+        self.waited_seconds += time.monotonic() - started
+        if isinstance(batch, BaseException):
+            self.error = find_user_error(batch)
+            if self.error is None:
+                raise batch
+            return None
+        self._last = batch or self._last
+        return batch
+
+    def idle(self) -> Batch:
+        """The last batch without weight: for a worker that has no more while others have."""
+        assert self._last is not None, "take() gave no batch yet"
+        return Batch(self._last.inputs, self._last.targets, np.zeros_like(self._last.weights))

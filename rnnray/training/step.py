@@ -1,0 +1,91 @@
+"""One step of training, and of evaluation, on one worker of many.
+
+Gradients are summed over the workers, then divided by the rows of the global batch, then clipped,
+then applied, so that N workers compute what one computes. `keras.Model.fit` cannot do that
+under MultiWorkerMirroredStrategy (keras issues 20585 and 20329), and a Keras optimizer inside
+`strategy.run` would clip before the sum.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from rnnray.training.config import OptimizerConfig
+from rnnray.training.optimizer import clip
+from rnnray.training.task import Task
+
+Step = Callable[..., Any]
+
+
+def make_train_step(
+    strategy: Any,
+    model: Any,
+    optimizer: Any,
+    task: Task,
+    options: OptimizerConfig,
+    signals: int,
+    *,
+    xla: bool,
+) -> Step:
+    """A compiled `step(inputs, targets, weights, signals)`.
+
+    The arguments are this worker's rows, their weights float32 [rows] (0 leaves a row out), and
+    float32 [signals], numbers that are summed over the workers on the way. Returns float32
+    [2 + metrics + signals], summed over all workers: rows, loss, the metrics, the signals.
+    """
+    variables = model.trainable_variables
+    sizes = [math.prod(variable.shape) for variable in variables]
+
+    def forward_and_backward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            logits = tf.cast(model(inputs, training=True), tf.float32)
+            losses = task.row_losses(targets, logits) * weights
+            loss = tf.reduce_sum(losses)
+        gradients = tape.gradient(loss, variables)
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
+        return flat, _sums(task, targets, logits, losses, weights)
+
+    if xla:
+        # Without the sum over workers, which XLA cannot compile on CPUs.
+        forward_and_backward = tf.function(forward_and_backward, jit_compile=True)
+
+    def in_replica(inputs: Any, targets: Any, weights: Any, signals: Any) -> Any:
+        flat, sums = forward_and_backward(inputs, targets, weights)
+        # One vector, one collective operation: on CPUs each costs about a millisecond.
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat([flat, sums, signals], 0))
+
+    @tf.function
+    def step(inputs: Any, targets: Any, weights: Any, signals_: Any) -> Any:
+        vector = strategy.run(in_replica, args=(inputs, targets, weights, signals_))
+        *flat, numbers = tf.split(vector, [*sizes, 2 + len(task.metric_names) + signals])
+        rows = tf.maximum(numbers[0], 1.0)
+        gradients = [
+            tf.reshape(gradient, variable.shape) / rows
+            for gradient, variable in zip(flat, variables, strict=True)
+        ]
+        optimizer.apply(clip(gradients, options), variables)
+        return numbers
+
+    return step
+
+
+def make_evaluation_step(model: Any, task: Task) -> Step:
+    """A compiled `step(inputs, targets, weights)` of this worker alone.
+
+    Returns float32 [2 + metrics]: rows, loss, the metrics, summed over the rows.
+    """
+
+    @tf.function
+    def step(inputs: Any, targets: Any, weights: Any) -> Any:
+        logits = tf.cast(model(inputs, training=False), tf.float32)
+        return _sums(task, targets, logits, task.row_losses(targets, logits) * weights, weights)
+
+    return step
+
+
+def _sums(task: Task, targets: Any, logits: Any, losses: Any, weights: Any) -> Any:
+    metrics = tf.reduce_sum(task.row_metrics(targets, logits) * weights[:, None], 0)
+    return tf.concat([[tf.reduce_sum(weights), tf.reduce_sum(losses)], metrics], 0)

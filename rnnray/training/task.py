@@ -1,0 +1,49 @@
+"""What the training loop needs to know of a problem; the loop knows nothing else about it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy.typing as npt
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Task(Protocol):
+    """A problem that the loop can train: a model, a loss, metrics, and how rows become tensors.
+
+    Tasks travel to the workers pickled by Ray; they hold configuration, not models or tensors.
+    """
+
+    unit: ClassVar[str]
+    """What a row is, for people: "sketches"."""
+    metric_names: ClassVar[tuple[str, ...]]
+    """Names of the columns of `row_metrics`."""
+    score: ClassVar[tuple[str, Literal["max", "min"]]]
+    """The validation metric that decides which checkpoint is best, and its direction."""
+
+    def build_model(self, *, unroll: bool) -> "keras.Model":
+        """A new model with fresh weights, from inputs to logits.
+
+        `unroll`: lay short recurrences out as a straight line of operations, faster on a CPU.
+        """
+        ...
+
+    def batch(self, table: pa.Table) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Inputs [rows, ...] and targets [rows, ...] of some rows of the data, fixed in shape
+        but for the number of rows.
+        """
+        ...
+
+    def row_losses(self, targets: Any, logits: Any) -> Any:
+        """The loss of each row: float32 [rows]."""
+        ...
+
+    def row_metrics(self, targets: Any, logits: Any) -> Any:
+        """The metrics of each row, in the order of `metric_names`: float32 [rows, metrics]."""
+        ...
+
+    def checkpoint_files(self) -> Mapping[str, str]:
+        """Text files that stand beside the model in a checkpoint: name to content."""
+        ...
