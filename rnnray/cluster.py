@@ -32,23 +32,26 @@ def connect(*, verbose: bool = False) -> None:
     # Ray announces a change of its defaults at every start; nothing here depends on it.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options = {"log_to_driver": verbose, "logging_level": level}
-    try:
-        with nullcontext() if verbose else muted_stderr():
-            ray.init(address="auto", **options)
-    except ConnectionError:
-        if os.environ.get("RAY_ADDRESS"):
+    new = {
+        # One CPU for training and one for reading, on the smallest machine too.
+        "num_cpus": max(2, os.cpu_count() or 1),
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+    }
+    address = os.environ.get("RAY_ADDRESS")
+    with nullcontext() if verbose else muted_stderr():
+        try:
+            ray.init(**options, **({} if address else new))
+        except ValueError:
+            # `ray start` left a cluster running, which takes no such settings. Not address="auto":
+            # that would also join the private cluster of another job, and die with it.
+            ray.init(**options)
+        except ConnectionError as error:
+            where = f"RAY_ADDRESS={address}" if address else "the address that `ray start` left"
             raise UserError(
-                f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}; "
-                "start it, or unset RAY_ADDRESS to run on this machine"
-            ) from None
-        with nullcontext() if verbose else muted_stderr():
-            ray.init(
-                # One CPU for training and one for reading, on the smallest machine too.
-                num_cpus=max(2, os.cpu_count() or 1),
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                **options,
-            )
+                f"no Ray cluster answers at {where}; start it, or run on this machine alone: "
+                f"{'unset RAY_ADDRESS' if address else '`ray stop`'}"
+            ) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = verbose
     context.print_on_execution_start = verbose

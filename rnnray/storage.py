@@ -67,6 +67,12 @@ def list_files(uri: str) -> tuple[fs.FileSystem, list[str]]:
     return filesystem, files
 
 
+def is_empty(uri: str) -> bool:
+    """True when there is nothing below a folder, or no such folder."""
+    filesystem, path = open_uri(uri)
+    return not filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+
+
 def read_bytes(uri: str) -> bytes | None:
     """The content of a file, or None where there is none."""
     filesystem, path = open_uri(uri)

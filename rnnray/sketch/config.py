@@ -1,9 +1,9 @@
 """The configuration of the sketch classifier, and its presets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from annotated_types import Ge, Le, Lt, MinLen
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rnnray.training.config import Config, OptimizerConfig, TrainingConfig
 
@@ -13,11 +13,11 @@ class SketchModelConfig(Config):
 
     max_points: Annotated[int, Ge(20), Le(2000)] = 100
     """Points that a drawing is cropped to; shorter ones are padded."""
-    filters: Annotated[tuple[int, ...], MinLen(1)] = (32, 64, 128)
+    filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (32, 64, 128)
     """Filters of each convolution."""
-    kernel_sizes: Annotated[tuple[int, ...], MinLen(1)] = (5, 5, 3)
+    kernel_sizes: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (5, 5, 3)
     """Kernel size of each convolution, in points."""
-    strides: Annotated[tuple[int, ...], MinLen(1)] = (2, 2, 2)
+    strides: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (2, 2, 2)
     """Stride of each convolution."""
     batch_normalization: bool = True
     """Batch normalisation after each convolution."""
@@ -43,6 +43,18 @@ class SketchModelConfig(Config):
     """The recurrent layers skip the padding behind a drawing's end."""
     same_padding: bool = False
     """Convolutions pad their ends, so that none of the drawing falls off."""
+
+    @model_validator(mode="after")
+    def _convolutions_fit(self) -> Self:
+        if not len(self.filters) == len(self.kernel_sizes) == len(self.strides):
+            raise ValueError("filters, kernel_sizes and strides must be equally many")
+        points = self.max_points
+        for kernel_size, stride in zip(self.kernel_sizes, self.strides, strict=True):
+            lost = 0 if self.same_padding else kernel_size - 1
+            points = -(-(points - lost) // stride)
+            if points < 1:
+                raise ValueError("the convolutions leave no step; use smaller kernels or strides")
+        return self
 
 
 class SketchConfig(TrainingConfig):

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -184,7 +184,7 @@ def open_drawings(
         data = str(quickdraw.tutorial_folder())
     filesystem, paths = storage.list_files(data)
     root = storage.open_uri(data)[1]
-    if any(PurePosixPath(path).parent.name in SPLITS for path in paths) and not any(
+    if any(_split_folder(root, path) for path in paths) and not any(
         PurePosixPath(path).name == PREPARED_MARK for path in paths
     ):
         raise UserError(
@@ -193,12 +193,8 @@ def open_drawings(
         )
     lists = [path for path in paths if path.endswith(".classes")]
     if paths == [root]:  # one file: its class list lies beside it
-        beside = (
-            storage.list_files(str(PurePosixPath(root).parent))[1]
-            if filesystem.type_name == "local"
-            else []
-        )
-        lists = [path for path in beside if path.endswith(".classes")]
+        beside = Path(root).parent.glob("*.classes") if filesystem.type_name == "local" else []
+        lists = sorted(str(path) for path in beside)
     files = [
         path for path in paths if not path.endswith((".classes", ".json", ".png", ".md", ".txt"))
     ]
@@ -219,7 +215,7 @@ def open_drawings(
         for split in SPLITS:
             splits[split] = tuple(part(path=p, keep=partial(_in_split, split)) for p in files)
     else:
-        for split, chosen in _split_files(files).items():
+        for split, chosen in _split_files(root, files).items():
             splits[split] = tuple(part(path=path) for path in chosen)
     return Drawings(data, names, splits, on_bad)
 
@@ -258,7 +254,13 @@ def _demo(data: str) -> Drawings:
     return Drawings(data, demo.CLASS_NAMES, splits)
 
 
-def _split_files(paths: Sequence[str]) -> dict[str, list[str]]:
+def _split_folder(root: str, path: str) -> str | None:
+    """The split that a file's folder below the source is named for; None for no such folder."""
+    name = PurePosixPath(path).relative_to(root).parent.name
+    return name if name in SPLITS else None
+
+
+def _split_files(root: str, paths: Sequence[str]) -> dict[str, list[str]]:
     """Which files make which split, by the names of files and folders.
 
     As in the book, the first half of the `eval.*` shards is validation and the second is test
@@ -268,10 +270,9 @@ def _split_files(paths: Sequence[str]) -> dict[str, list[str]]:
     evaluation: list[str] = []
     prefixes = {"training": "train", "train": "train", "validation": "validation", "test": "test"}
     for path in paths:
-        pure = PurePosixPath(path)
-        prefix = pure.name.partition(".")[0]
-        if pure.parent.name in SPLITS:
-            splits[pure.parent.name].append(path)
+        prefix = PurePosixPath(path).name.partition(".")[0]
+        if folder := _split_folder(root, path):
+            splits[folder].append(path)
         elif prefix in prefixes:
             splits[prefixes[prefix]].append(path)
         elif prefix == "eval":

@@ -46,8 +46,8 @@ class _Judge(ClassifyingActor):
                 "true": true,
                 "predicted": scores.argmax(1).astype(np.int64),
                 "loss": -right.astype(np.float64),
-                # A class as probable as the right one counts as before it.
-                "before": (scores >= right[:, None]).sum(1) - 1,
+                # A class as probable as the right one counts as before it, and NaN never helps.
+                "before": (~(scores < right[:, None])).sum(1) - 1,
             }
         )
 

@@ -3,9 +3,10 @@
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from io import BufferedReader
+from io import BufferedIOBase, BufferedReader
 from itertools import islice
-from typing import BinaryIO, Literal
+from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,8 @@ _ROWS = 4096
 _HEAD_BYTES = 16
 _MAX_LINE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
+# What damaged Parquet files raise; ValueError is for names that are not UTF-8.
+_PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError)
 
 
 def detect(filesystem: fs.FileSystem, path: str) -> Format:
@@ -37,12 +40,15 @@ def detect(filesystem: fs.FileSystem, path: str) -> Format:
             head = decompressed(stream).read(_HEAD_BYTES)
         except (OSError, EOFError, zlib.error):
             head = b""
+    name = PurePosixPath(path).name
     if head[:4] == b"PAR1":
         return "parquet"
-    if is_tfrecord(head) or ".tfrecord" in path:
+    if is_tfrecord(head) or ".tfrecord" in name:
         return "tfrecords"
-    if head.lstrip()[:1] == b"{" or ".ndjson" in path:
+    if head.lstrip()[:1] == b"{" or ".ndjson" in name:
         return "ndjson"
+    if ".parquet" in name:
+        return "parquet"
     raise UserError(f"{path}: neither TFRecords, Parquet nor ndjson, by content and by name")
 
 
@@ -104,7 +110,11 @@ def class_names_of(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
         UserError: it carries none.
     """
     with _open(filesystem, path) as stream:
-        names = table.class_names_of(_parquet_file(stream, path).schema_arrow)
+        schema = _parquet_file(stream, path).schema_arrow
+    try:
+        names = table.class_names_of(schema)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: the class names in its schema are damaged ({error})") from error
     if names is None:
         raise UserError(
             f"{path}: Parquet without class names in its schema; "
@@ -123,7 +133,7 @@ def words_of(filesystem: fs.FileSystem, path: str, on_bad: OnBad | None = None) 
         }
 
 
-def _open(filesystem: fs.FileSystem, path: str) -> BinaryIO:
+def _open(filesystem: fs.FileSystem, path: str) -> BufferedIOBase:
     try:
         stream = filesystem.open_input_file(path)
     except OSError as error:
@@ -131,21 +141,20 @@ def _open(filesystem: fs.FileSystem, path: str) -> BinaryIO:
     return BufferedReader(stream, _BUFFER_BYTES)
 
 
-def _parquet_file(stream: BinaryIO, path: str) -> pq.ParquetFile:
+def _parquet_file(stream: BufferedIOBase, path: str) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(stream, page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
+        columns = file.schema_arrow.names
+    except _PARQUET_ERRORS as error:
         raise UserError(f"{path}: damaged Parquet file ({error})") from error
     for column in ("ink", "class_index"):
-        if column not in file.schema_arrow.names:
-            raise UserError(
-                f"{path}: no column {column!r}; the columns are {file.schema_arrow.names}"
-            )
+        if column not in columns:
+            raise UserError(f"{path}: no column {column!r}; the columns are {columns}")
     return file
 
 
 def _parquet_tables(
-    stream: BinaryIO,
+    stream: BufferedIOBase,
     path: str,
     class_names: Sequence[str],
     origin: bool,
@@ -160,7 +169,7 @@ def _parquet_tables(
             if batch is None:
                 return
             rows = pa.Table.from_batches([batch]).cast(table.schema(class_names))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        except _PARQUET_ERRORS as error:
             damage = UserError(f"{path}: damaged Parquet file behind row {first_row} ({error})")
             if on_bad is None:
                 raise damage from error
@@ -180,7 +189,9 @@ def _parquet_tables(
         yield table.with_origin(rows, path, numbers, None) if origin else rows
 
 
-def _ndjson_drawings(stream: BinaryIO, path: str, on_bad: OnBad | None) -> Iterator[ndjson.Drawing]:
+def _ndjson_drawings(
+    stream: BufferedIOBase, path: str, on_bad: OnBad | None
+) -> Iterator[ndjson.Drawing]:
     text = decompressed(stream)
     # Bounded, so that a file without line ends cannot fill the memory; a cut line is a broken one.
     lines = iter(lambda: text.readline(_MAX_LINE_BYTES), b"")
@@ -194,7 +205,7 @@ def _ndjson_drawings(stream: BinaryIO, path: str, on_bad: OnBad | None) -> Itera
 
 
 def _ndjson_tables(
-    stream: BinaryIO,
+    stream: BufferedIOBase,
     path: str,
     class_names: Sequence[str],
     labelled: bool,

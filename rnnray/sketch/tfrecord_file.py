@@ -10,6 +10,7 @@ import gzip
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from io import BufferedIOBase
 from typing import BinaryIO
 
 import google_crc32c
@@ -36,15 +37,18 @@ def is_tfrecord(head: bytes) -> bool:
     return len(head) >= _HEADER.size and masked_crc(head[:8]) == _CRC.unpack_from(head, 8)[0]
 
 
-def decompressed(stream: BinaryIO) -> BinaryIO:
+def decompressed(stream: BufferedIOBase) -> BufferedIOBase:
     """The stream itself, or its gunzipped content when it starts like a gzip file."""
-    head = stream.read(2)
+    head = stream.read(_HEADER.size)
     stream.seek(0)
-    return gzip.GzipFile(fileobj=stream) if head == b"\x1f\x8b" else stream  # type: ignore[return-value]
+    # The first record's length can have the bytes of gzip's magic number.
+    if head[:2] == b"\x1f\x8b" and not is_tfrecord(head):
+        return gzip.GzipFile(fileobj=stream)
+    return stream
 
 
 def read_records(
-    stream: BinaryIO, file: str, on_bad: OnBad | None = None
+    stream: BufferedIOBase, file: str, on_bad: OnBad | None = None
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (byte offset, payload) of every record, both CRCs checked, in constant memory.
 
@@ -93,10 +97,11 @@ def read_records(
             if not ended:
                 start, buffer, position = start + position, buffer[position:], 0
                 try:
-                    more = stream.read(max(_CHUNK_BYTES, need - have))
+                    # read1, because read would lose what it had when gzip finds the damage.
+                    more = stream.read1(max(_CHUNK_BYTES, need - have))
                 except (EOFError, zlib.error, OSError) as error:
                     bad(start, f"damaged or truncated file ({error})")
-                    more = b""
+                    return
                 ended = not more
                 buffer += more
                 continue
@@ -112,7 +117,7 @@ def read_records(
         position += need
 
 
-def count_records(stream: BinaryIO, file: str) -> int:
+def count_records(stream: BufferedIOBase, file: str) -> int:
     """How many records a file has, damaged payloads included; reads it once, parses nothing."""
     count = 0
     for _ in read_records(stream, file, on_bad=lambda _: None):

@@ -7,6 +7,7 @@ Parsed in batches by TensorFlow's own parser, which is imported when the first r
 """
 
 from collections.abc import Iterator, Sequence
+from io import BufferedIOBase
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -23,7 +24,7 @@ _RECORDS_A_BATCH = 4096
 
 
 def read_tables(
-    stream: BinaryIO,
+    stream: BufferedIOBase,
     file: str,
     class_names: Sequence[str],
     *,

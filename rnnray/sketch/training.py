@@ -19,7 +19,7 @@ from rnnray.sketch.task import SketchTask
 from rnnray.training import driver
 from rnnray.training.driver import RunOptions, TrainedRun
 
-_GRID, _PREDICTED, _LENGTHS = 30, 12, 5000
+_GRID, _PREDICTED, _LENGTHS = 28, 12, 5000
 
 
 def train(

@@ -35,6 +35,8 @@ from rnnray.training.report import RunReport
 from rnnray.training.task import Task
 
 CONFIG = "config.yaml"
+# Blocks of Ray Data that a worker fetches ahead; its feed makes a few batches ahead of that.
+BLOCKS_AHEAD = 2
 
 
 class RunOptions(Config):
@@ -272,7 +274,9 @@ def _train_worker(arguments: dict[str, Any]) -> None:
 
     def tables(split: str) -> Any:
         share = ray.train.get_dataset_shard(split)
-        return share.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
+        return share.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=BLOCKS_AHEAD
+        )
 
     def report(metrics: dict[str, float], checkpoint: Path | None, name: str | None) -> None:
         kept = Checkpoint.from_directory(str(checkpoint)) if checkpoint else None

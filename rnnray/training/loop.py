@@ -92,8 +92,8 @@ class TrainingLoop:
         self.padded_rows = share + (rest > 0)
         self._position = Position() if restored is None else checkpoints.read_position(restored)
         # Data start to come while the model is built.
-        done = self._position.epoch >= config.epochs
-        self._first_feed = None if done else self._feed(self._position)
+        if self._position.epoch < config.epochs:
+            self._feed = self._start_feed(self._position)
         if config.precision == "bfloat16":
             keras.config.set_dtype_policy("mixed_bfloat16")
         with strategy.scope():
@@ -128,20 +128,22 @@ class TrainingLoop:
             UserError: the data are bad.
             PeerStopped: another worker's are.
         """
-        position, feed = self._position, self._first_feed
+        position = self._position
         while position.epoch < self.config.epochs:
             started = time.monotonic()
-            metrics = self._train_epoch(position, feed or self._feed(position))
+            metrics = self._train_epoch(position, self._feed)
             self._average_statistics()
             metrics |= self._validate()
             metrics["seconds"] = time.monotonic() - started
             self._tell("epoch", position, metrics=metrics)
             position = Position(position.epoch + 1, history=[*position.history, metrics])
-            feed = None
+            if position.epoch < self.config.epochs:
+                # Not before the validation: two readers could each wait for the other's CPU.
+                self._feed = self._start_feed(position)
             self._checkpoint(position, metrics, f"epoch-{position.epoch:04d}")
         return position.history
 
-    def _feed(self, position: Position) -> Feed:
+    def _start_feed(self, position: Position) -> Feed:
         return Feed(
             self.task,
             self.worker.train,

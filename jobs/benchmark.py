@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Measure speed, beside the book's way, in one run on this machine.
+
+ingest: drawings/s into padded training batches. train: sketches/s in training.
+Rates drift on a busy machine; the ratios of one run are what counts. The last line of the output
+is JSON with all figures.
+"""
+
+from typing import Annotated, Any, Literal
+
+import tyro
+from annotated_types import Ge
+
+from rnnray import job
+from rnnray.sketch import benchmark
+
+
+class Options(job.JobOptions):
+    """Options of this job."""
+
+    what: tyro.conf.Positional[Literal["ingest", "train"]]
+    """What to measure."""
+    data: str = "demo:100000"
+    """A folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are made first."""
+    count: Annotated[int, Ge(1)] = 400_000
+    """ingest: drawings to read each way, rounded to whole passes."""
+    epochs: Annotated[int, Ge(2)] = 2
+    """train: epochs of each run; the last one is measured."""
+
+
+def work(options: Options) -> dict[str, Any]:
+    """Do the job."""
+    if options.what == "ingest":
+        return {"ingest": benchmark.ingest(options.data, options.count)}
+    return {"train": benchmark.train(options.data, options.epochs)}
+
+
+if __name__ == "__main__":
+    job.run(Options, work, description=__doc__)

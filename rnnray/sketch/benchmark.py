@@ -1,0 +1,176 @@
+"""How fast drawings are read and trained on, beside the book's way, in one run.
+
+Rates depend on the machine and on its mood; compare the figures of one run.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import ray.data
+
+from rnnray.errors import UserError
+from rnnray.progress import say
+from rnnray.sketch import book, config
+from rnnray.sketch.datasets import Drawings, FilePart, open_drawings
+from rnnray.sketch.prepare import prepare
+from rnnray.sketch.task import SketchTask
+from rnnray.training import driver, strategy
+from rnnray.training.driver import RunOptions
+from rnnray.training.feed import Feed
+
+RECOMMENDED_BATCH = 256
+
+
+def ingest(data: str, count: int) -> dict[str, float]:
+    """Drawings/s into padded training batches, four ways, each over the same shards.
+
+    Every way is run once before it is timed, so that processes are up and files are cached, and
+    timed from the request for the first batch to the last one. The book's pipeline makes its
+    batches of 32; ours makes the recommended 256.
+
+    Args:
+        data: a folder of the tutorial's shards, or `demo:COUNT`, of which shards are made.
+        count: drawings to read each way, the shards over and over; the slow reader reads fewer.
+
+    Returns:
+        book, ray_read_tfrecords, tfrecords, parquet: drawings/s.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        drawings = _as_shards(data, folder)
+        shards = _paths(drawings)
+        say("preparing Parquet of the same drawings")
+        prepare(drawings, f"{folder}/parquet")
+        parquet = open_drawings(f"{folder}/parquet")
+        times = max(1, round(count / drawings.count("train")))
+        task = SketchTask(config.notebook(), drawings.class_names)
+        rates = {
+            "book": _rate("book", lambda n: _book_batches(shards * n), times),
+            "ray_read_tfrecords": _rate(
+                "ray_read_tfrecords", lambda _: _builtin_batches(shards[:1], task), 1
+            ),
+            "tfrecords": _rate("tfrecords", lambda n: _our_batches(drawings, task, n), times),
+            "parquet": _rate("parquet", lambda n: _our_batches(parquet, task, n), times),
+        }
+    _compare("tfrecords over ray_read_tfrecords", rates["tfrecords"] / rates["ray_read_tfrecords"])
+    _compare("tfrecords over the book's pipeline", rates["tfrecords"] / rates["book"])
+    _compare("parquet over the book's pipeline", rates["parquet"] / rates["book"])
+    return rates
+
+
+def train(data: str, epochs: int) -> dict[str, float]:
+    """Sketches/s in training of the book's model: the book's `fit`, and our loop on Ray.
+
+    `fit` runs at the book's settings (batch 32), ours at the recommended batch of 256, once on one
+    worker with all cores and once on two workers with half of them each. Our rates are those of the
+    last epoch, waiting for data included; compilation falls into the first.
+
+    Args:
+        data: a folder of the tutorial's shards, or `demo:COUNT`, of which shards are made.
+        epochs: at least 2.
+
+    Returns:
+        book, one_worker, two_workers: sketches/s; waiting_share: the larger of both runs.
+    """
+    results: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        drawings = _as_shards(data, folder)
+        strategy.quiet_tensorflow()
+        say("the book's fit, batch 32")
+        classes = len(drawings.class_names)
+        results["book"] = book.fit_rate(_paths(drawings), classes, steps=600)
+        say(f"    {results['book']:,.0f} sketches/s")
+        preset = config.notebook()
+        ours = preset.model_copy(
+            update={"epochs": epochs, "global_batch_size": RECOMMENDED_BATCH, "data": data}
+        )
+        last = {}
+        for name, workers in (("one_worker", 1), ("two_workers", 2)):
+            say(f"our loop, batch {RECOMMENDED_BATCH}, {workers} worker(s)")
+            run = driver.train(
+                SketchTask(ours, drawings.class_names),
+                ours,
+                RunOptions(storage_path=f"{folder}/runs", name=name, workers=workers),
+                training=drawings.dataset("train"),
+                validation=drawings.dataset("validation"),
+                training_rows=drawings.count("train"),
+            )
+            last[name] = run.history[-1]
+            results[name] = last[name]["rows_per_second"]
+    results["waiting_share"] = max(metrics["waiting_share"] for metrics in last.values())
+    _compare("one worker over the book's fit", results["one_worker"] / results["book"])
+    _compare("two workers over one", results["two_workers"] / results["one_worker"])
+    say(f"waiting for data: {results['waiting_share']:.1%}")
+    return results
+
+
+def _as_shards(data: str, folder: str) -> Drawings:
+    drawings = open_drawings(data)
+    if data.startswith("demo"):
+        say("writing TFRecord shards of generated drawings")
+        prepare(drawings, f"{folder}/tfrecords", file_format="tfrecords")
+        return open_drawings(f"{folder}/tfrecords")
+    if not all(
+        isinstance(p, FilePart) and p.format == "tfrecords" for p in drawings.parts("train")
+    ):
+        raise UserError(f"{data}: the benchmark compares ways to read TFRecords; give shards")
+    return drawings
+
+
+def _paths(drawings: Drawings) -> list[str]:
+    return [part.path for part in drawings.parts("train") if isinstance(part, FilePart)]
+
+
+def _rate(name: str, batches: Callable[[int], Iterable[int]], times: int) -> float:
+    """Rows/s of an iterable of batch sizes, the second time it is made."""
+    say(f"{name}: warming up")
+    for _ in batches(1):
+        pass
+    started = time.monotonic()
+    iterator = iter(batches(times))
+    rows = next(iterator)
+    first = time.monotonic() - started
+    rows += sum(iterator)
+    seconds = time.monotonic() - started
+    say(f"{name}: {rows:,} drawings, {rows / seconds:,.0f} a second, first batch in {first:.2f} s")
+    return rows / seconds
+
+
+def _book_batches(shards: list[str]) -> Iterator[int]:
+    strategy.quiet_tensorflow()
+    for ink, _ in book.pipeline(shards):
+        yield len(ink)
+
+
+def _builtin_batches(shards: list[str], task: SketchTask) -> Iterator[int]:
+    points = task.config.model.max_points
+    for batch in ray.data.read_tfrecords(shards).iter_batches(batch_size=RECOMMENDED_BATCH):
+        padded = np.zeros((len(batch["ink"]), points, 3), np.float32)
+        for row, ink in zip(padded, batch["ink"], strict=True):
+            drawn = np.asarray(ink, np.float32).reshape(-1, 3)[:points]
+            row[: len(drawn)] = drawn
+        yield len(padded)
+
+
+def _our_batches(drawings: Drawings, task: SketchTask, times: int) -> Iterator[int]:
+    parts = {"train": drawings.parts("train") * times}
+    dataset = Drawings(drawings.data, drawings.class_names, parts).dataset("train")
+    feed = Feed(
+        task,
+        lambda: dataset.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=driver.BLOCKS_AHEAD
+        ),
+        rows=RECOMMENDED_BATCH,
+        padded_rows=RECOMMENDED_BATCH,
+        pool_rows=task.config.shuffle_rows,
+        seed=(0,),
+    )
+    while (batch := feed.take()) is not None:
+        yield int(batch.weights.sum())
+    if feed.error is not None:
+        raise feed.error
+
+
+def _compare(what: str, ratio: float) -> None:
+    say(f"{what}: {ratio:.2f} times")

@@ -1,0 +1,65 @@
+"""The book's own pipeline and training, to measure ours against. Nothing else uses this.
+
+After A. Géron, Hands-On Machine Learning with Scikit-Learn, Keras, and TensorFlow, 3rd edition,
+chapter 15, exercise 9, with its settings: batch 32, 5 parallel reads and parses, `fit`.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+BATCH_SIZE = 32
+
+
+def pipeline(shards: Sequence[str], max_points: int = 100) -> Any:
+    """The book's `tf.data` pipeline over TFRecord shards, shuffled as it is for training.
+
+    Yields ink float32 [32, longest in the batch or max_points, 3] and class_index int64 [32].
+    """
+    import tensorflow as tf  # noqa: PLC0415
+
+    def parse(records: Any) -> tuple[Any, Any]:
+        features = tf.io.parse_example(
+            records,
+            {
+                "ink": tf.io.VarLenFeature(tf.float32),
+                "shape": tf.io.FixedLenFeature([2], tf.int64),
+                "class_index": tf.io.FixedLenFeature([1], tf.int64),
+            },
+        )
+        flat = tf.sparse.to_dense(features["ink"])
+        ink = tf.reshape(flat, [tf.size(records), -1, 3])
+        return ink[:, :max_points], features["class_index"][:, 0]
+
+    records = tf.data.TFRecordDataset(list(shards), num_parallel_reads=5)
+    return records.shuffle(10_000).batch(BATCH_SIZE).map(parse, num_parallel_calls=5).prefetch(1)
+
+
+def fit_rate(shards: Sequence[str], class_count: int, steps: int) -> float:
+    """Sketches/s of the book's model in the book's `fit`, after a warm-up that compiles it."""
+    import keras  # noqa: PLC0415
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            layers.Conv1D(32, kernel_size=5, strides=2, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Conv1D(64, kernel_size=5, strides=2, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Conv1D(128, kernel_size=3, strides=2, activation="relu"),
+            layers.BatchNormalization(),
+            layers.LSTM(128, return_sequences=True),
+            layers.LSTM(128),
+            layers.Dense(class_count, activation="softmax"),
+        ]
+    )
+    model.compile(
+        loss="sparse_categorical_crossentropy",
+        optimizer=keras.optimizers.SGD(learning_rate=1e-2, clipnorm=1.0),
+        metrics=["accuracy", "sparse_top_k_categorical_accuracy"],
+    )
+    batches = pipeline(shards).repeat()
+    model.fit(batches, steps_per_epoch=20, epochs=1, verbose=0)
+    started = time.monotonic()
+    model.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0)
+    return steps * BATCH_SIZE / (time.monotonic() - started)
