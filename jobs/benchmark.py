@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measure speed, beside the book's way, in one run on this machine.
 
-ingest: drawings/s into padded training batches. train: sketches/s in training.
+ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that
+the training workers hold over an epoch (give it --data demo:1000000).
 Rates drift on a busy machine; the ratios of one run are what counts. The last line of the output
 is JSON with all figures.
 """
@@ -18,7 +19,7 @@ from rnnray.sketch import benchmark
 class Options(job.JobOptions):
     """Options of this job."""
 
-    what: tyro.conf.Positional[Literal["ingest", "train"]]
+    what: tyro.conf.Positional[Literal["ingest", "train", "memory"]]
     """What to measure."""
     data: str = "demo:100000"
     """A folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are made first."""
@@ -32,7 +33,9 @@ def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     if options.what == "ingest":
         return {"ingest": benchmark.ingest(options.data, options.count)}
-    return {"train": benchmark.train(options.data, options.epochs)}
+    if options.what == "train":
+        return {"train": benchmark.train(options.data, options.epochs)}
+    return {"memory": benchmark.memory(options.data)}
 
 
 if __name__ == "__main__":

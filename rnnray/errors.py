@@ -8,6 +8,10 @@ class UserError(Exception):
     Messages name the file, line, byte offset or field, and fit on one line.
     """
 
+    def __str__(self) -> str:
+        # Ray Data appends lines about its retries to the message of what a task raised.
+        return super().__str__().partition("\n")[0]
+
 
 def find_user_error(error: BaseException) -> UserError | None:
     """The `UserError` inside an exception that Ray wrapped, or None.

@@ -7,6 +7,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -91,7 +92,7 @@ def _parse(
 def _value_of(arguments: list[str], option: str) -> str | None:
     """The value of an option on the command line, the last one where it is given twice."""
     value = None
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:]):
         name, equals, text = argument.partition("=")
         if name == option:
             value = text if equals else following

@@ -128,7 +128,10 @@ def check_writable(uri: str) -> None:
         UserError: the folder cannot be written.
     """
     probe = join(uri, f".writable-{uuid.uuid4().hex}")
-    write_bytes(probe, b"")
+    try:
+        write_bytes(probe, b"")
+    except UserError as error:
+        raise UserError(str(error).replace(probe, uri)) from error
     filesystem, path = open_uri(probe)
     filesystem.delete_file(path)
 

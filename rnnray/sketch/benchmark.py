@@ -3,9 +3,12 @@
 Rates depend on the machine and on its mood; compare the figures of one run.
 """
 
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import ray.data
@@ -21,6 +24,7 @@ from rnnray.training.driver import RunOptions
 from rnnray.training.feed import Feed
 
 RECOMMENDED_BATCH = 256
+_SAMPLE_SECONDS = 1.0
 
 
 def ingest(data: str, count: int) -> dict[str, float]:
@@ -103,6 +107,70 @@ def train(data: str, epochs: int) -> dict[str, float]:
     _compare("two workers over one", results["two_workers"] / results["one_worker"])
     say(f"waiting for data: {results['waiting_share']:.1%}")
     return results
+
+
+def memory(data: str, workers: int = 2) -> dict[str, float]:
+    """Resident memory of the training workers over one epoch of the book's model, in MiB.
+
+    Sampled from outside, shared memory included, for workers on this machine.
+
+    Args:
+        data: of many drawings, such as `demo:1000000`.
+        workers: training workers.
+
+    Returns:
+        peak: the most that any worker held; early and late: the most between 20 % and 40 %, and
+        in the last 20 % of the samples taken while they trained; drawings: their number.
+    """
+    drawings = open_drawings(data)
+    ours = config.notebook().model_copy(
+        update={"epochs": 1, "global_batch_size": RECOMMENDED_BATCH, "data": data}
+    )
+    count = drawings.count("train")
+    samples: list[float] = []
+    ended = threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(_SAMPLE_SECONDS):
+            held = _resident_mib_of("ray::RayTrainWorker")
+            if held:
+                samples.append(max(held))
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    with tempfile.TemporaryDirectory() as folder:
+        driver.train(
+            SketchTask(ours, drawings.class_names),
+            ours,
+            RunOptions(storage_path=folder, name="memory", workers=workers),
+            training=drawings.dataset("train"),
+            validation=drawings.dataset("validation"),
+            training_rows=count,
+        )
+    ended.set()
+    sampler.join()
+    fifth = len(samples) // 5
+    result = {
+        "peak": max(samples),
+        "early": max(samples[fifth : 2 * fifth]),
+        "late": max(samples[-fifth:]),
+    }
+    for name, mib in result.items():
+        say(f"{name}: {mib:,.0f} MiB")
+    return {**result, "drawings": count}
+
+
+def _resident_mib_of(title: str) -> list[float]:
+    """Resident memory of each process of this machine whose title begins so, in MiB."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and (folder / "cmdline").read_text().startswith(title):
+                pages = int((folder / "statm").read_text().split()[1])
+                found.append(pages * os.sysconf("SC_PAGESIZE") / 2**20)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+    return found
 
 
 def _as_shards(data: str, folder: str) -> Drawings:

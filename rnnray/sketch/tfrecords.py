@@ -6,6 +6,7 @@ https://github.com/tensorflow/models/tree/r1.13.0/tutorials/rnn/quickdraw (creat
 Parsed in batches by TensorFlow's own parser, which is imported when the first record is read.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from io import BufferedIOBase
 from itertools import islice
@@ -21,6 +22,8 @@ from rnnray.sketch.tfrecord_file import OnBad, read_records, write_record
 
 # Large enough that the parser's fixed cost vanishes, small enough to stream (about 2 MB).
 _RECORDS_A_BATCH = 4096
+# Such as "Name: <unknown>, Key: ink, Index: 0.  Data types don't match. Expected type: ...".
+_PARSER_MESSAGE = re.compile(r"Key: (\w+), Index: \d+\.\s+([^\n]*?)(?: \[Op:|$)", re.MULTILINE)
 
 
 def read_tables(
@@ -128,9 +131,12 @@ def _parse_features(payloads: list[bytes], first: int, reasons: dict[int, str]) 
                 "class_index": ragged(tf.int64, row_splits_dtype=tf.int64),
             },
         )
-    except tf.errors.InvalidArgumentError as error:
+    # TensorFlow quotes a payload that it cannot parse, which may then not be UTF-8.
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
         if len(payloads) == 1:
-            reasons[first] = f"not an Example of a drawing ({str(error).splitlines()[0][:200]})"
+            feature = _PARSER_MESSAGE.search(str(error))
+            why = f"feature {feature[1]}: {feature[2]}" if feature else "it cannot be parsed"
+            reasons[first] = f"not an Example of a drawing ({why})"
             return tuple(
                 np.zeros(n, t)
                 for dtype in (np.float32, np.int64, np.int64)

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import signal
+import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -204,10 +206,26 @@ def train(
                 callbacks=[_TellFailures(events.tell)],
             ),
         )
-        result = trainer.fit()
+        result = _fit(trainer)
     if report.user_errors:
         raise UserError(report.user_errors[0])
     return _trained_run(folder, result, task)
+
+
+def _fit(trainer: Any) -> Any:
+    """`trainer.fit()`, with Ctrl-C as everywhere else.
+
+    Ray Train handles it by a handler that it leaves behind, and that ends in `sys.exit(0)`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return trainer.fit()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        return trainer.fit()
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _trained_run(folder: str, result: Any, task: Task) -> TrainedRun:

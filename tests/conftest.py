@@ -1,0 +1,50 @@
+"""What all tests share: hypothesis without deadlines, the real sample, one local Ray."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Before anything imports TensorFlow or Ray.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "quickdraw_tutorial_sample.tar.gz"
+
+# A shared machine is slow at times, and that is no failure.
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real sample of the tutorial's archive."""
+    if not SAMPLE.is_file():
+        pytest.skip("the real drawings are not here")
+    folder = tmp_path_factory.mktemp("quickdraw")
+    with tarfile.open(SAMPLE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray, started once for all tests; more CPUs than there are, so that nothing waits."""
+    import ray  # noqa: PLC0415  (seconds: only for the tests that need it)
+    import ray.data  # noqa: PLC0415
+
+    ray.init(
+        "local",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+    )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    yield
+    ray.shutdown()
