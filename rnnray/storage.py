@@ -68,8 +68,10 @@ def list_files(uri: str) -> tuple[fs.FileSystem, list[str]]:
 
 
 def is_empty(uri: str) -> bool:
-    """True when there is nothing below a folder, or no such folder."""
+    """True when there is nothing below a folder, or no such folder; false for a file."""
     filesystem, path = open_uri(uri)
+    if filesystem.get_file_info(path).type == fs.FileType.File:
+        return False
     return not filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
 
 

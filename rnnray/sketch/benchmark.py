@@ -16,7 +16,8 @@ import ray.data
 from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.sketch import book, config
-from rnnray.sketch.datasets import Drawings, FilePart, open_drawings
+from rnnray.sketch.datasets import open_drawings
+from rnnray.sketch.drawings import Drawings, FilePart
 from rnnray.sketch.prepare import prepare
 from rnnray.sketch.task import SketchTask
 from rnnray.training import driver, strategy

@@ -12,7 +12,8 @@ from rnnray import cluster
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
 from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint, threads_for
-from rnnray.sketch.datasets import Drawings, check_same_classes
+from rnnray.sketch.datasets import check_same_classes
+from rnnray.sketch.drawings import Drawings
 
 BATCH_ROWS = 1024
 TOP = 5

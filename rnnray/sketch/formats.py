@@ -186,7 +186,7 @@ def _parquet_tables(
         if bad:
             kept = np.setdiff1d(np.arange(len(rows)), [row for row, _ in bad])
             rows, numbers = rows.take(kept), numbers[kept]
-        yield table.with_origin(rows, path, numbers, None) if origin else rows
+        yield table.with_origin(rows, path, numbers) if origin else rows
 
 
 def _ndjson_drawings(
@@ -234,5 +234,6 @@ def _ndjson_tables(
         rows = table.from_inks([d.ink for d, _ in batch], [i for _, i in batch], class_names)
         if origin:
             numbers = np.array([d.line_number - 1 for d, _ in batch], np.int64)
-            rows = table.with_origin(rows, path, numbers, [d.key_id for d, _ in batch])
+            keys, words = [d.key_id for d, _ in batch], [d.word for d, _ in batch]
+            rows = table.with_origin(rows, path, numbers, keys, words)
         yield rows

@@ -10,14 +10,13 @@ import pyarrow.parquet as pq
 from rnnray import storage
 from rnnray.progress import Every, say
 from rnnray.sketch.classifier import ClassifyingActor, SketchClassifier
-from rnnray.sketch.datasets import Drawings
+from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.evaluation import TOP, judge_with
 from rnnray.sketch.table import ORIGIN_FIELDS
 
 SCHEMA = pa.schema(
     [
         *ORIGIN_FIELDS,
-        pa.field("true_class", pa.string()),  # null where the source does not say
         pa.field("classes", pa.list_(pa.string())),  # the most probable first
         pa.field("probabilities", pa.list_(pa.float32())),
     ]
@@ -27,19 +26,12 @@ SCHEMA = pa.schema(
 class _Predictor(ClassifyingActor):
     """Classifies batches."""
 
-    def __init__(self, checkpoint: str, data_class_names: tuple[str, ...], threads: int) -> None:
-        super().__init__(checkpoint, threads)
-        self._data_class_names = data_class_names
-
     def __call__(self, drawings: pa.Table) -> pa.Table:
         order, probabilities = top_classes(self.classifier, drawings)
         names = np.array(self.classifier.class_names, dtype=object)
-        known = self._data_class_names
-        true = [known[i] if i >= 0 else None for i in drawings["class_index"].to_pylist()]
         return pa.table(
             [
                 *(drawings[field.name] for field in ORIGIN_FIELDS),
-                pa.array(true, pa.string()),
                 pa.array(names[order].tolist(), pa.list_(pa.string())),
                 pa.array(probabilities.tolist(), pa.list_(pa.float32())),
             ],
@@ -80,7 +72,6 @@ def classify(
         _Predictor,
         workers,
         checkpoint=checkpoint,
-        data_class_names=drawings.class_names,
     )
     progress = Every()
     count = 0

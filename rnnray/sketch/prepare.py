@@ -19,7 +19,8 @@ from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import Event, Events, Tell, say
 from rnnray.sketch import table, tfrecords
-from rnnray.sketch.datasets import PREPARED_MARK, SPLITS, Drawings
+from rnnray.sketch.datasets import PREPARED_MARK
+from rnnray.sketch.drawings import SPLITS, Drawings
 
 Format = Literal["parquet", "tfrecords"]
 

@@ -16,11 +16,12 @@ import pyarrow as pa
 UNKNOWN_CLASS = -1
 _CLASS_NAMES = b"class_names"
 
-# Columns that tell where a drawing came from; readers add them when asked.
+# Columns that tell which drawing it is; readers add them when asked.
 ORIGIN_FIELDS = (
     pa.field("file", pa.string()),
     pa.field("row", pa.int64()),  # number of the drawing in its file, from 0
     pa.field("key_id", pa.string()),  # the data set's own name for the drawing, ndjson only
+    pa.field("true_class", pa.string()),  # null where the source does not say
 )
 
 
@@ -75,14 +76,26 @@ def from_inks(
 
 
 def with_origin(
-    table: pa.Table, file: str, rows: npt.NDArray[np.int64], key_ids: Sequence[str | None] | None
+    table: pa.Table,
+    file: str,
+    rows: npt.NDArray[np.int64],
+    key_ids: Sequence[str | None] | None = None,
+    true_classes: Sequence[str | None] | None = None,
 ) -> pa.Table:
-    """The table with the `ORIGIN_FIELDS` columns behind its own."""
+    """The table with the `ORIGIN_FIELDS` columns behind its own.
+
+    `true_classes` says more than `class_index` where a source has classes that are not among the
+    table's; without it they are the names of the indices.
+    """
     count = len(table)
+    if true_classes is None:
+        names = class_names_of(table.schema) or ()
+        true_classes = [names[i] if i >= 0 else None for i in table["class_index"].to_pylist()]
     columns = (
         pa.array([file] * count, pa.string()),
         pa.array(rows, pa.int64()),
         pa.array(key_ids if key_ids is not None else [None] * count, pa.string()),
+        pa.array(true_classes, pa.string()),
     )
     for field, column in zip(ORIGIN_FIELDS, columns, strict=True):
         table = table.append_column(field, column)

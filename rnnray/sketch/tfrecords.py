@@ -55,7 +55,7 @@ def read_tables(
         first_row += len(batch)
         table, kept = _parse([payload for _, payload in batch], offsets, file, class_names, on_bad)
         if origin:
-            table = sketch_table.with_origin(table, file, rows[kept], None)
+            table = sketch_table.with_origin(table, file, rows[kept])
         yield table
 
 

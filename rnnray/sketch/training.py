@@ -12,7 +12,7 @@ from rnnray.progress import say
 from rnnray.sketch import pictures, table
 from rnnray.sketch.classifier import SketchClassifier
 from rnnray.sketch.config import SketchConfig
-from rnnray.sketch.datasets import Drawings
+from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.evaluation import Evaluation, evaluate
 from rnnray.sketch.prediction import top_classes
 from rnnray.sketch.task import SketchTask

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rnnray.errors import UserError, find_user_error
 from rnnray.sketch import demo, table
 from rnnray.sketch.bad_records import BadRecords, counted
-from rnnray.sketch.datasets import Drawings, check_same_classes, open_drawings
+from rnnray.sketch.datasets import check_same_classes, open_drawings
+from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.tfrecord_file import write_record
 
 NAMES = ("cat", "dog", "star")

@@ -1,0 +1,170 @@
+"""The model: the book's to the letter, and no drawing's result depends on its neighbours."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnray.sketch import demo, model, table
+from rnnray.sketch.config import SketchModelConfig, notebook, strong
+from rnnray.sketch.model import DrawnSteps
+
+TINY: dict[str, Any] = {"filters": (4, 4, 4), "units": 4, "layers": 1}
+
+
+def drawings(count: int, max_points: int = 100) -> np.ndarray:
+    rows = table.from_arrays(*demo.inks(count, seed=1), demo.CLASS_NAMES)
+    return table.padded(rows, max_points)[0]
+
+
+def build(config: SketchModelConfig, classes: int = 5, *, unroll: bool = False) -> keras.Model:
+    keras.utils.set_random_seed(7)
+    return model.build(config, classes, unroll=unroll)
+
+
+def test_notebook_is_the_book_s_model_layer_for_layer() -> None:
+    layers = model.build(notebook().model, 345).layers
+    assert [type(layer).__name__ for layer in layers] == [
+        "InputLayer",
+        *["Conv1D", "BatchNormalization"] * 3,
+        "LSTM",
+        "LSTM",
+        "Dense",
+    ]
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv1D)]
+    assert [
+        (c.filters, c.kernel_size, c.strides, c.padding, c.activation.__name__)
+        for c in convolutions
+    ] == [
+        (32, (5,), (2,), "valid", "relu"),
+        (64, (5,), (2,), "valid", "relu"),
+        (128, (3,), (2,), "valid", "relu"),
+    ]
+    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.LSTM)]
+    assert [(r.units, r.return_sequences) for r in recurrent] == [(128, True), (128, False)]
+    assert not any(r.dropout or r.recurrent_dropout for r in recurrent)
+
+
+def test_notebook_has_the_parameters_of_the_book_s_model() -> None:
+    """Counted by hand: each convolution kernel * inputs * filters + filters, batch normalisation
+    4 a filter, LSTM 4 * (inputs + units + 1) * units, the dense layer (units + 1) * classes.
+    """
+    convolutions = (5 * 3 + 1) * 32 + (5 * 32 + 1) * 64 + (3 * 64 + 1) * 128
+    lstms = 2 * 4 * (128 + 128 + 1) * 128
+    by_hand = convolutions + 4 * (32 + 64 + 128) + lstms + 129 * 345
+    assert model.build(notebook().model, 345).count_params() == by_hand == 344_089
+
+
+@pytest.mark.parametrize(
+    ("recurrent", "mask", "unroll"),
+    [("lstm", False, False), ("lstm", True, True), ("gru", True, False), ("gru", False, True)],
+)
+def test_a_drawing_s_logits_do_not_depend_on_its_neighbours(
+    recurrent: str, mask: bool, unroll: bool
+) -> None:
+    config = SketchModelConfig.model_validate(
+        {**TINY, "recurrent": recurrent, "mask_padding": mask, "bidirectional": True}
+    )
+    classifier = build(config, unroll=unroll)
+    ink = drawings(12)
+    together = np.asarray(classifier(ink, training=False))
+    alone = np.concatenate([classifier(ink[i : i + 1], training=False) for i in range(12)])
+    # Not bit by bit: matrix products of other sizes add up in another order.
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert np.ptp(together, axis=0).min() > 1e-3, "the drawings must differ for this to mean a lot"
+
+
+def test_masked_padding_changes_nothing_however_long_it_is() -> None:
+    config = {**TINY, "mask_padding": True, "same_padding": True, "bidirectional": True}
+    short = build(SketchModelConfig(**config, max_points=200))
+    long = build(SketchModelConfig(**config, max_points=400))
+    long.set_weights(short.get_weights())
+    for left, right in zip(short.weights, long.weights, strict=True):
+        np.testing.assert_array_equal(left.numpy(), right.numpy())
+    few, many = drawings(12, 200), drawings(12, 400)
+    assert (few[:, -1] == 0).all(), "no drawing may be cropped here"
+    np.testing.assert_allclose(short(few, training=False), long(many, training=False), atol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=5),
+    st.integers(1, 8),
+    st.integers(0, 1000),
+)
+def test_the_mask_keeps_the_steps_that_begin_within_the_drawing(
+    lengths: list[int], stride: int, seed: int
+) -> None:
+    points = 40
+    steps = -(-points // stride)
+    rng = np.random.default_rng(seed)
+    ink = np.zeros((len(lengths), points, 3), np.float32)
+    expected = np.zeros((len(lengths), steps), bool)
+    for row, length in enumerate(lengths):
+        # Points in the middle may repeat (a row of zeros); the last one ends a stroke.
+        ink[row, :length] = rng.integers(-1, 2, (length, 3))
+        if length:
+            ink[row, length - 1, 2] = 1
+        for step in range(steps):
+            expected[row, step] = step * stride < length
+    expected[:, 0] = True
+    np.testing.assert_array_equal(np.asarray(DrawnSteps(stride, steps)(ink)), expected)
+
+
+@pytest.mark.parametrize("preset", [notebook, strong])
+def test_presets_build_and_give_one_finite_logit_a_class(preset: Any) -> None:
+    classifier = model.build(preset().model, 345)
+    logits = np.asarray(classifier(drawings(3), training=False))
+    assert logits.shape == (3, 345)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"recurrent": "gru"},
+        {"layer_normalization": True, "batch_normalization": False},
+        {"dropout": 0.3},
+        {"recurrent_dropout": 0.3},
+        {"synchronized": True},
+        {"layers": 3},
+        {"strides": (1, 2, 1), "kernel_sizes": (3, 3, 3), "mask_padding": True},
+    ],
+)
+def test_every_option_of_the_exercises_builds(options: dict[str, Any]) -> None:
+    classifier = build(SketchModelConfig.model_validate({**TINY, **options}))
+    assert np.isfinite(np.asarray(classifier(drawings(2), training=True))).all()
+
+
+def test_options_add_the_layers_that_they_name() -> None:
+    def kinds(**options: Any) -> list[str]:
+        built = model.build(SketchModelConfig(**TINY | options), 5)
+        return [type(layer).__name__ for layer in built.layers]
+
+    assert "BatchNormalization" not in kinds(batch_normalization=False)
+    assert kinds(layer_normalization=True).count("LayerNormalization") == 3
+    assert kinds(recurrent="gru", layers=2).count("GRU") == 2
+    assert kinds(dropout=0.1, layers=2).count("Dropout") == 2
+    assert kinds(bidirectional=True).count("Bidirectional") == 1
+
+
+def test_unrolling_is_the_same_model_only_faster() -> None:
+    config = strong().model.model_copy(update=TINY)
+    rolled, unrolled = build(config), build(config, unroll=True)
+    ink = drawings(8)
+    np.testing.assert_allclose(
+        rolled(ink, training=False), unrolled(ink, training=False), atol=1e-5
+    )
+
+
+def test_a_saved_model_comes_back_with_our_layer_in_it(tmp_path: Path) -> None:
+    classifier = build(strong().model.model_copy(update=TINY), unroll=True)
+    classifier.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    ink = drawings(8)
+    np.testing.assert_allclose(loaded(ink), classifier(ink), atol=1e-6)
