@@ -1,0 +1,50 @@
+"""What the tests with several processes share: jobs as subprocesses, one trained run, ports."""
+
+import json
+import socket
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from tiny import SOURCE, TINY, RunJob, Trained, run_file
+
+
+@pytest.fixture(scope="session")
+def run_job(ray_cluster: None) -> RunJob:
+    """Runs a file of jobs/ in a process of its own, on the tests' Ray cluster."""
+    import ray  # noqa: PLC0415
+
+    return partial(run_file, address=ray.get_runtime_context().gcs_address)
+
+
+@pytest.fixture(scope="session")
+def trained(run_job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One epoch on two workers, through the job file; not to be changed by tests."""
+    folder = tmp_path_factory.mktemp("trained")
+    config = folder / "tiny.yaml"
+    config.write_text(json.dumps(TINY | {"data": SOURCE}))
+    ended = run_job(
+        "train_sketch",
+        *("--config", str(config), "--preset", "notebook", "--workers", "2"),
+        *("--storage-path", str(folder / "runs"), "--name", "shared"),
+        *("--export", str(folder / "exported")),
+    )
+    assert ended.code == 0, ended.out + ended.err
+    return Trained(ended, folder / "runs", folder / "exported")
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], list[int]]:
+    """Finds ports on 127.0.0.1 that nobody listens on."""
+
+    def find(count: int) -> list[int]:
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for each in sockets:
+                each.bind(("127.0.0.1", 0))
+            return [each.getsockname()[1] for each in sockets]
+        finally:
+            for each in sockets:
+                each.close()
+
+    return find

@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from tiny import RunJob, Trained
+
+from rnnray.sketch import demo
+from rnnray.sketch.ink import ink_to_strokes
+
+
+def ndjson_of(count: int, words: dict[int, str]) -> str:
+    """Demo drawings as official ndjson, with other words for some."""
+    values, lengths, classes = demo.inks(count, seed=7)
+    ends = np.cumsum(lengths)
+    lines = []
+    for row, (end, length, index) in enumerate(zip(ends, lengths, classes, strict=True)):
+        strokes = ink_to_strokes(values[end - length : end])
+        drawing = [np.round(stroke * 255).astype(int).tolist() for stroke in strokes]
+        word = words.get(row, demo.CLASS_NAMES[index])
+        lines.append(json.dumps({"word": word, "key_id": f"k{row}", "drawing": drawing}))
+    return "\n".join(lines)
+
+
+def test_each_drawing_gets_its_five_most_probable_classes_in_the_files_order(
+    run_job: RunJob, trained: Trained, tmp_path: Path
+) -> None:
+    count = 1500  # more than one batch, the last one not full
+    lines = ndjson_of(count, {3: "a word that the model does not know"}).split("\n")
+    lines[10] = "{broken"
+    (tmp_path / "drawings.ndjson").write_text("\n".join(lines))
+    output = tmp_path / "predictions.parquet"
+    ended = run_job(
+        "classify_sketches",
+        *("--checkpoint", trained.ended.result["checkpoint"]),
+        *("--data", str(tmp_path / "drawings.ndjson"), "--output", str(output)),
+        *("--on-bad-record", "skip"),
+    )
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.result["count"] == count - 1
+    assert ended.result["skipped"] == 1
+    rows = pq.read_table(output).to_pylist()
+    assert [row["key_id"] for row in rows] == [f"k{i}" for i in range(count) if i != 10]
+    assert [row["row"] for row in rows] == [i for i in range(count) if i != 10]
+    assert rows[3]["true_class"] == "a word that the model does not know"
+    for row in rows:
+        assert len(set(row["classes"])) == 5
+        assert set(row["classes"]) <= set(demo.CLASS_NAMES)
+        assert row["probabilities"] == sorted(row["probabilities"], reverse=True)
+        assert 0 < sum(row["probabilities"]) < 1.0001
+    right = np.mean([row["classes"][0] == row["true_class"] for row in rows])
+    assert right > 3 / len(demo.CLASS_NAMES)  # three times what guessing gives, after one epoch
+
+
+def test_no_predictions_appear_when_the_data_are_bad(
+    run_job: RunJob, trained: Trained, tmp_path: Path
+) -> None:
+    (tmp_path / "drawings.ndjson").write_text(ndjson_of(40, {}) + '\n{"word": "ant"}')
+    ended = run_job(
+        "classify_sketches",
+        *("--checkpoint", trained.ended.result["checkpoint"]),
+        *("--data", str(tmp_path / "drawings.ndjson")),
+        *("--output", str(tmp_path / "out" / "predictions.parquet")),
+    )
+    assert "drawings.ndjson:41" in ended.failed_with()
+    assert list((tmp_path / "out").iterdir()) == []
