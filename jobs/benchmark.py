@@ -25,8 +25,6 @@ class Options(job.JobOptions):
     """A folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are made first."""
     count: Annotated[int, Ge(1)] = 400_000
     """ingest: drawings to read each way, rounded to whole passes."""
-    epochs: Annotated[int, Ge(2)] = 2
-    """train: epochs of each run; the last one is measured."""
 
 
 def work(options: Options) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def work(options: Options) -> dict[str, Any]:
     if options.what == "ingest":
         return {"ingest": benchmark.ingest(options.data, options.count)}
     if options.what == "train":
-        return {"train": benchmark.train(options.data, options.epochs)}
+        return {"train": benchmark.train(options.data)}
     return {"memory": benchmark.memory(options.data)}
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from contextlib import nullcontext
 
 import ray
@@ -29,6 +30,7 @@ def connect(*, verbose: bool = False) -> None:
         # What Ray's C++ core prints into a driver's stderr is about Ray, not about the job.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.")
     # Ray announces a change of its defaults at every start; nothing here depends on it.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options = {"log_to_driver": verbose, "logging_level": level}
@@ -55,6 +57,8 @@ def connect(*, verbose: bool = False) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = verbose
     context.print_on_execution_start = verbose
+    # Wrapped in Ray's own, an actor's UserError would arrive as text alone.
+    context.raise_original_map_exception = True
 
 
 def _most(resource: str) -> float:

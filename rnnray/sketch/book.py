@@ -35,9 +35,32 @@ def pipeline(shards: Sequence[str], max_points: int = 100) -> Any:
     return records.shuffle(10_000).batch(BATCH_SIZE).map(parse, num_parallel_calls=5).prefetch(1)
 
 
-def fit_rate(shards: Sequence[str], class_count: int, steps: int) -> float:
-    """Sketches/s of the book's model in the book's `fit`, after a warm-up that compiles it."""
+def fit_rates(shards: Sequence[str], class_count: int, count: int, epochs: int) -> list[float]:
+    """Sketches/s of the book's model in the book's `fit`, for each of some epochs.
+
+    Compilation falls into the first: Keras compiles with XLA, once for each length that the longest
+    drawing of a batch has.
+
+    Args:
+        shards: TFRecord files.
+        class_count: number of classes.
+        count: drawings in the shards.
+        epochs: to run.
+    """
     import keras  # noqa: PLC0415
+
+    class EpochSeconds(keras.callbacks.Callback):  # type: ignore[misc]
+        """The seconds of each epoch."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seconds: list[float] = []
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.started = time.monotonic()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.seconds.append(time.monotonic() - self.started)
 
     layers = keras.layers
     model = keras.Sequential(
@@ -58,8 +81,6 @@ def fit_rate(shards: Sequence[str], class_count: int, steps: int) -> float:
         optimizer=keras.optimizers.SGD(learning_rate=1e-2, clipnorm=1.0),
         metrics=["accuracy", "sparse_top_k_categorical_accuracy"],
     )
-    batches = pipeline(shards).repeat()
-    model.fit(batches, steps_per_epoch=20, epochs=1, verbose=0)
-    started = time.monotonic()
-    model.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0)
-    return steps * BATCH_SIZE / (time.monotonic() - started)
+    timer = EpochSeconds()
+    model.fit(pipeline(shards), epochs=epochs, verbose=0, callbacks=[timer])
+    return [count / seconds for seconds in timer.seconds]

@@ -61,10 +61,12 @@ def judge_with(
     Args:
         dataset: sketch tables.
         actor: its constructor takes `threads` and the further arguments.
-        workers: actors; None for one a GPU, or for as many as leave a CPU for reading.
+        workers: actors; None for as many as the data keep busy, at most one a GPU, or as many as
+            leave a CPU for reading: each takes seconds to start.
         arguments: for the constructor.
     """
     gpus = cluster.has_gpus()
+    fewest = workers or 1
     if workers is None:
         cpus = int(ray.cluster_resources().get("CPU", 1))
         workers = int(ray.cluster_resources().get("GPU", 0)) if gpus else min(cpus - 1, 8)
@@ -75,7 +77,7 @@ def judge_with(
         fn_constructor_kwargs={**arguments, "threads": threads_for(workers)},
         batch_format="pyarrow",
         batch_size=BATCH_ROWS,
-        compute=ray.data.ActorPoolStrategy(size=workers),
+        compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=workers),
         num_cpus=resources["CPU"],
         num_gpus=resources.get("GPU"),
     )

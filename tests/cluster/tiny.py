@@ -75,10 +75,13 @@ class Trained:
 
 def run_file(name: str, *arguments: str, address: str, timeout: float = 150) -> Ended:
     """Run a file of jobs/ in a process of its own, on the Ray cluster of an address."""
+    environment = os.environ | {"RAY_ADDRESS": address}
+    # What tests/conftest.py sets for its own process would let messages of TensorFlow through.
+    del environment["TF_CPP_MIN_LOG_LEVEL"]
     done = subprocess.run(
         [sys.executable, f"jobs/{name}.py", *arguments],
         cwd=REPOSITORY,
-        env=os.environ | {"RAY_ADDRESS": address},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=timeout,

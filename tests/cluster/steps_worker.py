@@ -1,0 +1,132 @@
+"""One of N processes that train on given global batches; run by test_same_as_one_worker.py.
+
+Usage: steps_worker.py RANK PORTS OUTPUT, with the workers' ports on 127.0.0.1 joined by commas.
+Writes OUTPUT (.npz): each case's weights after the last step, and its moving statistics; with one
+worker also the norms that the gradients of the global batches have before they are clipped.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+STEPS, POINTS, CLASSES = 20, 60, "abcdef"
+CLIP_NORM = 0.05
+# name: batch normalisation, rows of the global batch, who clips. The 29 rows are shared as 15 and
+# 14, so that a row without weight is among them; it would count in batch statistics.
+CASES = {
+    "plain": (False, 29, "ours"),
+    "synchronized": (True, 30, "ours"),
+    "naive": (False, 29, "keras"),
+}
+
+
+def batches(rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Drawings float32 [rows, points, 3] and classes int64 [rows] of each step."""
+    rng = np.random.default_rng(0)
+    return [
+        (
+            rng.normal(size=(rows, POINTS, 3)).astype(np.float32),
+            rng.integers(0, len(CLASSES), rows),
+        )
+        for _ in range(STEPS)
+    ]
+
+
+def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
+    """Train a tiny classifier on this worker's rows of the batches."""
+    import keras  # noqa: PLC0415
+    import tensorflow as tf  # noqa: PLC0415
+
+    from rnnray.sketch.config import SketchConfig, SketchModelConfig  # noqa: PLC0415
+    from rnnray.sketch.task import SketchTask  # noqa: PLC0415
+    from rnnray.training.config import OptimizerConfig  # noqa: PLC0415
+    from rnnray.training.optimizer import build_optimizer  # noqa: PLC0415
+    from rnnray.training.step import make_train_step  # noqa: PLC0415
+
+    normalized, global_batch, who_clips = CASES[case]
+    config = SketchConfig(
+        model=SketchModelConfig(
+            max_points=POINTS,
+            filters=(8, 8, 8),
+            units=8,
+            layers=1,
+            batch_normalization=normalized,
+            synchronized=True,
+            mask_padding=True,
+        ),
+        optimizer=OptimizerConfig(
+            name="adamw", learning_rate=0.01, weight_decay=0.01, clip="global", clip_norm=CLIP_NORM
+        ),
+    )
+    task = SketchTask(config, tuple(CLASSES))
+    with strategy.scope():
+        keras.utils.set_random_seed(3)
+        model = task.build_model(unroll=True)
+        optimizer = build_optimizer(config, STEPS)
+        optimizer.build(model.trainable_variables)
+
+    def naive_step(ink: Any, classes: Any, weights: Any) -> None:
+        with tf.GradientTape() as tape:
+            losses = task.row_losses(classes, model(ink, training=True)) * weights
+            loss = tf.reduce_sum(losses) / global_batch
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+
+    if who_clips == "ours":
+        ours = make_train_step(strategy, model, optimizer, task, config.optimizer, 0, xla=False)
+    else:
+        # The obvious way: the optimizer clips each worker's own gradient, and then they are summed.
+        optimizer.global_clipnorm = CLIP_NORM
+        naive = tf.function(lambda *rows: strategy.run(naive_step, args=rows))
+
+    norms = []
+    most = -(-global_batch // workers)
+    for ink, classes in batches(global_batch):
+        if workers == 1 and not normalized:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(task.row_losses(classes, model(ink)))
+            gradients = tape.gradient(loss, model.trainable_variables)
+            norms.append(float(tf.linalg.global_norm(gradients)))
+        mine = np.arange(rank, global_batch, workers)
+        weights = (np.arange(most) < len(mine)).astype(np.float32)
+        rows = np.resize(mine, most)
+        if who_clips == "ours":
+            ours(ink[rows], classes[rows], weights, np.zeros(0, np.float32))
+        else:
+            naive(ink[rows], classes[rows], weights)
+
+    moving = [v.numpy().ravel() for v in model.non_trainable_variables if "moving" in v.path]
+    return {
+        f"{case}.weights": np.concatenate([v.numpy().ravel() for v in model.trainable_variables]),
+        f"{case}.moving": np.concatenate([*moving, np.zeros(0)]),
+        f"{case}.norms": norms,
+    }
+
+
+def main() -> None:
+    """See the module."""
+    rank, ports, output = int(sys.argv[1]), sys.argv[2].split(","), sys.argv[3]
+    os.environ["TF_CONFIG"] = json.dumps(
+        {
+            "cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]},
+            "task": {"type": "worker", "index": rank},
+        }
+    )
+    from rnnray.training import strategy  # noqa: PLC0415
+
+    strategy.quiet_tensorflow()
+    strategy.configure_devices(1)
+    mirrored = strategy.create_strategy(len(ports))
+    results: dict[str, np.ndarray] = {}
+    for case in CASES:
+        results |= run(rank, len(ports), mirrored, case)
+    np.savez(output, **results)
+    sys.stdout.flush()
+    os._exit(0)  # without MWMS's shutdown barrier, which can wait for a peer that has left
+
+
+if __name__ == "__main__":
+    main()

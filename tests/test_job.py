@@ -1,0 +1,205 @@
+"""What every job promises to whoever calls it: options, exit codes, the last line."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+import ray.exceptions
+from annotated_types import Ge
+
+from rnnray import job
+from rnnray.errors import UserError
+from rnnray.training.config import Config
+
+
+class Inner(Config):
+    size: Annotated[int, Ge(1)] = 1
+    """A size."""
+    name: str = "plain"
+    """A name."""
+
+
+class Part(Config):
+    epochs: Annotated[int, Ge(1)] = 2
+    """Epochs."""
+    inner: Inner = Inner()
+    """The inside."""
+
+
+class Options(job.JobOptions, Part):
+    preset: Literal["big", "small"] = "big"
+    """A preset."""
+    config: str | None = None
+    """A file."""
+
+
+PRESETS: job.Presets = {
+    "big": lambda: Part(epochs=100, inner=Inner(size=100)),
+    "small": lambda: Part(epochs=10, inner=Inner(size=10)),
+}
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs a job in this process: its exit code, its output and its errors."""
+    monkeypatch.setattr("rnnray.cluster.connect", lambda *, verbose: None)
+
+    def run(*arguments: str, work: Callable[[Any], dict[str, Any]] = dict) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["job.py", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            job.run(Options, work, description="A job.", presets=PRESETS)
+        captured = capsys.readouterr()
+        assert isinstance(exit_.value.code, int)
+        return exit_.value.code, captured.out, captured.err
+
+    return run
+
+
+def seen(call: Call, *arguments: str) -> tuple[int, int, str]:
+    """The options that a job gets: epochs, inner.size, inner.name."""
+    code, out, err = call(
+        *arguments, work=lambda o: {"seen": [o.epochs, o.inner.size, o.inner.name]}
+    )
+    assert (code, err) == (0, "")
+    epochs, size, name = json.loads(out.splitlines()[-1])["seen"]
+    return epochs, size, name
+
+
+def raising(error: BaseException) -> Callable[[Any], dict[str, Any]]:
+    def work(options: Options) -> dict[str, Any]:
+        sys.stdout.write("half of the work\n")
+        raise error
+
+    return work
+
+
+def test_the_last_line_is_the_result_as_json(call: Call) -> None:
+    def work(options: Options) -> dict[str, Any]:
+        sys.stdout.write("for people\n")
+        return {"top1": 0.5, "checkpoint": "runs/a"}
+
+    code, out, err = call(work=work)
+    assert code == 0
+    assert err == ""
+    assert out.splitlines()[0] == "for people"
+    assert json.loads(out.splitlines()[-1]) == {"top1": 0.5, "checkpoint": "runs/a"}
+
+
+def test_the_user_s_mistake_is_one_line_and_exit_code_1(call: Call) -> None:
+    code, out, err = call(work=raising(UserError("here.txt: no such\n  file")))
+    assert (code, err) == (1, "error: here.txt: no such file\n")
+    assert out == "half of the work\n"
+
+
+def test_the_user_s_mistake_is_found_inside_ray_s_wrapping(call: Call) -> None:
+    wrapped = ray.exceptions.RayTaskError("read", "Traceback\n  many lines", UserError("line 7"))
+    code, _, err = call(work=raising(wrapped.as_instanceof_cause()))
+    assert (code, err) == (1, "error: line 7\n")
+
+
+def test_an_unexpected_error_is_one_line_too_that_says_how_to_see_more(call: Call) -> None:
+    code, _, err = call(work=raising(ZeroDivisionError("Traceback ...\nby zero")))
+    assert code == 1
+    assert err == "error: ZeroDivisionError: by zero (unexpected; --verbose shows where)\n"
+
+
+def test_verbose_shows_the_traceback_and_still_ends_with_the_line(call: Call) -> None:
+    code, _, err = call("--verbose", work=raising(UserError("here.txt: no such file")))
+    assert code == 1
+    assert "Traceback" in err
+    assert err.splitlines()[-1] == "error: here.txt: no such file"
+
+
+def test_an_interrupt_is_no_traceback(call: Call) -> None:
+    code, _, err = call(work=raising(KeyboardInterrupt()))
+    assert code == 1
+    assert err.startswith("error: interrupted")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--epochs", "0"],
+        ["--epochs", "many"],
+        ["--inner.size", "0"],
+        ["--no-such-option", "3"],
+        ["--preset", "unknown"],
+        ["--preset"],
+        ["stray"],
+    ],
+)
+def test_wrong_use_is_exit_code_2_before_anything_starts(call: Call, arguments: list[str]) -> None:
+    def work(options: Options) -> dict[str, Any]:
+        raise AssertionError("started")
+
+    code, _, err = call(*arguments, work=work)
+    assert code == 2
+    assert err
+    assert "Traceback" not in err
+
+
+def test_help_is_exit_code_0_and_names_each_option(call: Call) -> None:
+    code, out, _ = call("--help")
+    assert code == 0
+    for name in ("--epochs", "--inner.size", "--preset", "--config", "--verbose", "A size."):
+        assert name in out
+
+
+def test_the_first_preset_is_the_default(call: Call) -> None:
+    assert seen(call) == (100, 100, "plain")
+    assert seen(call, "--preset", "small") == (10, 10, "plain")
+    assert seen(call, "--preset=small") == (10, 10, "plain")
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(
+    call: Call, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("inner: {size: 5, name: file}\n")
+    # What the file does not say stays the preset's, inside nested parts too.
+    assert seen(call, "--preset", "small", "--config", str(file)) == (10, 5, "file")
+    arguments = ["--preset", "small", f"--config={file}", "--inner.size", "7", "--epochs", "1"]
+    assert seen(call, *arguments) == (1, 7, "file")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("inner: [", "not a YAML file that can be read"),
+        ("just words", "a mapping of option: value"),
+        ("epoch: 3", "epoch: Extra inputs are not permitted"),
+        ("inner: {sizes: 3}", "inner.sizes: Extra inputs are not permitted"),
+        ("epochs: 0", "epochs: Input should be greater than or equal to 1"),
+        ("inner: {size: big}", "inner.size: Input should be a valid integer"),
+        ("!!python/object/apply:os.getcwd []", "not a YAML file that can be read"),
+    ],
+)
+def test_a_bad_configuration_file_is_one_line_that_names_file_and_field(
+    call: Call, tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    code, out, err = call("--config", str(file))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {file}: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_configuration_file_that_is_not_there_or_no_text(call: Call, tmp_path: Path) -> None:
+    binary = tmp_path / "b.yaml"
+    binary.write_bytes(b"\xff\xfe\x00\x01")
+    for path in (tmp_path / "none.yaml", binary, tmp_path):
+        code, _, err = call("--config", str(path))
+        assert code == 1
+        assert err.startswith(f"error: {path}: not a YAML file that can be read")
+        assert err.count("\n") == 1
+
+
+def test_a_part_of_the_options_is_a_configuration_of_its_own() -> None:
+    options = Options(epochs=7, inner=Inner(size=3), verbose=True)
+    assert job.part_of(options, Part) == Part(epochs=7, inner=Inner(size=3))

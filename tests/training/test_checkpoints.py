@@ -1,0 +1,107 @@
+"""Checkpoints: what is written comes back, and what is no checkpoint is refused in a sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from toy import ToyTask
+
+from rnnray.errors import UserError
+from rnnray.training import checkpoints
+from rnnray.training.checkpoints import Position
+
+POSITION = Position(
+    epoch=2, step=17, sums=[544.0, 123.25, 400.0], history=[{"loss": 0.5}, {"loss": 0.25}]
+)
+
+
+def trained(seed: int, steps: int) -> tuple[Any, Any]:
+    keras.utils.set_random_seed(seed)
+    model = ToyTask(normalized=True).build_model(unroll=True)
+    optimizer = keras.optimizers.AdamW(0.1)
+    optimizer.build(model.trainable_variables)
+    for _ in range(steps):
+        optimizer.apply([tf.ones(v.shape) for v in model.trainable_variables])
+    return model, optimizer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    checkpoints.save(tmp_path, *trained(1, 3), POSITION, {"classes.txt": "ant\nbee\n"})
+    return tmp_path
+
+
+def test_weights_and_optimizer_come_back_exactly(folder: Path) -> None:
+    expected, expected_optimizer = trained(1, 3)
+    model, optimizer = trained(2, 0)
+    checkpoints.restore(folder, model, optimizer)
+    for mine, other in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), other.numpy())
+    for mine, other in zip(optimizer.variables, expected_optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), other.numpy())
+    assert int(optimizer.iterations) == 3
+
+
+def test_the_position_comes_back(folder: Path) -> None:
+    assert checkpoints.read_position(folder) == POSITION
+
+
+def test_a_diverged_run_s_nan_does_not_make_the_checkpoint_unreadable(tmp_path: Path) -> None:
+    position = Position(epoch=1, history=[{"loss": float("nan")}])
+    checkpoints.save(tmp_path, *trained(1, 0), position, {})
+    assert np.isnan(checkpoints.read_position(tmp_path).history[0]["loss"])
+
+
+def test_the_model_stands_alone(folder: Path) -> None:
+    expected, _ = trained(1, 3)
+    inputs = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    loaded = checkpoints.load_model(folder)
+    np.testing.assert_allclose(loaded(inputs), expected(inputs), atol=1e-6)
+
+
+def test_the_task_s_files_lie_beside_the_model(folder: Path) -> None:
+    assert (folder / "classes.txt").read_text() == "ant\nbee\n"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "classes.txt",
+        "model.keras",
+        "optimizer.npz",
+        "position.json",
+    ]
+
+
+def test_nothing_in_it_is_pickled(folder: Path) -> None:
+    json.loads((folder / "position.json").read_text())
+    with np.load(folder / "optimizer.npz", allow_pickle=False) as arrays:
+        assert all(arrays[name].dtype != object for name in arrays)
+
+
+def test_a_model_that_was_cut_off_is_an_error_that_names_the_file(folder: Path) -> None:
+    content = (folder / "model.keras").read_bytes()
+    (folder / "model.keras").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"model\.keras: cannot be loaded"):
+        checkpoints.load_model(folder)
+
+
+def test_a_model_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    inputs = keras.layers.Input((4,))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    checkpoints.save(tmp_path, model, optimizer, Position(), {})
+    with pytest.raises(UserError, match=r"model\.keras: cannot be loaded"):
+        checkpoints.load_model(tmp_path)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such checkpoint folder"):
+        checkpoints.check(tmp_path / "nowhere")
+
+
+def test_a_folder_that_is_no_checkpoint_says_what_is_missing(folder: Path) -> None:
+    (folder / "position.json").unlink()
+    with pytest.raises(UserError, match=r"not a checkpoint .* no position\.json"):
+        checkpoints.check(folder)

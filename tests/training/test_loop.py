@@ -1,0 +1,265 @@
+"""The whole loop on one worker, in this process; several workers are in tests/cluster."""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pytest
+from toy import ToyTask, rows
+
+from rnnray.errors import UserError
+from rnnray.training.checkpoints import read_position
+from rnnray.training.config import OptimizerConfig, TrainingConfig
+from rnnray.training.loop import TrainingLoop, Worker
+from rnnray.training.strategy import create_strategy
+
+TRAIN_ROWS, BATCH = 301, 16
+STEPS = 19  # 301 / 16, rounded up
+
+
+class Interrupt(Exception):  # noqa: N818
+    """The process was killed."""
+
+
+class Storage:
+    """Keeps every checkpoint, and dies after one of them when told to."""
+
+    def __init__(self, folder: Path, die_after: str | None = None) -> None:
+        self.folder, self.die_after = folder, die_after
+        self.reported: dict[str, dict[str, float]] = {}
+
+    def __call__(self, metrics: dict[str, float], source: Path | None, name: str | None) -> None:
+        assert source is not None
+        assert name is not None
+        shutil.copytree(source, self.folder / name)
+        self.reported[name] = metrics
+        if name == self.die_after:
+            raise Interrupt
+
+
+def chunks(count: int, seed: int = 0) -> Iterator[pa.Table]:
+    table = rows(count, seed=seed)
+    yield from (table.slice(start, 50) for start in range(0, count, 50))
+
+
+def config(**values: Any) -> TrainingConfig:
+    return TrainingConfig(
+        optimizer=OptimizerConfig(
+            name="adamw",
+            learning_rate=0.02,
+            schedule="cosine",
+            warmup_share=0.2,
+            clip="global",
+            clip_norm=0.5,
+        ),
+        **{"epochs": 2, "global_batch_size": BATCH, "shuffle_rows": 100, "seed": 5} | values,
+    )
+
+
+def loop(
+    task: ToyTask,
+    storage: Storage,
+    *,
+    train: Callable[[], Iterable[pa.Table]] = lambda: chunks(TRAIN_ROWS),
+    validation: Callable[[], Iterable[pa.Table]] = lambda: chunks(77, seed=1),
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
+    restored: Path | None = None,
+    checkpoint_seconds: float = float("inf"),
+    **values: Any,
+) -> TrainingLoop:
+    worker = Worker(0, 1, train, validation, tell, storage)
+    return TrainingLoop(
+        task,
+        config(**values),
+        worker,
+        create_strategy(1),
+        steps_per_epoch=STEPS,
+        checkpoint_seconds=checkpoint_seconds,
+        restored=restored,
+    )
+
+
+def weights(trained: TrainingLoop) -> list[np.ndarray]:
+    return [v.numpy() for v in [*trained.model.weights, *trained.optimizer.variables]]
+
+
+def assert_same(left: list[np.ndarray], right: list[np.ndarray]) -> None:
+    """To the last bit, but for the sums' order, which TensorFlow does not promise."""
+    for mine, other in zip(left, right, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-6, atol=1e-7)
+
+
+def test_it_learns_and_tells_what_it_did(tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    storage = Storage(tmp_path)
+    history = loop(ToyTask(), storage, epochs=4, tell=events.append).run()
+    assert [metrics["epoch"] for metrics in history] == [1, 2, 3, 4]
+    assert {metrics["steps"] for metrics in history} == {STEPS}
+    assert {metrics["validation_count"] for metrics in history} == {77}
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert history[-1]["validation_right"] > 0.6
+    assert history[-1]["learning_rate"] == pytest.approx(0, abs=1e-6)
+    assert list(storage.reported) == [f"epoch-000{n}" for n in (1, 2, 3, 4)]
+    assert list(storage.reported.values()) == history
+    assert [event["epoch"] for event in events if event["kind"] == "epoch"] == [1, 2, 3, 4]
+    for metrics in history:
+        assert metrics["rows_per_second"] > 0
+        assert 0 <= metrics["waiting_share"] <= 1
+
+
+def test_the_loss_is_the_mean_over_rows_and_not_over_batches(tmp_path: Path) -> None:
+    """The short last batch (301 = 18 * 16 + 13) must not weigh more than its rows."""
+    still = {"optimizer": OptimizerConfig(learning_rate=1e-30), "epochs": 1}
+    worker = Worker(0, 1, lambda: chunks(301), lambda: chunks(301), print, Storage(tmp_path))
+    trained = TrainingLoop(
+        ToyTask(),
+        TrainingConfig(global_batch_size=16, seed=5, **still),
+        worker,
+        create_strategy(1),
+        steps_per_epoch=STEPS,
+    )
+    (metrics,) = trained.run()
+    inputs, targets = ToyTask().batch(rows(301))
+    expected = float(np.mean(ToyTask().row_losses(targets, trained.model(inputs))))
+    assert metrics["loss"] == pytest.approx(expected, rel=1e-5)
+    assert metrics["validation_loss"] == pytest.approx(expected, rel=1e-5)
+    assert metrics["validation_count"] == 301
+
+
+def test_the_same_seed_trains_the_same_model_and_another_one_does_not(tmp_path: Path) -> None:
+    task = ToyTask(normalized=True, dropout=0.3)
+    runs = []
+    for number, seed in enumerate((5, 5, 6)):
+        trained = loop(task, Storage(tmp_path / str(number)), seed=seed)
+        trained.run()
+        runs.append(weights(trained))
+    assert_same(runs[0], runs[1])
+    assert not np.allclose(runs[0][0], runs[2][0], atol=1e-3)
+
+
+def test_a_run_that_goes_on_after_an_epoch_ends_with_the_same_weights(tmp_path: Path) -> None:
+    task = ToyTask(normalized=True, dropout=0.3)
+    whole = loop(task, Storage(tmp_path / "whole"))
+    history = whole.run()
+
+    with pytest.raises(Interrupt):
+        loop(task, Storage(tmp_path / "cut", die_after="epoch-0001")).run()
+    rest = loop(task, Storage(tmp_path / "rest"), restored=tmp_path / "cut/epoch-0001")
+    resumed = rest.run()
+
+    assert_same(weights(rest), weights(whole))
+    assert [metrics["epoch"] for metrics in resumed] == [1, 2]
+    for mine, other in zip(resumed, history, strict=True):
+        for name in ("loss", "right", "validation_loss", "validation_right", "steps"):
+            assert mine[name] == pytest.approx(other[name], rel=1e-5)
+
+
+def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(tmp_path: Path) -> None:
+    task = ToyTask(normalized=True)
+    whole = loop(task, Storage(tmp_path / "whole"))
+    history = whole.run()
+
+    name = "epoch-0001-step-0000016"
+    cut = Storage(tmp_path / "cut", die_after=name)
+    with pytest.raises(Interrupt):
+        loop(task, cut, checkpoint_seconds=0).run()
+    position = read_position(tmp_path / "cut" / name)
+    assert (position.epoch, position.step) == (1, 16)
+    assert position.sums[0] == 16 * BATCH
+    assert len(position.history) == 1
+
+    events: list[dict[str, Any]] = []
+    rest = loop(
+        task, Storage(tmp_path / "rest"), restored=tmp_path / "cut" / name, tell=events.append
+    )
+    resumed = rest.run()
+    assert_same(weights(rest), weights(whole))
+    assert [metrics["epoch"] for metrics in resumed] == [1, 2]
+    assert resumed[1]["steps"] == STEPS
+    # The means of the whole epoch: of the rows before the checkpoint, and of those behind it.
+    for metric in ("loss", "right", "validation_loss"):
+        assert resumed[1][metric] == pytest.approx(history[1][metric], rel=1e-5)
+    assert events[0] | {"kind": "resumed", "epoch": 2, "step": 16} == events[0]
+
+
+def test_checkpoints_within_an_epoch_come_as_often_as_asked(tmp_path: Path) -> None:
+    often, never = Storage(tmp_path / "often"), Storage(tmp_path / "never")
+    loop(ToyTask(), often, checkpoint_seconds=0, epochs=1).run()
+    loop(ToyTask(), never, checkpoint_seconds=3600, epochs=1).run()
+    steps = [f"epoch-0000-step-{step:07d}" for step in (8, 16)]
+    assert list(often.reported) == [*steps, "epoch-0001"]
+    assert list(never.reported) == ["epoch-0001"]
+    # No validation score: such a checkpoint is never the best.
+    assert often.reported[steps[0]] == {}
+
+
+def test_a_run_that_is_done_takes_no_step_and_reads_no_data(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "first")
+    history = loop(ToyTask(), storage).run()
+
+    def forbidden() -> Iterator[pa.Table]:
+        raise AssertionError("read data")
+
+    again = loop(
+        ToyTask(),
+        Storage(tmp_path / "again"),
+        train=forbidden,
+        validation=forbidden,
+        restored=tmp_path / "first/epoch-0002",
+    )
+    assert again.run() == history
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_bad_drawing_ends_the_run_with_its_own_message(tmp_path: Path, split: str) -> None:
+    def broken() -> Iterator[pa.Table]:
+        yield rows(100)
+        raise UserError("shard 3: damaged at byte 77")
+
+    with pytest.raises(UserError, match="shard 3: damaged at byte 77"):
+        loop(ToyTask(), Storage(tmp_path), **{split: broken}).run()  # type: ignore[arg-type]
+
+
+def test_a_bad_first_drawing_is_told_as_such_and_not_as_missing_data(tmp_path: Path) -> None:
+    def broken() -> Iterator[pa.Table]:
+        raise UserError("shard 0: damaged at byte 0")
+        yield
+
+    with pytest.raises(UserError, match="shard 0"):
+        loop(ToyTask(), Storage(tmp_path), train=broken).run()
+
+
+def test_no_training_data_is_an_error_and_not_a_run_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"fewer training points than workers \(1\)"):
+        loop(ToyTask(), Storage(tmp_path), train=lambda: []).run()
+
+
+def test_the_task_s_own_files_lie_in_every_checkpoint(tmp_path: Path) -> None:
+    loop(ToyTask(), Storage(tmp_path), epochs=1).run()
+    assert (tmp_path / "epoch-0001/toy.txt").read_text() == "a toy\n"
+
+
+def test_bfloat16_computes_in_16_bits_and_keeps_weights_in_32(tmp_path: Path) -> None:
+    policy = keras.config.dtype_policy()
+    try:
+        trained = loop(ToyTask(), Storage(tmp_path), precision="bfloat16")
+        history = trained.run()
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert {str(v.dtype) for v in trained.model.trainable_variables} == {"float32"}
+    assert trained.model.layers[1].compute_dtype == "bfloat16"
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_a_worker_s_share_of_a_batch_that_does_not_divide(tmp_path: Path) -> None:
+    shares = []
+    for rank in range(3):
+        worker = Worker(rank, 3, lambda: [], lambda: [], print, Storage(tmp_path))
+        part = TrainingLoop(ToyTask(), config(), worker, create_strategy(1), steps_per_epoch=STEPS)
+        shares.append((part.rows, part.padded_rows))
+    assert shares == [(6, 6), (5, 6), (5, 6)]
