@@ -11,7 +11,7 @@ from rnnray import job
 from rnnray.sketch import bad_records, training
 from rnnray.sketch.config import PRESETS, SketchConfig
 from rnnray.sketch.datasets import open_drawings
-from rnnray.training.driver import RunOptions
+from rnnray.training.options import RunOptions
 
 
 class Options(job.JobOptions, RunOptions, SketchConfig):

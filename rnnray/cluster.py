@@ -51,7 +51,8 @@ def connect(*, verbose: bool = False) -> None:
         except ConnectionError as error:
             where = f"RAY_ADDRESS={address}" if address else "the address that `ray start` left"
             raise UserError(
-                f"no Ray cluster answers at {where}; start it, or run on this machine alone: "
+                f"no Ray cluster lets us in at {where}; start it, set RAY_AUTH_MODE=token if it "
+                "wants a token, or run on this machine alone: "
                 f"{'unset RAY_ADDRESS' if address else '`ray stop`'}"
             ) from error
     context = ray.data.DataContext.get_current()

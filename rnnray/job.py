@@ -4,6 +4,8 @@ Exit codes: 0 done, 1 failed, 2 wrong use. The last line of stdout is one JSON o
 """
 
 import json
+import math
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -57,6 +59,8 @@ def run(
         result = work(options)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on where a checkpoint was left")
+    except BrokenPipeError:  # as in `--help | head`: nobody reads on
+        os._exit(1)
     except Exception as error:
         if verbose:
             traceback.print_exc()
@@ -64,7 +68,7 @@ def run(
         if user_error is not None:
             _fail(str(user_error))
         _fail(f"{_last_line(error)} (unexpected; --verbose shows where)")
-    sys.stdout.write(json.dumps(result) + "\n")
+    sys.stdout.write(json.dumps(_finite(result), allow_nan=False) + "\n")
     sys.stdout.flush()
     sys.exit(0)
 
@@ -135,6 +139,13 @@ def _validated(options_type: type[Options], values: dict[str, Any], where: str) 
 def part_of(options: Config, kind: type[Part]) -> Part:
     """The fields of an options class that belong to one of its base classes, as that class."""
     return kind.model_validate({name: getattr(options, name) for name in kind.model_fields})
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fail(message: str) -> NoReturn:

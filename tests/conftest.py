@@ -1,12 +1,13 @@
 """What all tests share: hypothesis without deadlines, the real sample, one local Ray."""
 
 import os
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from rnnray.archive import extract_tar
 
 # Before anything imports TensorFlow or Ray.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,9 +25,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the real sample of the tutorial's archive."""
     if not SAMPLE.is_file():
         pytest.skip("the real drawings are not here")
-    folder = tmp_path_factory.mktemp("quickdraw")
-    with tarfile.open(SAMPLE) as archive:
-        archive.extractall(folder, filter="data")
+    folder = tmp_path_factory.mktemp("data") / "quickdraw"
+    extract_tar(SAMPLE, folder)
     return folder
 
 

@@ -89,6 +89,12 @@ def test_the_last_line_is_the_result_as_json(call: Call) -> None:
     assert json.loads(out.splitlines()[-1]) == {"top1": 0.5, "checkpoint": "runs/a"}
 
 
+def test_a_diverged_run_still_ends_with_json_that_any_parser_takes(call: Call) -> None:
+    result = {"train": {"loss": float("nan"), "count": 3}, "top1": float("inf")}
+    _, out, _ = call(work=lambda _: result)
+    assert json.loads(out.splitlines()[-1]) == {"train": {"loss": None, "count": 3}, "top1": None}
+
+
 def test_the_user_s_mistake_is_one_line_and_exit_code_1(call: Call) -> None:
     code, out, err = call(work=raising(UserError("here.txt: no such file")))
     assert (code, err) == (1, "error: here.txt: no such file\n")

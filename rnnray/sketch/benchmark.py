@@ -21,8 +21,8 @@ from rnnray.sketch.drawings import Drawings, FilePart
 from rnnray.sketch.prepare import prepare
 from rnnray.sketch.task import SketchTask
 from rnnray.training import driver, strategy
-from rnnray.training.driver import RunOptions
 from rnnray.training.feed import Feed
+from rnnray.training.options import RunOptions
 
 RECOMMENDED_BATCH = 256
 _SAMPLE_SECONDS = 1.0

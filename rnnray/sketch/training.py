@@ -17,7 +17,8 @@ from rnnray.sketch.evaluation import Evaluation, evaluate
 from rnnray.sketch.prediction import top_classes
 from rnnray.sketch.task import SketchTask
 from rnnray.training import driver
-from rnnray.training.driver import RunOptions, TrainedRun
+from rnnray.training.driver import TrainedRun
+from rnnray.training.options import RunOptions
 
 _GRID, _PREDICTED, _LENGTHS = 28, 12, 5000
 

@@ -1,5 +1,6 @@
 """What a run tells people while it works: lines, and TensorBoard event files."""
 
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -59,7 +60,7 @@ class RunReport:
         elif kind == "failure":
             self._started = time.monotonic()
             for rank, message in event["failures"].items():
-                say(f"worker {rank} failed: {message.splitlines()[-1] if message else 'died'}")
+                say(f"worker {rank} failed: {_reason(message)}")
             say("starting the workers again, from the last checkpoint")
         elif kind == "resumed":
             place = f"epoch {event['epoch']} of {event['epochs']}"
@@ -104,3 +105,10 @@ class RunReport:
             group, _, rest = name.partition("_") if name.startswith("validation_") else ("", "", "")
             self._writer.add_scalar(f"{group or 'train'}/{rest or name}", value, epoch)
         self._writer.flush()
+
+
+def _reason(message: str) -> str:
+    """The line of an error's text that names the error: TensorFlow and Ray write many more."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
+    return (named or lines or ["it died"])[-1]

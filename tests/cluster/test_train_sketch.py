@@ -25,7 +25,8 @@ from rnnray.sketch.config import SketchConfig, notebook
 from rnnray.sketch.datasets import open_drawings
 from rnnray.training import driver
 from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.driver import RunOptions, TrainedRun
+from rnnray.training.driver import TrainedRun
+from rnnray.training.options import RunOptions
 
 TRAIN, BATCH = 612, 18
 STEPS = TRAIN // BATCH
