@@ -68,8 +68,8 @@ def ingest(data: str, count: int) -> dict[str, float]:
 def train(data: str) -> dict[str, float]:
     """Sketches/s in training of the book's model: the book's `fit`, and our loop on Ray.
 
-    `fit` runs at the book's settings (batch 32), ours with batches of 256 and XLA, on one worker
-    with all cores and on two workers with half of them each. Each runs three epochs, and its rate
+    `fit` runs at the book's settings (batch 32), ours with batches of 256, on one worker with all
+    cores and on two workers with half of them each. Each runs three epochs, and its rate
     is the better one of the last two, waiting for data included; compilation falls into the first.
 
     Args:
@@ -92,7 +92,6 @@ def train(data: str) -> dict[str, float]:
             update={
                 "epochs": _EPOCHS,
                 "global_batch_size": RECOMMENDED_BATCH,
-                "xla": True,
                 "data": data,
             }
         )

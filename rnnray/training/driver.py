@@ -254,7 +254,7 @@ def _train_worker(arguments: dict[str, Any]) -> None:
         strategy.keep_on_loopback()
     # Workers on one node share its cores; each alone would start a thread for every core.
     threads = max(1, (os.cpu_count() or 1) // context.get_local_world_size())
-    on_gpu = strategy.configure_devices(0 if job.gpu else threads)
+    on_gpu = strategy.configure_devices(0 if job.gpu else threads, xla=job.config.xla)
     from rnnray.training.loop import PeerStopped, TrainingLoop, Worker  # noqa: PLC0415
 
     def tables(split: str) -> Any:

@@ -20,15 +20,22 @@ def quiet_tensorflow() -> None:
         import tensorflow  # noqa: F401, PLC0415
 
 
-def configure_devices(threads: int) -> bool:
+def configure_devices(threads: int, *, xla: bool = False) -> bool:
     """Set TensorFlow up in a fresh process; true when it sees a GPU.
 
     Args:
-        threads: for each operation; 0 leaves the choice to TensorFlow.
+        threads: that computation may keep busy; 0 leaves the choice to TensorFlow.
+        xla: the work is compiled by XLA, which has one operation at a time, on all threads.
     """
     import tensorflow as tf  # noqa: PLC0415
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    if threads:
+        # Unrolled recurrences are many small operations, and running two at once beats splitting
+        # each: 6,000 against 4,900 sketches/s in training the book's model on two cores.
+        tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
+        tf.config.threading.set_intra_op_parallelism_threads(
+            threads if xla else max(1, threads // 2)
+        )
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         # Otherwise TensorFlow takes the whole card, and no second process fits on it.
