@@ -2,9 +2,9 @@
 """Measure speed, beside the book's way, in one run on this machine.
 
 ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that
-the training workers hold over an epoch (give it --data demo:1000000).
-Rates drift on a busy machine; the ratios of one run are what counts. The last line of the output
-is JSON with all figures.
+the training workers hold over an epoch (give it --data demo:1000000). compose: notes/s of new
+chorales. Rates drift on a busy machine; the ratios of one run are what counts. The last line of the
+output is JSON with all figures.
 """
 
 from typing import Annotated, Any, Literal
@@ -12,28 +12,35 @@ from typing import Annotated, Any, Literal
 import tyro
 from annotated_types import Ge
 
+import rnnray.chorale.benchmark
+import rnnray.sketch.benchmark
 from rnnray import job
-from rnnray.sketch import benchmark
 
 
 class Options(job.JobOptions):
     """Options of this job."""
 
-    what: tyro.conf.Positional[Literal["ingest", "train", "memory"]]
+    what: tyro.conf.Positional[Literal["ingest", "train", "memory", "compose"]]
     """What to measure."""
     data: str = "demo:100000"
-    """A folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are made first."""
+    """Drawings: a folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are
+    made first."""
     count: Annotated[int, Ge(1)] = 400_000
     """ingest: drawings to read each way, rounded to whole passes."""
+    chords: Annotated[int, Ge(1)] = 64
+    """compose: length of a chorale, in chords (sixteenths)."""
 
 
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
+    sketch, chorale = rnnray.sketch.benchmark, rnnray.chorale.benchmark
     if options.what == "ingest":
-        return {"ingest": benchmark.ingest(options.data, options.count)}
+        return {"ingest": sketch.ingest(options.data, options.count)}
     if options.what == "train":
-        return {"train": benchmark.train(options.data)}
-    return {"memory": benchmark.memory(options.data)}
+        return {"train": sketch.train(options.data)}
+    if options.what == "memory":
+        return {"memory": sketch.memory(options.data)}
+    return {"compose": chorale.compose(options.chords)}
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def run(
     *,
     description: str,
     presets: Presets | None = None,
+    needs_ray: bool = True,
 ) -> NoReturn:
     """Parse the command line, connect to Ray, do the work, print its result, exit.
 
@@ -50,12 +51,14 @@ def run(
         presets: configurations by name, whose values are the defaults of the options. The options
             `preset` and `config` (a YAML file) choose among them; the command line wins over the
             file, the file over the preset.
+        needs_ray: false for jobs of one process, which start seconds earlier without Ray.
     """
     arguments = sys.argv[1:]
     verbose = "--verbose" in arguments
     try:
         options = _parse(options_type, arguments, description, presets or {})
-        cluster.connect(verbose=options.verbose)
+        if needs_ray:
+            cluster.connect(verbose=options.verbose)
         result = work(options)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on where a checkpoint was left")

@@ -23,9 +23,12 @@ class ToyTask:
     normalized: bool = False
     dropout: float = 0.0
 
+    row_unit: ClassVar[str] = "points"
     unit: ClassVar[str] = "points"
     metric_names: ClassVar[tuple[str, ...]] = ("right",)
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_right", "max")
+    evaluation_rows: ClassVar[int] = 256
+    unrolls: ClassVar[bool] = False
 
     def build_model(self, *, unroll: bool) -> Any:
         import keras  # noqa: PLC0415
@@ -39,9 +42,11 @@ class ToyTask:
             x = keras.layers.Dropout(self.dropout)(x)
         return keras.Model(inputs, keras.layers.Dense(3)(x))
 
-    def batch(self, table: pa.Table) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def batch(
+        self, table: pa.Table
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]:
         features = np.stack([table[f"x{i}"].to_numpy() for i in range(4)], axis=1)
-        return features, table["y"].to_numpy()
+        return features, table["y"].to_numpy(), np.ones(len(features), np.float32)
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
         import keras  # noqa: PLC0415

@@ -105,8 +105,8 @@ def train(data: str) -> dict[str, float]:
                 validation=drawings.dataset("validation"),
                 training_rows=count,
             )
-            best = max(run.history[1:], key=lambda metrics: metrics["rows_per_second"])
-            results[name] = best["rows_per_second"]
+            best = max(run.history[1:], key=lambda metrics: metrics["per_second"])
+            results[name] = best["per_second"]
             waiting.append(best["waiting_share"])
     results["waiting_share"] = max(waiting)
     _compare("one worker over the book's fit", results["one_worker"] / results["book"])

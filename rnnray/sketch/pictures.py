@@ -1,37 +1,28 @@
-"""Pictures of drawings, of a training run and of its mistakes.
+"""Pictures of drawings and of the mistakes of a classifier.
 
 Each public function writes one PNG to `path`, whole or not at all, making its folder if need be;
 it raises `UserError` if that cannot be written. No display is needed: pyplot is never used.
 """
 
-import io
 import math
-import textwrap
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from rnnray.errors import UserError
+from rnnray import figures
+from rnnray.figures import BLUE, BODY, FAINT, MUTED, PAPER, SMALL, TEXT, TITLE, VERMILION, wrap
 from rnnray.sketch.ink import ink_to_strokes
 
 Inks = Sequence[NDArray[np.float32]]
 Corners = list[tuple[float, float]]
-DPI = 130
-# Blue and vermilion of Okabe and Ito's palette (https://jfly.uni-koeln.de/color/) are told apart
-# with every common colour vision; all else is grey.
-TEXT, MUTED, FAINT, PAPER = "#1f2328", "#656d76", "#c4cad1", "#f6f7f9"
-BLUE, VERMILION = "#0072b2", "#d55e00"
-TITLE, BODY, SMALL = 11.0, 9.0, 8.0  # font sizes in points
 # Inches: a drawing, the two lines of text under it, its top 5 beside it, the space between.
 CELL, LABEL, PANEL, GAP = 1.3, 0.38, 2.0, 0.16
 
@@ -46,7 +37,7 @@ def sketch_grid(path: Path, inks: Inks, labels: Sequence[str], title: str | None
     figure, corners = _tiles(len(inks), columns, CELL, title)
     for (left, top), ink, label in zip(corners, inks, labels, strict=True):
         _draw_ink(_axes_at(figure, left, top, CELL), ink, label)
-    _save(figure, path)
+    figures.save(figure, path)
 
 
 def predictions(
@@ -78,10 +69,10 @@ def predictions(
             axes.barh(rank + 0.8, 1, 0.12, color=PAPER)
             axes.barh(rank + 0.8, probability, 0.12, color=BLUE if name == truth else MUTED)
             color = TEXT if rank == 0 or name == truth else MUTED
-            texts = (0, "left", _lines(name, 26)), (1, "right", f"{probability:.1%}")
+            texts = (0, "left", wrap(name, 26)), (1, "right", f"{probability:.1%}")
             for x, side, text in texts:
                 axes.text(x, rank + 0.6, text, ha=side, color=color, size=SMALL, parse_math=False)
-    _save(figure, path)
+    figures.save(figure, path)
 
 
 def length_histogram(path: Path, lengths: NDArray[np.integer], max_points: int) -> None:
@@ -100,10 +91,10 @@ def length_histogram(path: Path, lengths: NDArray[np.integer], max_points: int) 
     edges = max_points + 0.5 + width * np.arange(-below, above + 1)
     heights, _ = np.histogram(np.clip(lengths, edges[0], edges[-1]), edges)
     cropped, median = float(np.mean(lengths > max_points)), float(np.median(lengths))
-    figure = _figure(8, 4)
+    figure = figures.new(8, 4)
     title = f"Points in a drawing (n = {len(lengths):,})"
     beyond = " (the last bar holds all that are longer)" if lengths.max() > edges[-1] else ""
-    axes = _chart(figure, (1, 1, 1), title, xlabel="points" + beyond, ylabel="drawings")
+    axes = figures.chart(figure, (1, 1, 1), title, xlabel="points" + beyond, ylabel="drawings")
     colors = [VERMILION if left > max_points else BLUE for left in edges[:-1]]
     axes.bar(edges[:-1], heights, width, align="edge", color=colors, edgecolor="white", lw=0.4)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.28 * heights.max()))
@@ -116,50 +107,7 @@ def length_histogram(path: Path, lengths: NDArray[np.integer], max_points: int) 
         text = axes.text(x, y, note, color=color, size=BODY, va="center")
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
         text.set(transform=axes.get_xaxis_transform(), ha="right" if 2 * x > edges[-1] else "left")
-    _save(figure, path)
-
-
-def learning_curves(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Draw loss and accuracy over the epochs, training against validation.
-
-    `history` has for each epoch, in order: `epoch` (from 1), `loss` and `validation_loss` (nats),
-    `top1`, `top5`, `validation_top1` and `validation_top5` (fractions of 1); other keys are
-    ignored, and values that are not finite leave a gap. The best epoch is the first with the
-    highest `validation_top1`. Raises ValueError for no epochs, KeyError for a missing key.
-    """
-    if not history:
-        raise ValueError("no epochs: learning curves need at least one")
-
-    def values(key: str) -> NDArray[np.float64]:
-        column = np.array([row[key] for row in history], np.float64)
-        return np.where(np.isfinite(column), column, np.nan)
-
-    epochs, goal = values("epoch"), values("validation_top1")
-    best = None if np.isnan(goal).all() else int(np.nanargmax(goal))
-    title = "Accuracy"
-    if best is not None:
-        title += f": best validation top-1 {goal[best]:.1%} in epoch {epochs[best]:g}"
-    figure = _figure(10, 4.2)
-    loss = _chart(figure, (1, 2, 1), "Loss", xlabel="epoch", ylabel="cross-entropy (nats)")
-    accuracy = _chart(figure, (1, 2, 2), title, xlabel="epoch", ylabel="share of drawings")
-    size = 5 if len(history) <= 15 else 0  # of the markers, which crowd a long run
-    for key, axes, mark in ("loss", loss, "-o"), ("top1", accuracy, "-o"), ("top5", accuracy, ":^"):
-        for prefix, color, who in (("", MUTED, "training"), ("validation_", BLUE, "validation")):
-            label = f"{who} {key.replace('top', 'top-')}"
-            axes.plot(epochs, values(prefix + key), mark, color=color, label=label, lw=1.6)
-            axes.lines[-1].set(markersize=size, clip_on=False)
-    for axes in (loss, accuracy):
-        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
-        if best is not None:
-            axes.axvline(epochs[best], color=VERMILION, lw=1, zorder=1, label="best epoch")
-    loss.set_ylim(bottom=0)
-    low, high = accuracy.get_ylim()
-    accuracy.set_ylim(max(0, math.floor(10 * low - 0.5) / 10), min(1, math.ceil(10 * high) / 10))
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    lines, names = accuracy.get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=BODY)
-    _save(figure, path)
+    figures.save(figure, path)
 
 
 def confusion_matrix(
@@ -181,13 +129,13 @@ def confusion_matrix(
     drawings = counts.sum(axis=1, keepdims=True)
     share = np.where(drawings > 0, 100.0 * counts / np.maximum(drawings, 1), np.nan)
     share = share[np.ix_(shown, shown)]
-    names = [_lines(class_names[i], 26) for i in shown]
+    names = [wrap(class_names[i], 26) for i in shown]
     cell = min(max(0.42, 2.5 / len(shown)), 24 / len(shown))  # inches
     font = min(SMALL, 60 * cell)
     side = cell * len(shown) + 0.4 + max(map(len, names)) * font / 110
-    figure = _figure(side + 1, side + 0.4)
+    figure = figures.new(side + 1, side + 0.4)
     title = f"The {worst} classes most often confused" if classes > worst else "Confusions"
-    axes = _chart(figure, (1, 1, 1), title, xlabel="predicted", ylabel="true")
+    axes = figures.chart(figure, (1, 1, 1), title, xlabel="predicted", ylabel="true")
     axes.grid(visible=False)
     axes.set_facecolor(FAINT)
     # The square root shows confusions of a few per cent beside a diagonal near 100 %.
@@ -203,7 +151,7 @@ def confusion_matrix(
     for y, x in np.argwhere((share >= 0.5) & (len(shown) <= 40)):  # where numbers are readable
         color = "white" if share[y, x] > 35 else TEXT
         axes.text(x, y, f"{share[y, x]:.0f}", ha="center", va="center", size=font, color=color)
-    _save(figure, path)
+    figures.save(figure, path)
 
 
 def _most_confused(counts: NDArray[np.integer], worst: int) -> list[int]:
@@ -231,11 +179,7 @@ def _draw_ink(axes: Axes, ink: NDArray[np.float32], label: str, color: str = TEX
         if not np.ptp(stroke, axis=0).any():  # a line of length 0 leaves no mark
             axes.plot(*stroke[0], "o", color=TEXT, markersize=2.2)
     axes.set(xlim=middle[0] + (-half, half), ylim=middle[1] + (half, -half), aspect="equal")
-    axes.set_xlabel(_lines(label, 21, 2), size=SMALL, color=color, labelpad=3, parse_math=False)
-
-
-def _lines(text: str, width: int, count: int = 1) -> str:
-    return "\n".join(textwrap.wrap(text, width, max_lines=count, placeholder="…"))
+    axes.set_xlabel(wrap(label, 21, 2), size=SMALL, color=color, labelpad=3, parse_math=False)
 
 
 def _tiles(count: int, columns: int, width: float, title: str | None) -> tuple[Figure, Corners]:
@@ -245,7 +189,7 @@ def _tiles(count: int, columns: int, width: float, title: str | None) -> tuple[F
     columns = min(columns, count)
     width, height = width + GAP, CELL + LABEL
     across = max(GAP + columns * width, 3.6)  # a title needs room, above a lone drawing too
-    heading = _lines(title or "", int(10 * across), 3)  # characters of a tenth of an inch
+    heading = wrap(title or "", int(10 * across), 3)  # characters of a tenth of an inch
     top = GAP + (0.22 * (heading.count("\n") + 1) if heading else 0)
     down = top + math.ceil(count / columns) * height
     figure = Figure(figsize=(across, down))
@@ -261,39 +205,3 @@ def _axes_at(figure: Figure, left: float, top: float, width: float) -> Axes:
     axes.set(xticks=[], yticks=[], facecolor=PAPER)
     axes.spines[:].set_visible(False)
     return axes
-
-
-def _chart(figure: Figure, place: tuple[int, int, int], title: str, **labels: str) -> Axes:
-    """Axes with a title at the left and light grid lines, without a box."""
-    axes = figure.add_subplot(*place)
-    axes.set(**labels)
-    axes.set_title(title, loc="left", fontsize=TITLE, color=TEXT, pad=9)
-    axes.tick_params(labelsize=BODY, colors=MUTED, length=0)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set(color=MUTED, fontsize=BODY)
-    axes.grid(axis="y", color=FAINT, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_visible(False)
-    return axes
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height))
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> None:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=DPI, facecolor="white")
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(image.getbuffer())
-        temporary.replace(path)
-    except OSError as error:
-        reason = f"cannot write this picture ({error.strerror})"
-        raise UserError(f"{path}: {reason}; choose a folder that is writable") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

@@ -25,9 +25,12 @@ class SketchTask:
     config: SketchConfig
     class_names: tuple[str, ...]
 
+    row_unit: ClassVar[str] = "sketches"
     unit: ClassVar[str] = "sketches"
     metric_names: ClassVar[tuple[str, ...]] = ("top1", "top5")
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_top1", "max")
+    evaluation_rows: ClassVar[int] = 256
+    unrolls: ClassVar[bool] = True
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """A new classifier."""
@@ -35,9 +38,12 @@ class SketchTask:
 
         return model.build(self.config.model, len(self.class_names), unroll=unroll)
 
-    def batch(self, rows: pa.Table) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Ink float32 [rows, max_points, 3] and class indices int64 [rows]."""
-        return table.padded(rows, self.config.model.max_points)
+    def batch(
+        self, rows: pa.Table
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Ink float32 [rows, max_points, 3], class indices int64 [rows], and ones."""
+        ink, classes = table.padded(rows, self.config.model.max_points)
+        return ink, classes, np.ones(len(ink), np.float32)
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
         """Cross-entropy in nats, [rows]."""

@@ -17,6 +17,7 @@ from rnnray.sketch.evaluation import Evaluation, evaluate
 from rnnray.sketch.prediction import top_classes
 from rnnray.sketch.task import SketchTask
 from rnnray.training import driver
+from rnnray.training.curves import learning_curves
 from rnnray.training.driver import TrainedRun
 from rnnray.training.options import RunOptions
 
@@ -102,7 +103,13 @@ def _draw(
             np.array([len(ink) for ink in inks]),
             classifier.config.model.max_points,
         )
-        pictures.learning_curves(folder / "learning_curves.png", run.history)
+        learning_curves(
+            folder / "learning_curves.png",
+            run.history,
+            metric_names=SketchTask.metric_names,
+            score=SketchTask.score,
+            share_label="share of drawings",
+        )
         pictures.confusion_matrix(folder / "confusions.png", evaluation.confusion, names)
         pictures.predictions(
             folder / "predictions.png",

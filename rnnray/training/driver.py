@@ -134,7 +134,7 @@ def train(
     resumes = _keep_config(folder, config)
     steps = math.ceil(training_rows / config.global_batch_size)
     say(
-        f"{'resuming' if resumes else 'training'} {folder}: {training_rows:,} {task.unit}, "
+        f"{'resuming' if resumes else 'training'} {folder}: {training_rows:,} {task.row_unit}, "
         f"{steps:,} steps an epoch, {options.workers} worker(s), "
         f"{'GPU' if 'GPU' in resources else 'CPU'}"
     )
@@ -254,7 +254,9 @@ def _train_worker(arguments: dict[str, Any]) -> None:
         strategy.keep_on_loopback()
     # Workers on one node share its cores; each alone would start a thread for every core.
     threads = max(1, (os.cpu_count() or 1) // context.get_local_world_size())
-    on_gpu = strategy.configure_devices(0 if job.gpu else threads, xla=job.config.xla)
+    on_gpu = strategy.configure_devices(
+        0 if job.gpu else threads, small_operations=job.task.unrolls and not job.config.xla
+    )
     from rnnray.training.loop import PeerStopped, TrainingLoop, Worker  # noqa: PLC0415
 
     def tables(split: str) -> Any:

@@ -21,7 +21,7 @@ _BATCHES_AHEAD = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs [rows, ...], targets [rows, ...] and the weights of the rows, float32 [rows]."""
+    """Inputs [rows, ...], targets [rows, ...] and weights float32 [rows], as of `Task.batch`."""
 
     inputs: npt.NDArray[Any]
     targets: npt.NDArray[Any]
@@ -34,9 +34,9 @@ def padded_batch(task: Task, table: pa.Table, rows: int) -> Batch:
     One shape means one compiled graph. It is filled up with the table's own rows, which leave the
     statistics of batch normalisation what they are; rows of zeros would shift them.
     """
-    inputs, targets = task.batch(table)
-    weights = (np.arange(rows) < len(inputs)).astype(np.float32)
+    inputs, targets, weights = task.batch(table)
     if len(inputs) < rows:
+        weights = np.concatenate([weights, np.zeros(rows - len(inputs), np.float32)])
         inputs = np.resize(inputs, (rows, *inputs.shape[1:]))
         targets = np.resize(targets, (rows, *targets.shape[1:]))
     return Batch(inputs, targets, weights)

@@ -31,7 +31,6 @@ from rnnray.training.task import Task
 # checkpoints, seldom enough that a GPU is not made to wait for Python.
 _CHECK_STEPS = 8
 _PROGRESS_SECONDS = 5.0
-_EVALUATION_ROWS = 256
 # What travels with each step's sums: workers with more data, workers with bad data, rank 0's wish
 # for a checkpoint.
 _MORE, _FAILED, _DUE = range(3)
@@ -160,12 +159,12 @@ class TrainingLoop:
         last_progress = 0.0
         self._compile_seconds = 0.0
         totals = np.array(position.sums or [0.0] * self._numbers)
-        rows_before = totals[0]
+        units_before = totals[0]
 
         def metrics() -> dict[str, float]:
             seconds = time.monotonic() - started - self._compile_seconds
             return self._means(totals) | {
-                "rows_per_second": (totals[0] - rows_before) / seconds,
+                "per_second": (totals[0] - units_before) / seconds,
                 "waiting_share": feed.waited_seconds / seconds,
             }
 
@@ -223,7 +222,7 @@ class TrainingLoop:
         self._raise_failure(error, totals[-1])
         if totals[0] < self.worker.count:
             raise UserError(
-                f"fewer training {self.task.unit} than workers ({self.worker.count}); use fewer"
+                f"fewer training {self.task.row_unit} than workers ({self.worker.count}); use fewer"
             )
 
     @staticmethod
@@ -241,7 +240,7 @@ class TrainingLoop:
         return vector
 
     def _validate(self) -> dict[str, float]:
-        size = max(_EVALUATION_ROWS, self.padded_rows)
+        size = max(self.task.evaluation_rows, self.padded_rows)
         feed = Feed(self.task, self.worker.validation, rows=size, padded_rows=size)
         sums = np.zeros(self._numbers + 1)
         while (batch := feed.take()) is not None:

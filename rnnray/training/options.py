@@ -8,13 +8,15 @@ from pydantic import Field, model_validator
 
 from rnnray.training.config import Config
 
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=-]*$")]
+
 
 class RunOptions(Config):
     """Where and on what a run runs; its result does not depend on these."""
 
     storage_path: Annotated[str, Field(min_length=1)] = "runs"
     """Folder or URI (s3://, gs://) of all runs; shared by all nodes of a cluster."""
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=-]*$")] = "sketch"
+    name: RunName = "sketch"
     """Name of this run and of its folder; the same name goes on where the run stopped."""
     workers: Annotated[int, Ge(1)] = 1
     """Number of training workers."""

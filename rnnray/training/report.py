@@ -89,7 +89,7 @@ class RunReport:
 
     def _line(self, metrics: dict[str, float]) -> str:
         return (
-            f"{self._scores(metrics)}  {metrics['rows_per_second']:,.0f} {self._task.unit}/s  "
+            f"{self._scores(metrics)}  {metrics['per_second']:,.0f} {self._task.unit}/s  "
             f"waiting for data {metrics['waiting_share']:.1%}"
         )
 

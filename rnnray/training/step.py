@@ -1,6 +1,6 @@
 """One step of training, and of evaluation, on one worker of many.
 
-Gradients are summed over the workers, then divided by the rows of the global batch, then clipped,
+Gradients are summed over the workers, then divided by the weight of the global batch, then clipped,
 then applied, so that N workers compute what one computes. `keras.Model.fit` cannot do that
 under MultiWorkerMirroredStrategy (keras issues 20585 and 20329), and a Keras optimizer inside
 `strategy.run` would clip before the sum.
@@ -31,9 +31,10 @@ def make_train_step(
 ) -> Step:
     """A compiled `step(inputs, targets, weights, signals)`.
 
-    The arguments are this worker's rows, their weights float32 [rows] (0 leaves a row out), and
-    float32 [signals], numbers that are summed over the workers on the way. Returns float32
-    [2 + metrics + signals], summed over all workers: rows, loss, the metrics, the signals.
+    The arguments are this worker's rows, their weights float32 [rows] (how much each counts; 0
+    leaves a row out), and float32 [signals], numbers that are summed over the workers on the way.
+    Returns float32 [2 + metrics + signals], summed over all workers: weights, loss, the metrics,
+    the signals.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -61,9 +62,9 @@ def make_train_step(
     def step(inputs: Any, targets: Any, weights: Any, signals_: Any) -> Any:
         vector = strategy.run(in_replica, args=(inputs, targets, weights, signals_))
         *flat, numbers = tf.split(vector, [*sizes, 2 + len(task.metric_names) + signals])
-        rows = tf.maximum(numbers[0], 1.0)
+        weight = tf.maximum(numbers[0], 1.0)
         gradients = [
-            tf.reshape(gradient, variable.shape) / rows
+            tf.reshape(gradient, variable.shape) / weight
             for gradient, variable in zip(flat, variables, strict=True)
         ]
         optimizer.apply(clip(gradients, options), variables)
@@ -75,7 +76,7 @@ def make_train_step(
 def make_evaluation_step(model: Any, task: Task) -> Step:
     """A compiled `step(inputs, targets, weights)` of this worker alone.
 
-    Returns float32 [2 + metrics]: rows, loss, the metrics, summed over the rows.
+    Returns float32 [2 + metrics]: weights, loss, the metrics, summed over the rows.
     """
 
     @tf.function

@@ -20,12 +20,13 @@ def quiet_tensorflow() -> None:
         import tensorflow  # noqa: F401, PLC0415
 
 
-def configure_devices(threads: int, *, xla: bool = False) -> bool:
+def configure_devices(threads: int, *, small_operations: bool = True) -> bool:
     """Set TensorFlow up in a fresh process; true when it sees a GPU.
 
     Args:
         threads: that computation may keep busy; 0 leaves the choice to TensorFlow.
-        xla: the work is compiled by XLA, which has one operation at a time, on all threads.
+        small_operations: the work is many small operations, of which some can run at once; false
+            for large ones one after the other, as in a recurrence's loop, and under XLA.
     """
     import tensorflow as tf  # noqa: PLC0415
 
@@ -34,7 +35,7 @@ def configure_devices(threads: int, *, xla: bool = False) -> bool:
         # each: 6,000 against 4,900 sketches/s in training the book's model on two cores.
         tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
         tf.config.threading.set_intra_op_parallelism_threads(
-            threads if xla else max(1, threads // 2)
+            max(1, threads // 2) if small_operations else threads
         )
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:

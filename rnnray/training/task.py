@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
@@ -16,12 +17,19 @@ class Task(Protocol):
     Tasks travel to the workers pickled by Ray; they hold configuration, not models or tensors.
     """
 
+    row_unit: ClassVar[str]
+    """What a row is, for people: "sketches", "windows"."""
     unit: ClassVar[str]
-    """What a row is, for people: "sketches"."""
+    """What the weights of rows count, for people: "sketches", "notes"."""
     metric_names: ClassVar[tuple[str, ...]]
     """Names of the columns of `row_metrics`."""
     score: ClassVar[tuple[str, Literal["max", "min"]]]
     """The validation metric that decides which checkpoint is best, and its direction."""
+    evaluation_rows: ClassVar[int]
+    """Rows of a batch in validation, at least."""
+
+    unrolls: ClassVar[bool]
+    """Whether `build_model` can unroll recurrences: many small operations instead of a loop."""
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """A new model with fresh weights, from inputs to logits.
@@ -30,18 +38,22 @@ class Task(Protocol):
         """
         ...
 
-    def batch(self, table: pa.Table) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Inputs [rows, ...] and targets [rows, ...] of some rows of the data, fixed in shape
-        but for the number of rows.
+    def batch(
+        self, table: pa.Table
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """Inputs [rows, ...], targets [rows, ...] and weights [rows] of some rows of the data,
+        fixed in shape but for the number of rows.
+
+        A weight says for how many a row counts in all means: 1, or the notes of a piece.
         """
         ...
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
-        """The loss of each row: float32 [rows]."""
+        """The mean loss of each row: float32 [rows]."""
         ...
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """The metrics of each row, in the order of `metric_names`: float32 [rows, metrics]."""
+        """The mean metrics of each row, in the order of `metric_names`: float32 [rows, metrics]."""
         ...
 
     def checkpoint_files(self) -> Mapping[str, str]:

@@ -78,7 +78,7 @@ def train_toy(task: ToyTask, storage: Path, **options: Any) -> TrainedRun:
 def mean_loss(checkpoint: str, rows: Any) -> float:
     import keras  # noqa: PLC0415
 
-    inputs, targets = ToyTask().batch(rows)
+    inputs, targets, _ = ToyTask().batch(rows)
     model = keras.saving.load_model(f"{checkpoint}/model.keras")
     return float(np.mean(ToyTask().row_losses(targets, model(inputs))))
 
@@ -99,7 +99,7 @@ def check_two_whole_epochs(run: TrainedRun) -> None:
 def test_the_loss_would_show_a_missing_row() -> None:
     """What `check_two_whole_epochs` relies on."""
     model = ToyTask().build_model(unroll=True)
-    inputs, targets = ToyTask().batch(toy.rows(TRAIN))
+    inputs, targets, _ = ToyTask().batch(toy.rows(TRAIN))
     losses = np.asarray(ToyTask().row_losses(targets, model(inputs)))
     without_one = (losses.sum() - losses) / (TRAIN - 1)
     assert np.median(np.abs(without_one / losses.mean() - 1)) > 1e-4

@@ -5,18 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib.image
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from test_figures import assert_all_text_inside, keep_figures, pixels
 
-from rnnray.errors import UserError
+from rnnray import figures
 from rnnray.sketch import pictures
 from rnnray.sketch.ink import strokes_to_ink
 
@@ -26,56 +25,13 @@ STROKE_AND_DOT = strokes_to_ink([[[0, 9], [0, 0]], [[4], [9]]])
 LONG_NAME = "The Great Wall of China"
 
 
-def epochs(count: int, **changes: float) -> list[dict[str, float]]:
-    return [
-        {
-            "epoch": float(epoch),
-            "loss": 5.0 / epoch,
-            "top1": 0.5 - 0.4 / epoch,
-            "top5": 0.9 - 0.4 / epoch,
-            "validation_loss": 5.5 / epoch,
-            "validation_top1": 0.45 - 0.4 / epoch,
-            "validation_top5": 0.85 - 0.4 / epoch,
-            "learning_rate": 0.01,
-            **changes,
-        }
-        for epoch in range(1, count + 1)
-    ]
-
-
-def pixels(path: Path) -> np.ndarray:
-    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    image = matplotlib.image.imread(path)
-    height, width, _ = image.shape
-    assert 200 <= height <= 6000
-    assert 200 <= width <= 6000
-    assert image[..., :3].std() > 0.01, "the picture is blank"
-    return image
-
-
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that would have been saved, laid out."""
-    figures: list[Figure] = []
-
-    def keep(figure: Figure, _: Path) -> None:
-        figure.set_dpi(pictures.DPI)
-        FigureCanvasAgg(figure).draw()
-        figures.append(figure)
-
-    monkeypatch.setattr(pictures, "_save", keep)
-    return figures
+    return keep_figures(monkeypatch)
 
 
 def texts(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
-
-
-def assert_all_text_inside(figure: Figure) -> None:
-    box = figure.get_tightbbox().extents * figure.dpi
-    assert box[0] >= 0
-    assert box[1] >= 0
-    assert (box[2:] <= figure.bbox.size).all()
 
 
 # --- files ---
@@ -86,12 +42,11 @@ def test_every_picture_is_a_png_in_a_folder_that_it_makes(tmp_path: Path) -> Non
     names = ["cat", "dog", "owl"]
     pictures.sketch_grid(folder / "grid.png", [SQUARE, TWO_STROKES], names[:2], "Some drawings")
     pictures.length_histogram(folder / "lengths.png", np.array([5, 50, 120, 800]), 100)
-    pictures.learning_curves(folder / "curves.png", epochs(3))
     pictures.confusion_matrix(folder / "confusions.png", np.arange(9).reshape(3, 3), names)
     pictures.predictions(
         folder / "predictions.png", [SQUARE], ["cat"], [names], np.array([[0.7, 0.2, 0.1]])
     )
-    assert len(list(folder.iterdir())) == 5
+    assert len(list(folder.iterdir())) == 4
     for path in folder.iterdir():
         pixels(path)
 
@@ -118,32 +73,6 @@ def test_drawing_that_fails_keeps_the_former_picture_and_leaves_nothing(tmp_path
         pictures.sketch_grid(path, [np.full((3, 3), np.nan, np.float32)], ["broken"])
     assert path.read_bytes() == b"the former picture"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_writing_that_fails_halfway_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "grid.png"
-    path.write_bytes(b"the former picture")
-    write = Path.write_bytes
-
-    def full_disk(self: Path, data: bytes) -> int:
-        write(self, bytes(data)[:100])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(UserError, match=r"grid\.png.*No space left on device"):
-        pictures.sketch_grid(path, [SQUARE], ["square"])
-    assert path.read_bytes() == b"the former picture"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_path_through_a_file_is_a_user_error_on_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError) as error:
-        pictures.learning_curves(tmp_path / "file" / "curves.png", epochs(1))
-    assert "curves.png" in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 # --- sketches ---
@@ -303,11 +232,11 @@ def test_predictions_that_do_not_match_the_drawings_are_refused(tmp_path: Path) 
 def test_histogram_counts_every_drawing_and_splits_exactly_at_the_crop(
     lengths: np.ndarray, max_points: int
 ) -> None:
-    figures: list[Figure] = []
+    histograms: list[Figure] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "_save", lambda figure, _: figures.append(figure))
+        patch.setattr(figures, "save", lambda figure, _: histograms.append(figure))
         pictures.length_histogram(Path("unused"), lengths, max_points)
-    (axes,) = figures[0].axes
+    (axes,) = histograms[0].axes
     kept = [bar for bar in axes.patches if bar.get_x() < max_points]
     cropped = [bar for bar in axes.patches if bar.get_x() > max_points]
     assert sum(bar.get_height() for bar in kept) == (lengths <= max_points).sum()
@@ -337,60 +266,6 @@ def test_histogram_text_stays_inside_the_picture(drawn: list[Figure], lengths: l
 def test_histogram_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no lengths"):
         pictures.length_histogram(tmp_path / "h.png", np.array([], np.int64), 100)
-
-
-# --- learning curves ---
-
-
-@pytest.mark.parametrize("count", [1, 3, 50])
-def test_curves_show_each_epoch_and_mark_the_best(drawn: list[Figure], count: int) -> None:
-    history = epochs(count)
-    history[count // 2]["validation_top1"] = 0.72
-    pictures.learning_curves(Path("unused"), history)
-    loss, accuracy = drawn[0].axes
-    assert [len(line.get_xdata()) for line in loss.lines[:2]] == [count] * 2
-    assert [len(line.get_xdata()) for line in accuracy.lines[:4]] == [count] * 4
-    best = count // 2 + 1
-    assert loss.lines[-1].get_xdata()[0] == accuracy.lines[-1].get_xdata()[0] == best
-    assert accuracy.get_title(loc="left").endswith(f"72.0% in epoch {best}")
-    low, high = accuracy.get_ylim()
-    assert all(low <= row[key] <= high for row in history for key in ("top1", "validation_top5"))
-    assert_all_text_inside(drawn[0])
-    ticks = [tick for tick in loss.get_xticks() if 0.5 <= tick <= count + 0.5]
-    assert ticks
-    assert all(tick == int(tick) for tick in ticks), "there is no half epoch"
-
-
-def test_epochs_without_validation_leave_a_gap_and_are_never_best(drawn: list[Figure]) -> None:
-    history = epochs(4)
-    for row in history[1:3]:
-        row.update(validation_loss=np.nan, validation_top1=np.nan, validation_top5=np.inf)
-    pictures.learning_curves(Path("unused"), history)
-    accuracy = drawn[0].axes[1]
-    assert np.isnan(accuracy.lines[1].get_ydata()).tolist() == [False, True, True, False]
-    assert np.isnan(accuracy.lines[3].get_ydata()).tolist() == [False, True, True, False]
-    assert accuracy.lines[-1].get_xdata()[0] == 4
-
-
-@pytest.mark.parametrize("keys", [["validation_top1"], list(epochs(1)[0])[1:]])
-def test_curves_without_a_single_validation_mark_no_best(tmp_path: Path, keys: list[str]) -> None:
-    path = tmp_path / "curves.png"
-    pictures.learning_curves(path, epochs(2, **dict.fromkeys(keys, np.nan)))
-    pixels(path)
-
-
-def test_curves_of_a_perfect_or_hopeless_run(drawn: list[Figure]) -> None:
-    keys = ["top1", "top5", "validation_top1", "validation_top5"]
-    for value in (0.0, 1.0):
-        pictures.learning_curves(Path("unused"), epochs(2, **dict.fromkeys(keys, value)))
-        low, high = drawn[-1].axes[1].get_ylim()
-        assert 0 <= low < high <= 1
-        assert low <= value <= high
-
-
-def test_curves_of_no_epoch_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no epochs"):
-        pictures.learning_curves(tmp_path / "curves.png", [])
 
 
 # --- confusions ---

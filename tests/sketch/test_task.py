@@ -103,7 +103,7 @@ def test_the_loss_is_the_cross_entropy_in_nats() -> None:
 
 def test_a_batch_is_padded_ink_and_class_indices() -> None:
     rows = table.from_arrays(*demo.inks(7, seed=0), demo.CLASS_NAMES)
-    ink, classes = TASK.batch(rows)
+    ink, classes, _ = TASK.batch(rows)
     assert ink.shape == (7, 100, 3)
     assert ink.dtype == np.float32
     assert classes.tolist() == rows["class_index"].to_pylist()

@@ -44,7 +44,7 @@ def test_every_row_counts_once_and_the_short_last_batch_has_the_shape_of_the_oth
 
 def test_rows_that_fill_up_are_the_batch_s_own_and_have_no_weight() -> None:
     batch = padded_batch(ToyTask(), rows(3), 8)
-    inputs, targets = ToyTask().batch(rows(3))
+    inputs, targets, _ = ToyTask().batch(rows(3))
     order = [0, 1, 2, 0, 1, 2, 0, 1]
     np.testing.assert_array_equal(batch.inputs, inputs[order])
     np.testing.assert_array_equal(batch.targets, targets[order])

@@ -30,7 +30,7 @@ def test_tensorboard_files_hold_every_epoch_on_a_local_disk(tmp_path: Path) -> N
         "validation_loss": 1.1,
         "validation_right": 0.4,
         "validation_count": 7.0,
-        "rows_per_second": 10.0,
+        "per_second": 10.0,
         "waiting_share": 0.01,
     }
     with RunReport(str(tmp_path), ToyTask()) as report:

@@ -54,7 +54,7 @@ def plain_gradients(inputs: Any, targets: Any) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_a_step_goes_down_the_gradient_of_the_mean_loss_of_the_batch(xla: bool) -> None:
-    inputs, targets = ToyTask().batch(rows(20))
+    inputs, targets, _ = ToyTask().batch(rows(20))
     trained, _ = take_step(inputs, targets, np.ones(20), xla=xla)
     expected = [
         before - gradient
@@ -67,7 +67,7 @@ def test_a_step_goes_down_the_gradient_of_the_mean_loss_of_the_batch(xla: bool) 
 
 
 def test_clipping_applies_to_that_gradient() -> None:
-    inputs, targets = ToyTask().batch(rows(20))
+    inputs, targets, _ = ToyTask().batch(rows(20))
     trained, _ = take_step(inputs, targets, np.ones(20), clip="global", clip_norm=0.01)
     moved = [
         (before - after).ravel()
@@ -81,7 +81,7 @@ def test_clipping_applies_to_that_gradient() -> None:
 
 
 def test_rows_without_weight_change_neither_the_weights_nor_the_sums() -> None:
-    inputs, targets = ToyTask().batch(rows(20))
+    inputs, targets, _ = ToyTask().batch(rows(20))
     padded, padded_sums = take_step(inputs, targets, [1] * 13 + [0] * 7)
     exact, exact_sums = take_step(inputs[:13], targets[:13], np.ones(13))
     np.testing.assert_allclose(padded_sums, exact_sums, rtol=1e-6)
@@ -90,7 +90,7 @@ def test_rows_without_weight_change_neither_the_weights_nor_the_sums() -> None:
 
 
 def test_an_idle_step_of_no_rows_leaves_the_weights_and_is_no_nan() -> None:
-    inputs, targets = ToyTask().batch(rows(20))
+    inputs, targets, _ = ToyTask().batch(rows(20))
     trained, sums = take_step(inputs, targets, np.zeros(20))
     assert sums[0] == 0
     for after, before in zip(weights(trained), weights(model(ToyTask())), strict=True):
@@ -98,7 +98,7 @@ def test_an_idle_step_of_no_rows_leaves_the_weights_and_is_no_nan() -> None:
 
 
 def test_the_sums_are_rows_loss_metrics_and_the_signals() -> None:
-    inputs, targets = ToyTask().batch(rows(20))
+    inputs, targets, _ = ToyTask().batch(rows(20))
     _, sums = take_step(inputs, targets, np.ones(20))
     logits = model(ToyTask())(inputs).numpy().astype(np.float64)
     log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -112,7 +112,7 @@ def test_the_evaluation_step_sums_the_same_and_moves_nothing() -> None:
     fixed = model(task)
     before = weights(fixed)
     step = make_evaluation_step(fixed, task)
-    inputs, targets = task.batch(rows(20))
+    inputs, targets, _ = task.batch(rows(20))
     row_weights = np.array([1] * 13 + [0] * 7, np.float32)
     sums = step(inputs, targets, row_weights).numpy()
     again = step(inputs, targets, row_weights).numpy()

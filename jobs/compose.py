@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Compose chorales: to listen to (WAV, MIDI), to read (MusicXML, SVG), to look at (PNG).
+
+Files go to OUTPUT/temperature=T/INDEX.*. A chorale depends on the checkpoint, the seed and its
+index alone. With --melody the composer keeps the voices of a file and writes the others. The last
+line of the output is JSON: the files, and for each temperature the critique: parallels, crossing,
+spacing and so on, beside Bach's own figures, and what the notes cost the composer (nats per note).
+"""
+
+from typing import Annotated, Any, Literal
+
+import tyro
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import Field, model_validator
+
+from rnnray import job, storage
+from rnnray.chorale import composing, table
+from rnnray.chorale.composer import TrainedComposer, read_checkpoint
+from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.midi import check_tempo
+from rnnray.chorale.sound import InstrumentName
+
+_DEFAULT_CHORDS = 64
+Temperature = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+
+
+class Options(job.JobOptions):
+    """Options of this job."""
+
+    checkpoint: str
+    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
+    output: str = "composed"
+    """Folder or URI to write to."""
+    temperatures: Annotated[tuple[Temperature, ...], MinLen(1)] = (1.0,)
+    """1 takes the composer at its word, less is tamer, more is wilder, 0 is --greedy."""
+    greedy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The likeliest note each time, as the book's first version; instead of --temperatures."""
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Draw from the likeliest notes only, whose probabilities add up to this."""
+    count: Annotated[int, Ge(1)] = 1
+    """Chorales at each temperature."""
+    chords: Annotated[int, Ge(1)] | None = None
+    """Length in chords (sixteenths), what is given included; by default 64, or the melody's."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Of all random choices."""
+    seed_from: str | None = None
+    """Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."""
+    data: str = "jsb"
+    """Corpus for --seed-from and for Bach's own figures; as in jobs/train_chorale.py."""
+    melody: str | None = None
+    """MIDI, MusicXML or CSV file with voices to keep; the composer writes the others."""
+    keep: Annotated[tuple[Literal["soprano", "alto", "tenor", "bass"], ...], MinLen(1)] = (
+        "soprano",
+    )
+    """Which voices the melody's file gives, highest first; of a file of four, those are taken."""
+    tempo: float = 80.0
+    """Quarter notes a minute."""
+    instrument: InstrumentName = "organ"
+    """Of the WAV: organ, choir, or the book's plain sine."""
+
+    @model_validator(mode="after")
+    def _greedy_has_no_temperature(self) -> "Options":
+        if self.greedy and self.temperatures != (1.0,):
+            raise ValueError("--greedy and --temperatures exclude each other")
+        return self
+
+
+def work(options: Options) -> dict[str, Any]:
+    """Do the job."""
+    read_checkpoint(options.checkpoint)  # what is wrong is told before anything is loaded
+    check_tempo(options.tempo)
+    melody = None if options.melody is None else composing.melody(options.melody, options.keep)
+    corpus = open_corpus(options.data)
+    opening = None if not options.seed_from else composing.opening(corpus, options.seed_from)
+    chords = options.chords or (_DEFAULT_CHORDS if melody is None else len(melody))
+    given = composing.given_tokens(chords, opening, melody)
+    composer = TrainedComposer(options.checkpoint)
+    storage.check_writable(options.output)
+    composed = composing.compose(
+        composer,
+        given,
+        (0.0,) if options.greedy else options.temperatures,
+        count=options.count,
+        top_p=options.top_p,
+        seed=options.seed,
+    )
+    return composing.publish(
+        composed,
+        given,
+        table.chords_of(corpus),
+        options.output,
+        tempo=options.tempo,
+        instrument=options.instrument,
+    )
+
+
+if __name__ == "__main__":
+    job.run(Options, work, description=__doc__, needs_ray=False)

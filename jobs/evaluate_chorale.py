@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Evaluate a checkpoint of the composer: every note of every piece counts exactly once.
+
+The last line of the output is JSON: nats_per_note and accuracy over whole pieces (each note given
+all notes before it), notes (their number), and book_loss and book_accuracy, the same as the book
+measures it: windows of 33 chords, 16 apart, each begun cold.
+"""
+
+from typing import Any, Literal
+
+from rnnray import job
+from rnnray.chorale import table
+from rnnray.chorale.composer import TrainedComposer, read_checkpoint
+from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.evaluation import evaluate
+from rnnray.progress import say
+
+
+class Options(job.JobOptions):
+    """Options of this job."""
+
+    checkpoint: str
+    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
+    data: str = "jsb"
+    """jsb, music21, or a path or URI of the archive, of CSVs, Parquet, MIDI or MusicXML files."""
+    split: Literal["train", "valid", "test"] = "test"
+    """Which pieces."""
+
+
+def work(options: Options) -> dict[str, Any]:
+    """Do the job."""
+    read_checkpoint(options.checkpoint)  # wrong ones are told before the corpus is fetched
+    pieces = table.chords_of(table.select(open_corpus(options.data), options.split))
+    say(f"evaluating {len(pieces)} pieces")
+    result = evaluate(TrainedComposer(options.checkpoint), pieces)
+    return result.as_dict() | {"split": options.split, "checkpoint": options.checkpoint}
+
+
+if __name__ == "__main__":
+    job.run(Options, work, description=__doc__, needs_ray=False)

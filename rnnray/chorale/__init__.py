@@ -1,0 +1,1 @@
+"""The composer: Bach chorales in, new chorales out."""

@@ -1,0 +1,11 @@
+"""Chords: what all parts of the composer share."""
+
+import numpy as np
+import numpy.typing as npt
+
+Chords = npt.NDArray[np.int16]
+"""int16 [n, 4]: soprano, alto, tenor, bass; MIDI pitch, 0 = silence; a row a sixteenth note."""
+
+VOICES = ("soprano", "alto", "tenor", "bass")
+VOICE_COUNT = len(VOICES)
+LOWEST_PITCH, HIGHEST_PITCH = 36, 81

@@ -1,0 +1,91 @@
+"""A trained composer: a checkpoint, loaded, ready to judge chorales and to compose them."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from pydantic import ValidationError
+
+from rnnray import storage
+from rnnray.chorale.config import ChoraleConfig
+from rnnray.chorale.task import CONFIG_FILE
+from rnnray.chorale.tokens import NONE
+from rnnray.errors import UserError
+from rnnray.training import checkpoints, strategy
+
+if TYPE_CHECKING:
+    from rnnray.chorale.sampler import Sampler
+
+
+def read_checkpoint(uri: str) -> ChoraleConfig:
+    """The configuration of a composer's checkpoint.
+
+    Raises:
+        UserError: the folder is not one.
+    """
+    hint = "checkpoints are the folders named epoch-* below --storage-path/--name"
+    content = storage.read_bytes(storage.join(uri, CONFIG_FILE))
+    if content is None or storage.read_bytes(storage.join(uri, checkpoints.POSITION)) is None:
+        raise UserError(f"{uri}: not a checkpoint of the composer; {hint}")
+    try:
+        values = yaml.safe_load(content)
+        model = values.get("model") if isinstance(values, dict) else None
+        if not isinstance(model, dict) or "architecture" not in model:
+            raise UserError(
+                f"{uri}: a checkpoint of another model, not of the composer; "
+                "jobs/train_chorale.py makes those"
+            )
+        return ChoraleConfig.model_validate(values)
+    except (ValidationError, yaml.YAMLError) as error:
+        raise UserError(f"{uri}/{CONFIG_FILE}: not the composer's ({error})") from error
+
+
+class TrainedComposer:
+    """The composer of a checkpoint, given by path or URI.
+
+    Raises:
+        UserError: the folder is not a checkpoint of the composer.
+    """
+
+    def __init__(self, checkpoint: str, *, threads: int = 0) -> None:
+        self.config = read_checkpoint(checkpoint)
+        strategy.quiet_tensorflow()
+        strategy.configure_devices(threads)
+        import tensorflow as tf  # noqa: PLC0415
+
+        from rnnray.chorale import model  # noqa: F401, PLC0415  (registers our layers)
+
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = storage.fetch_folder(checkpoint, Path(temporary))
+            self.model = checkpoints.load_model(folder)
+        self._logits = tf.function(lambda tokens: self.model(tokens, training=False))
+
+    def judge(
+        self, tokens: npt.NDArray[np.integer]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """What each note costs, given all notes before it, and whether it is the likeliest one.
+
+        Args:
+            tokens: int [rows, 4n], -1 for padding at the end; compiled anew for each shape.
+
+        Returns:
+            nats float32 [rows, 4n] and right bool [rows, 4n]; 0 and false at the padding.
+        """
+        tokens = tokens.astype(np.int32)
+        logits = self._logits(tokens).numpy()
+        shifted = logits - logits.max(-1, keepdims=True)
+        chosen = np.take_along_axis(shifted, np.maximum(tokens, 0)[..., None], axis=-1)[..., 0]
+        nats = np.log(np.exp(shifted).sum(-1)) - chosen
+        counted = tokens != NONE
+        # A note as likely as the right one counts as likelier, so ties and NaN never help.
+        as_likely = (~(shifted < chosen[..., None])).sum(-1)
+        return np.where(counted, nats, 0).astype(np.float32), counted & (as_likely == 1)
+
+    def sampler(self, *, batch_size: int = 64, seed: int = 0) -> "Sampler":
+        """A sampler of this composer; see `Sampler`."""
+        from rnnray.chorale.sampler import Sampler  # noqa: PLC0415  (imports TensorFlow)
+
+        return Sampler(self.model, batch_size=batch_size, seed=seed)

@@ -1,0 +1,34 @@
+"""What a sampler is asked for, and what it gives."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnray.chorale.chords import Chords
+
+
+@dataclass(frozen=True)
+class Request:
+    """A chorale to be composed."""
+
+    given: npt.NDArray[np.int8]
+    """Tokens int8 [4n], S A T B of each chord; -1 is to be composed."""
+    index: int = 0
+    """Decides, with the sampler's seed, every random choice."""
+    temperature: float = 1.0
+    """1 takes the composer at its word, less is tamer, more is wilder; 0 takes the likeliest note
+    each time."""
+    top_p: float = 1.0
+    """Only the likeliest notes are drawn from: the fewest whose probabilities (at the temperature)
+    add up to this (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019)."""
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed chorale."""
+
+    chords: Chords
+    """int16 [n, 4]."""
+    nats: npt.NDArray[np.float32]
+    """What each note cost the composer, at temperature 1, given notes too: nats, float32 [4n]."""

@@ -1,0 +1,62 @@
+"""The room that a chorale sounds in."""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+
+DECAY_SECONDS = 1.7
+"""How long the room sounds on after the last note; then it is silent."""
+
+
+def add_reverb(audio: Samples, sample_rate: int, level: float) -> None:
+    """Add the room's answer to what is heard, in place: a convolution with decaying noise.
+
+    The room is linear and always the same, so it changes nothing about which notes sound when.
+    Memory does not grow with the length (overlap-add, Oppenheim and Schafer, section 8.7).
+
+    Args:
+        audio: float32 [2, samples], left and right; the answer to its last `DECAY_SECONDS` is
+            cut off at its end.
+        sample_rate: samples a second.
+        level: amplitude of the answer to white noise, 1 for as loud as the noise itself.
+    """
+    room = _room(sample_rate)
+    size = 1 << (2 * room.shape[1]).bit_length()
+    step = size - room.shape[1] + 1
+    for channel, answer in zip(audio, room, strict=True):
+        spectrum = np.fft.rfft(answer * np.float32(level), size)
+        carried = np.zeros(size - step, np.float32)
+        for start in range(0, len(channel), step):
+            block = channel[start : start + step]
+            wet = np.fft.irfft(np.fft.rfft(block, size) * spectrum, size)
+            wet[: len(carried)] += carried
+            carried = wet[step:]
+            block += wet[: len(block)]
+
+
+@lru_cache(maxsize=2)
+def _room(sample_rate: int) -> Samples:
+    """The answer to a hand clap, float32 [2, samples], of energy 1 in each channel.
+
+    Two bands of noise: the low one decays slowly, the high one fast, as air and walls swallow
+    treble first. The channels are independent, which is what makes a room sound wide.
+    """
+    n = int(DECAY_SECONDS * sample_rate)
+    seconds = np.arange(n) / sample_rate
+    noise = np.fft.rfft(np.random.default_rng(1750).standard_normal((2, n)))
+    hertz = np.fft.rfftfreq(n, 1 / sample_rate)
+    low = 1 / (1 + (hertz / 1500) ** 2)
+    # Little below 200 Hz: a bass that booms hides the other voices.
+    audible = hertz**2 / (hertz**2 + 200.0**2)
+    # 60 dB down after 1.6 s and after 0.8 s.
+    slow = np.fft.irfft(noise * low * audible, n) * np.exp(-6.91 * seconds / 1.6)
+    fast = np.fft.irfft(noise * (1 - low) * audible, n) * np.exp(-6.91 * seconds / 0.8)
+    # The first answer comes from the walls, after 15 ms and not at once; the last one fades out.
+    fade = np.clip((seconds - 0.015) / 0.02, 0, 1) * np.clip((seconds[-1] - seconds) / 0.3, 0, 1)
+    room: Samples = ((slow + fast) * fade).astype(np.float32)
+    room /= np.sqrt(np.sum(room**2, axis=1, keepdims=True))
+    room.flags.writeable = False
+    return room

@@ -1,0 +1,196 @@
+"""The chorale table: chorales as Arrow, and Arrow as chords.
+
+Columns: `name: string`, `split: string` (train, valid or test), `chords:
+list<fixed_size_list<int16, 4>>`: soprano, alto, tenor, bass; MIDI pitch from 36 to 81, 0 = silence;
+one chord a sixteenth note. Rows are sorted by split, then by name. What the source had to skip
+stands in the schema's metadata.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT, Chords
+from rnnray.errors import UserError
+
+Skipped = tuple[str, str]  # name of a file, and why it is not in the table
+
+SPLITS = ("train", "valid", "test")
+SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("chords", pa.list_(pa.list_(pa.int16(), VOICE_COUNT))),
+    ]
+)
+_SKIPPED = b"skipped"
+
+
+def from_chorales(
+    chorales: Iterable[tuple[str, str, Chords]], skipped: Sequence[Skipped] = ()
+) -> pa.Table:
+    """A chorale table, sorted.
+
+    Args:
+        chorales: name, split (one of `SPLITS`) and chords (int16 [n, 4]) of each.
+        skipped: what `skipped_of` will tell.
+    """
+    rows = sorted(chorales, key=lambda row: (SPLITS.index(row[1]), row[0]))
+    chords = [np.asarray(row[2], np.int16).reshape(-1, VOICE_COUNT) for row in rows]
+    offsets = np.zeros(len(rows) + 1, np.int32)
+    np.cumsum([len(piece) for piece in chords], out=offsets[1:])
+    flat = np.concatenate([*chords, np.zeros((0, VOICE_COUNT), np.int16)])
+    columns = [
+        pa.array([row[0] for row in rows], pa.string()),
+        pa.array([row[1] for row in rows], pa.string()),
+        pa.ListArray.from_arrays(
+            offsets, pa.FixedSizeListArray.from_arrays(flat.reshape(-1), VOICE_COUNT)
+        ),
+    ]
+    table = pa.Table.from_arrays(columns, schema=SCHEMA)
+    return table.replace_schema_metadata({_SKIPPED: json.dumps(skipped)}) if skipped else table
+
+
+def skipped_of(table: pa.Table) -> list[Skipped]:
+    """What the table's source has that is not in the table: name of each file, and why."""
+    pairs = json.loads((table.schema.metadata or {}).get(_SKIPPED, b"[]"))
+    return [(name, reason) for name, reason in pairs]
+
+
+def chords_of(table: pa.Table) -> list[Chords]:
+    """The chords of each chorale, int16 [n, 4], in the table's order."""
+    if len(table) == 0:
+        return []
+    column = table["chords"].combine_chunks()
+    ends = np.cumsum(pc.list_value_length(column).to_numpy())
+    flat = column.flatten().flatten().to_numpy().reshape(-1, VOICE_COUNT)
+    return np.split(flat, ends[:-1])
+
+
+def select(table: pa.Table, split: str) -> pa.Table:
+    """The chorales of one split.
+
+    Raises:
+        UserError: no such split, or nothing in it.
+    """
+    if split not in SPLITS:
+        raise UserError(f"split {split!r}: there are only {', '.join(SPLITS)}")
+    chosen = table.filter(pc.equal(table["split"], split))
+    if len(chosen) == 0:
+        present = [f"{len(names)} in {name}" for name, names in _names(table) if names]
+        raise UserError(
+            f"split {split!r}: the data have no chorales in it, only {', '.join(present) or 'none'}"
+        )
+    return chosen
+
+
+def named(table: pa.Table, which: str) -> tuple[str, Chords]:
+    """One chorale, as its name and its chords (int16 [n, 4]).
+
+    Args:
+        table: where it is.
+        which: `test:2`, the third of the test split in the table's order, or its name.
+
+    Raises:
+        UserError: there is no such chorale, or more than one has the name.
+    """
+    split, colon, index = which.rpartition(":")
+    names = table["name"].to_pylist()
+    if colon and which not in names:
+        chosen = select(table, split)
+        if not (index.isascii() and index.isdigit()):
+            raise UserError(f"{which!r}: {index!r} is not a whole number from 0; write {split}:2")
+        if int(index) >= len(chosen):
+            raise UserError(
+                f"{which!r}: {split} has {len(chosen)} chorales, {split}:0 to "
+                f"{split}:{len(chosen) - 1}"
+            )
+        row = chosen.slice(int(index), 1)
+        return row["name"][0].as_py(), chords_of(row)[0]
+    found = [row for row, name in enumerate(names) if name == which]
+    if not found:
+        some = f", such as {names[0]}" if names else ""
+        raise UserError(f"{which!r}: no such chorale; give a name{some}, or SPLIT:INDEX as test:2")
+    if len(found) > 1:
+        places = [
+            f"{split}:{members.index(which)}"
+            for split, members in _names(table)
+            if which in members
+        ]
+        raise UserError(f"{which!r}: names {len(found)} chorales; write {' or '.join(places)}")
+    return which, chords_of(table.slice(found[0], 1))[0]
+
+
+def check(table: pa.Table, where: str) -> pa.Table:
+    """A table read from elsewhere in the form that `from_chorales` gives, once it is checked.
+
+    Args:
+        table: with the columns of `SCHEMA`, in any order and integer width.
+        where: the file, for messages.
+
+    Raises:
+        UserError: columns, splits or pitches are not what they should be.
+    """
+    missing = [name for name in SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise UserError(
+            f"{where}: no column {missing[0]!r}; a chorale table has {', '.join(SCHEMA.names)}"
+        )
+    metadata = {
+        key: value for key, value in (table.schema.metadata or {}).items() if key == _SKIPPED
+    }
+    try:
+        table = table.select(SCHEMA.names).cast(SCHEMA.with_metadata(metadata))
+    except (pa.ArrowException, ValueError) as error:
+        raise UserError(f"{where}: not the columns of a chorale table ({error})") from error
+    nulls = [name for name in SCHEMA.names if table[name].null_count]
+    if nulls:
+        raise UserError(f"{where}: column {nulls[0]!r} has {table[nulls[0]].null_count} nulls")
+    if len(table) == 0:
+        raise UserError(f"{where}: has no chorales")
+    rows_of_four = table["chords"].combine_chunks().flatten()
+    if rows_of_four.null_count or rows_of_four.flatten().null_count:
+        raise UserError(f"{where}: column 'chords' has nulls; silence is 0")
+    names, splits = table["name"].to_pylist(), table["split"].to_pylist()
+    rows = []
+    for row, (name, split, chords) in enumerate(zip(names, splits, chords_of(table), strict=True)):
+        if split not in SPLITS:
+            raise UserError(f"{where}, row {row}, {name}: split {split!r} is none of {SPLITS}")
+        if len(chords) == 0:
+            raise UserError(f"{where}, row {row}, {name}: has no chords")
+        bad = np.argwhere((chords != 0) & ((chords < LOWEST_PITCH) | (chords > HIGHEST_PITCH)))
+        if len(bad):
+            chord, voice = bad[0]
+            raise UserError(
+                f"{where}, row {row}, {name}, chord {chord}, voice {voice}: "
+                f"{out_of_range(int(chords[chord, voice]))}"
+            )
+        rows.append((name, split, chords))
+    return from_chorales(rows, skipped_of(table))
+
+
+def hashed_split(name: str) -> str:
+    """The split of a chorale whose source has none: 80 % train, 10 % valid, 10 % test.
+
+    A function of the name alone, so that more chorales do not move those that were there.
+    """
+    tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 10
+    return {8: "valid", 9: "test"}.get(tenth, "train")
+
+
+def out_of_range(pitch: int) -> str:
+    """The words for a pitch that no chorale has."""
+    return (
+        f"pitch {pitch} is neither 0 (silence) nor a MIDI pitch from {LOWEST_PITCH} "
+        f"to {HIGHEST_PITCH}"
+    )
+
+
+def _names(table: pa.Table) -> list[tuple[str, list[str]]]:
+    """The names in each split, in the table's order."""
+    pairs = list(zip(table["split"].to_pylist(), table["name"].to_pylist(), strict=True))
+    return [(split, [name for its, name in pairs if its == split]) for split in SPLITS]

@@ -1,0 +1,94 @@
+"""Training the composer, from a corpus to a checkpoint and its pictures."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray.data
+
+from rnnray import storage
+from rnnray.chorale import table
+from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.config import ChoraleConfig
+from rnnray.chorale.evaluation import evaluate
+from rnnray.chorale.task import ChoraleTask, training_rows, whole_pieces
+from rnnray.errors import UserError
+from rnnray.progress import say
+from rnnray.training import curves, driver
+from rnnray.training.options import RunOptions
+
+# Blocks that workers share; enough that each gets its part, whatever their number.
+_BLOCKS = 32
+
+
+def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[str, Any]:
+    """Train, evaluate the best checkpoint on the valid and the test split, draw the curves.
+
+    Args:
+        config: the model and how to train it.
+        corpus: a chorale table; its train split is trained on, its valid split selects the best
+            checkpoint, its test split, where there is one, is looked at once, at the end.
+        options: where, and on how many workers.
+
+    Returns:
+        The figures of `evaluation.Evaluation` for the test split (for valid where there is none),
+        `valid_nats_per_note`, and the paths of what was written.
+
+    Raises:
+        UserError: a split is missing, the windows are longer than every piece, or see
+            `rnnray.training.driver.train`.
+    """
+    training = training_rows(config, table.chords_of(table.select(corpus, "train")))
+    valid = table.chords_of(table.select(corpus, "valid"))
+    if not len(training):
+        raise UserError(
+            f"no piece of {config.data} fills a window of {config.window_chords} chords; use "
+            "a smaller --window-chords, or --no-drop-remainder"
+        )
+    task = ChoraleTask(config)
+    run = driver.train(
+        task,
+        config,
+        options,
+        training=_dataset(training),
+        validation=_dataset(whole_pieces(valid)),
+        training_rows=len(training),
+    )
+    say("evaluating the best checkpoint over whole pieces")
+    composer = TrainedComposer(run.best)
+    result = on_valid = evaluate(composer, valid)
+    split = "valid"
+    if "test" in corpus["split"].to_pylist():
+        split = "test"
+        result = evaluate(composer, table.chords_of(table.select(corpus, "test")))
+    with tempfile.TemporaryDirectory() as temporary:
+        curves.learning_curves(
+            Path(temporary) / "learning_curves.png",
+            run.history,
+            metric_names=task.metric_names,
+            score=task.score,
+            loss_label="nats per note",
+            share_label="share of notes",
+        )
+        pictures = storage.join(run.folder, "pictures")
+        storage.copy_folder(Path(temporary), pictures)
+    say(
+        f"{split}: {result.nats_per_note:.4f} nats per note, accuracy {result.accuracy:.1%}; "
+        f"in the book's windows {result.book_loss:.4f}, {result.book_accuracy:.1%}"
+    )
+    say(f"checkpoint {run.best}")
+    say(f"pictures   {pictures}")
+    return result.as_dict() | {
+        "split": split,
+        "valid_nats_per_note": on_valid.nats_per_note,
+        "epochs": len(run.history),
+        "checkpoint": run.best,
+        "last_checkpoint": run.last,
+        "pictures": pictures,
+    }
+
+
+def _dataset(rows: pa.Table) -> ray.data.Dataset:
+    size = max(1, -(-len(rows) // _BLOCKS))
+    return ray.data.from_arrow([rows.slice(at, size) for at in range(0, len(rows), size)])

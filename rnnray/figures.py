@@ -1,0 +1,72 @@
+"""What all pictures share: colours, font sizes, charts, and how a figure becomes a file.
+
+No display is needed: pyplot is never used.
+"""
+
+import io
+import textwrap
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rnnray.errors import UserError
+
+DPI = 130
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), whose colours are told apart with
+# every common colour vision; all else is grey.
+TEXT, MUTED, FAINT, PAPER = "#1f2328", "#656d76", "#c4cad1", "#f6f7f9"
+BLUE, VERMILION, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"
+TITLE, BODY, SMALL = 11.0, 9.0, 8.0  # font sizes in points
+
+
+def new(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, whose charts are laid out without overlap."""
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
+    return figure
+
+
+def chart(figure: Figure, place: tuple[int, int, int], title: str, **labels: str) -> Axes:
+    """Axes with a title at the left and light grid lines, without a box.
+
+    `place` is rows, columns and the number of the cell from 1; `labels` are `xlabel` and `ylabel`.
+    """
+    axes = figure.add_subplot(*place)
+    axes.set(**labels)
+    axes.set_title(title, loc="left", fontsize=TITLE, color=TEXT, pad=9, parse_math=False)
+    axes.tick_params(labelsize=BODY, colors=MUTED, length=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(color=MUTED, fontsize=BODY)
+    axes.grid(axis="y", color=FAINT, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+def wrap(text: str, width: int, lines: int = 1) -> str:
+    """At most so many lines of so many characters, the rest replaced by an ellipsis."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all, and make its folder if need be.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=DPI, facecolor="white")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(image.getbuffer())
+        temporary.replace(path)
+    except OSError as error:
+        reason = f"cannot write this picture ({error.strerror})"
+        raise UserError(f"{path}: {reason}; choose a folder that is writable") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

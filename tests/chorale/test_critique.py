@@ -1,0 +1,203 @@
+"""Each rule on chords made by hand; parallels against music21; Bach's own figures."""
+
+import csv
+import json
+import tarfile
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from rnnray.chorale.critique import HIGHEST, LOWEST, Critique, beside, critique
+
+ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "jsb_chorales.tgz"
+TRIAD = [72, 67, 64, 48]
+CHORALES = st.lists(
+    npst.arrays(
+        np.int16,
+        st.tuples(st.integers(1, 12), st.just(4)),
+        elements=st.sampled_from([0, 48, 53, 55, 60, 62, 67, 69]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def chords(*rows: list[int]) -> np.ndarray:
+    return np.array(rows, np.int16)
+
+
+def parallels(*rows: list[int]) -> tuple[float, float]:
+    """Fifths and octaves in all, of rows that all sound."""
+    figures = critique([chords(*rows)])
+    return figures.parallel_fifths * len(rows) / 64, figures.parallel_octaves * len(rows) / 64
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fifths", "octaves"),
+    [
+        pytest.param([0, 0, 67, 60], [0, 0, 69, 62], 1, 0, id="fifths up"),
+        pytest.param([0, 67, 0, 48], [0, 65, 0, 46], 1, 0, id="twelfths down"),
+        pytest.param([67, 0, 0, 60], [74, 0, 0, 55], 0, 0, id="fifth to twelfth, apart"),
+        pytest.param([67, 0, 0, 60], [81, 0, 0, 62], 1, 0, id="fifth to twelfth, together"),
+        pytest.param([72, 0, 0, 60], [74, 0, 0, 62], 0, 1, id="octaves"),
+        pytest.param([60, 60, 0, 0], [62, 62, 0, 0], 0, 1, id="unisons"),
+        pytest.param([60, 60, 0, 0], [74, 62, 0, 0], 0, 1, id="unison to octave"),
+        pytest.param([67, 60, 0, 0], [67, 60, 0, 0], 0, 0, id="held"),
+        pytest.param([67, 60, 0, 0], [67, 72, 0, 0], 0, 0, id="one voice moves"),
+        pytest.param([66, 60, 0, 0], [69, 62, 0, 0], 0, 0, id="diminished to perfect"),
+        pytest.param([60, 67, 0, 0], [62, 69, 0, 0], 1, 0, id="fifths of crossed voices"),
+        pytest.param([60, 65, 0, 0], [62, 67, 0, 0], 0, 0, id="fourths of crossed voices"),
+        pytest.param([79, 72, 67, 60], [81, 74, 69, 62], 2 + 1, 2, id="every pair counts"),
+        pytest.param([67, 0, 0, 0], [69, 62, 0, 0], 0, 0, id="from silence"),
+        pytest.param([67, 60, 0, 0], [69, 0, 0, 0], 0, 0, id="to silence"),
+    ],
+)
+def test_parallels_are_those_of_the_textbook(
+    before: list[int], after: list[int], fifths: int, octaves: int
+) -> None:
+    assert parallels(before, after) == pytest.approx((fifths, octaves))
+    assert parallels(after, before) == pytest.approx((fifths, octaves)), "backwards too"
+
+
+def test_parallels_agree_with_music21() -> None:
+    from music21.note import Note  # noqa: PLC0415  (seconds)
+    from music21.voiceLeading import VoiceLeadingQuartet  # noqa: PLC0415
+
+    rng = np.random.default_rng(3)
+    # White keys alone: a fifth of seven semitones is never spelled as another interval there.
+    white = np.array([p for p in range(48, 80) if p % 12 in (0, 2, 4, 5, 7, 9, 11)], np.int16)
+    rows = white[np.sort(rng.integers(0, len(white), (60, 4)), axis=1)[:, ::-1]]
+    rows[::5] = rows[::5, [1, 0, 2, 3]]  # crossed voices as well
+    rows = np.repeat(rows, 2, axis=0)
+    rows[1::2] += np.array([12, 0, -12, 0], np.int16) * rng.integers(0, 2, (60, 1), np.int16)
+    # Half of the moves in parallel, or there would be next to none to find.
+    rows[2::4] = white[np.clip(np.searchsorted(white, rows[1:-1:4]) + 1, 0, len(white) - 1)]
+    expected = {"P5": 0, "P8": 0}
+    for before, after in zip(rows[:-1].tolist(), rows[1:].tolist(), strict=True):
+        for i, j in combinations(range(4), 2):
+            moves = VoiceLeadingQuartet(*map(Note, (before[i], after[i], before[j], after[j])))
+            if not moves.similarMotion():  # music21 counts motion apart as well
+                continue
+            intervals = {interval.simpleName for interval in moves.vIntervals}
+            expected["P5"] += moves.parallelFifth()
+            # It tells octaves from unisons, and we do not.
+            expected["P8"] += moves.parallelUnisonOrOctave() or intervals in ({"P1"}, {"P1", "P8"})
+    assert expected["P5"] > 10
+    assert expected["P8"] > 10
+    assert parallels(*rows.tolist()) == pytest.approx((expected["P5"], expected["P8"]))
+
+
+def test_crossing_is_a_voice_below_the_next_lower() -> None:
+    rows = chords(TRIAD, [66, 67, 64, 48], [67, 67, 64, 48], [72, 67, 47, 48], [60, 0, 64, 48])
+    assert critique([rows]).crossing == pytest.approx(2 / 5)
+
+
+def test_spacing_is_over_an_octave_between_upper_voices_and_free_above_the_bass() -> None:
+    rows = chords([80, 67, 64, 40], [79, 67, 55, 36], [72, 67, 54, 48], [80, 0, 50, 40])
+    assert critique([rows]).spacing == pytest.approx(2 / 4)
+
+
+def test_notes_out_of_a_voices_range_are_shares_of_notes() -> None:
+    beyond = [int(LOWEST[0]) - 1, int(HIGHEST[1]) + 1, 0, int(HIGHEST[3])]
+    assert critique([chords(TRIAD, beyond)]).out_of_range == pytest.approx(2 / 7)
+    assert critique([np.stack([LOWEST, HIGHEST])]).out_of_range == 0
+
+
+def test_changes_are_shares_of_the_notes_that_follow_another_step() -> None:
+    rows = chords(TRIAD, TRIAD, [74, 67, 65, 48], [74, 0, 65, 48], [74, 67, 65, 48])
+    figures = critique([rows])
+    assert figures.changes == pytest.approx((2 + 1) / 15)  # a voice that falls silent sings no note
+    assert figures.silence == pytest.approx(1 / 20)
+
+
+def test_frozen_passage_is_the_longest_without_any_change() -> None:
+    moving = np.array([TRIAD, [74, 67, 64, 48]] * 4, np.int16)
+    stuck = np.concatenate([moving, np.tile(moving[-1], (5, 1)), moving])
+    figures = critique([moving, stuck, moving[:1]])
+    assert (figures.frozen, figures.longest_frozen) == (pytest.approx((1 + 6 + 1) / 3), 6)
+
+
+def test_a_chorale_that_fell_silent_or_froze_is_seen() -> None:
+    silent = critique([np.concatenate([chords(TRIAD), np.zeros((9, 4), np.int16)])])
+    assert (silent.silence, silent.longest_frozen, silent.changes) == (0.9, 9, 0)
+    frozen = critique([np.full((64, 4), TRIAD, np.int16)])
+    assert (frozen.silence, frozen.longest_frozen, frozen.changes) == (0, 64, 0)
+    nothing = critique([np.zeros((1, 4), np.int16)])
+    assert nothing.silence == 1
+    assert np.isfinite(list(nothing.as_dict().values())).all()
+
+
+@given(CHORALES)
+def test_chorales_of_a_batch_do_not_touch(chorales: list[np.ndarray]) -> None:
+    together, alone = critique(chorales), [critique([chorale]) for chorale in chorales]
+    steps = [int((chorale > 0).any(axis=1).sum()) for chorale in chorales]
+    for name in ("parallel_fifths", "parallel_octaves", "crossing", "spacing"):
+        amounts = [getattr(one, name) * n for one, n in zip(alone, steps, strict=True)]
+        assert getattr(together, name) * sum(steps) == pytest.approx(sum(amounts)), name
+    assert together.frozen == pytest.approx(np.mean([one.frozen for one in alone]))
+    assert together.longest_frozen == max(one.longest_frozen for one in alone)
+    later = [int((chorale[1:] > 0).sum()) for chorale in chorales]
+    changes = [one.changes * n for one, n in zip(alone, later, strict=True)]
+    assert together.changes * sum(later) == pytest.approx(sum(changes))
+
+
+@given(CHORALES, st.integers(-5, 5))
+def test_only_the_range_depends_on_the_key(chorales: list[np.ndarray], semitones: int) -> None:
+    moved = [np.where(chorale > 0, chorale + semitones, 0) for chorale in chorales]
+    one, other = critique(chorales).as_dict(), critique(moved).as_dict()
+    del one["out_of_range"], other["out_of_range"]
+    assert one == other
+
+
+def test_table_sets_each_figure_beside_bachs() -> None:
+    composed, bach = critique([chords(TRIAD, TRIAD)]), critique([chords(TRIAD)] * 3)
+    lines = beside(composed, bach)
+    assert lines[0].split() == ["composed", "Bach"]
+    assert len(lines) == 1 + len(composed.as_dict())
+    assert lines[1].split() == ["chorales", "1", "3"]
+    assert len({len(line) for line in lines}) == 1, "columns stand below each other"
+    assert json.loads(json.dumps(composed.as_dict()))["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    "chorales", [[], [np.zeros((0, 4), np.int16)], [np.zeros((4, 3), np.int16)]]
+)
+def test_what_are_no_chords_is_refused(chorales: list[np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="chorale"):
+        critique(chorales)
+
+
+@pytest.mark.skipif(not ARCHIVE.is_file(), reason="the real chorales are not here")
+def test_bachs_own_figures() -> None:
+    splits: dict[str, list[np.ndarray]] = {"train": [], "test": []}
+    with tarfile.open(ARCHIVE) as archive:
+        for member in archive:
+            split = Path(member.name).parent.name
+            if member.name.endswith(".csv") and split in splits:
+                content = archive.extractfile(member)
+                assert content is not None
+                rows = list(csv.reader(content.read().decode().splitlines()))
+                splits[split].append(np.array(rows[1:], np.int16))
+    train, test = critique(splits["train"]), critique(splits["test"])
+    assert test == Critique(
+        chorales=77,
+        steps=18900,
+        parallel_fifths=pytest.approx(0.0510, abs=5e-5),
+        parallel_octaves=pytest.approx(0.0204, abs=5e-5),
+        crossing=pytest.approx(0.0198, abs=5e-5),
+        spacing=pytest.approx(0.0160, abs=5e-5),
+        out_of_range=0,
+        changes=pytest.approx(0.230, abs=5e-4),
+        silence=pytest.approx(0.0038, abs=5e-5),
+        frozen=pytest.approx(11.5, abs=0.05),
+        longest_frozen=24,
+    )
+    notes = np.ma.masked_equal(np.concatenate(splits["train"]), 0)
+    assert notes.min(axis=0).tolist() == LOWEST.tolist()
+    assert notes.max(axis=0).tolist() == HIGHEST.tolist()
+    assert train.out_of_range == 0
