@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compose chorales: to listen to (WAV, MIDI), to read (MusicXML, SVG), to look at (PNG).
 
-Files go to OUTPUT/temperature=T/INDEX.*. A chorale depends on the checkpoint, the seed and its
+Files go to OUTPUT/temperature=T/INDEX.*, and how often each pitch was composed, beside how often
+Bach wrote it, to OUTPUT/pitches.png. A chorale depends on the checkpoint, the seed and its
 index alone. With --melody the composer keeps the voices of a file and writes the others. The last
 line of the output is JSON: the files, and for each temperature the critique: parallels, crossing,
 spacing and so on, beside Bach's own figures, and what the notes cost the composer (nats per note).
@@ -41,7 +42,7 @@ class Options(job.JobOptions):
     """Chorales at each temperature."""
     chords: Annotated[int, Ge(1)] | None = None
     """Length in chords (sixteenths), what is given included; by default 64, or the melody's."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
     """Of all random choices."""
     seed_from: str | None = None
     """Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."""
@@ -59,9 +60,11 @@ class Options(job.JobOptions):
     """Of the WAV: organ, choir, or the book's plain sine."""
 
     @model_validator(mode="after")
-    def _greedy_has_no_temperature(self) -> "Options":
+    def _each_temperature_once(self) -> "Options":
         if self.greedy and self.temperatures != (1.0,):
             raise ValueError("--greedy and --temperatures exclude each other")
+        if len(set(self.temperatures)) < len(self.temperatures):
+            raise ValueError("--temperatures names one twice")
         return self
 
 

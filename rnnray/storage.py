@@ -138,6 +138,22 @@ def check_writable(uri: str) -> None:
     filesystem.delete_file(path)
 
 
+def delete(uri: str) -> bool:
+    """Delete a file; false where there is none.
+
+    Raises:
+        UserError: the storage refuses it.
+    """
+    filesystem, path = open_uri(uri)
+    try:
+        if filesystem.get_file_info(path).type != fs.FileType.File:
+            return False
+        filesystem.delete_file(path)
+    except OSError as error:
+        raise UserError(f"{uri}: cannot be deleted ({_first_line(error)})") from error
+    return True
+
+
 def copy_folder(source: Path, uri: str) -> None:
     """Copy every file of a local folder to below a URI."""
     for folder, _, names in os.walk(source):

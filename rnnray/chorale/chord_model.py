@@ -173,7 +173,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
     def _hidden(self, state: Any, embedded: Any) -> Any:
         """The heads' hidden layer but for the voices above: [..., voices, head_units]."""
         x = self.hidden(ops.concatenate([state, embedded], axis=-1))
-        return ops.reshape(x, (*x.shape[:-1], _V, self.head_units))
+        return ops.reshape(x, (-1, *x.shape[1:-1], _V, self.head_units))
 
     def _head(
         self, voice: int, hidden: Any, chord: Any, before: Any, found: Any, *, training: bool

@@ -39,8 +39,13 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
                 "jobs/train_chorale.py makes those"
             )
         return ChoraleConfig.model_validate(values)
-    except (ValidationError, yaml.YAMLError) as error:
-        raise UserError(f"{uri}/{CONFIG_FILE}: not the composer's ({error})") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        raise UserError(f"{uri}/{CONFIG_FILE}: {problems}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{uri}/{CONFIG_FILE}: not a YAML file") from error
 
 
 class TrainedComposer:

@@ -153,7 +153,9 @@ def publish(
     """
     opening = (given == NONE).argmax() // VOICE_COUNT if (given == NONE).any() else 0
     bachs = critique(bach)
-    result: dict[str, Any] = {"output": uri, "bach": bachs.as_dict(), "temperatures": {}}
+    histogram = storage.join(uri, "pitches.png")
+    result: dict[str, Any] = {"output": uri, "pitches": histogram, "bach": bachs.as_dict()}
+    result["temperatures"] = {}
     progress = Every()
     for temperature, compositions in composed.items():
         files = []
@@ -182,5 +184,5 @@ def publish(
         picture = Path(temporary) / "pitches.png"
         everything = [piece.chords for pieces in composed.values() for piece in pieces]
         pictures.pitch_histogram(picture, everything, bach)
-        storage.put_file(picture, storage.join(uri, picture.name))
+        storage.put_file(picture, histogram)
     return result

@@ -52,4 +52,7 @@ def render(
         contents[".png"] = picture.read_bytes()
     for suffix, content in contents.items():
         storage.write_bytes(uri + suffix, content)
+    # Pages that a longer chorale left under this name would pass for this one's.
+    while storage.delete(f"{uri}-page{number + 1}.svg"):
+        number += 1
     return [uri + suffix for suffix in contents]

@@ -126,7 +126,9 @@ def _nucleus(weights: Any, top_p: Any) -> Any:
     """The weights with zeros for all but the likeliest notes that make up `top_p` together."""
     ordered = tf.sort(weights, axis=-1, direction="DESCENDING")
     before = tf.cumsum(ordered, axis=-1, exclusive=True)
-    kept = before < top_p[:, None] * tf.reduce_sum(weights, -1, keepdims=True)
+    share = tf.maximum(top_p, np.finfo(np.float32).tiny)[:, None]
+    # 1 keeps all, whatever the rounding of the sums.
+    kept = (before < share * tf.reduce_sum(weights, -1, keepdims=True)) | (share >= 1)
     least = tf.reduce_min(tf.where(kept, ordered, weights.dtype.max), -1, keepdims=True)
     return tf.where(weights >= least, weights, 0.0)
 

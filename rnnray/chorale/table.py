@@ -160,6 +160,9 @@ def check(table: pa.Table, where: str) -> pa.Table:
     for row, (name, split, chords) in enumerate(zip(names, splits, chords_of(table), strict=True)):
         if split not in SPLITS:
             raise UserError(f"{where}, row {row}, {name}: split {split!r} is none of {SPLITS}")
+        # Names become names of files below a folder that the user gives.
+        if {"", ".", ".."} & set(name.split("/")):
+            raise UserError(f"{where}, row {row}: {name!r} cannot be the name of a file")
         if len(chords) == 0:
             raise UserError(f"{where}, row {row}, {name}: has no chords")
         bad = np.argwhere((chords != 0) & ((chords < LOWEST_PITCH) | (chords > HIGHEST_PITCH)))

@@ -125,6 +125,8 @@ GOOD = {"name": ["a"], "split": ["test"], "chords": [[[60, 60, 60, 60]]]}
         ({"chords": [[[60, 60, 60, 60], None]]}, "column 'chords' has nulls"),
         ({"chords": [[[60, 60, 60, None]]]}, "column 'chords' has nulls"),
         ({"chords": ["60"]}, "not the columns of a chorale table"),
+        ({"name": ["../../etc/a"]}, "'../../etc/a' cannot be the name of a file"),
+        ({"name": ["/etc/a"]}, "'/etc/a' cannot be the name of a file"),
     ],
 )
 def test_a_wrong_table_is_a_clear_error(column: dict[str, list[object]], message: str) -> None:

@@ -2,7 +2,8 @@
 
 Usage: steps_worker.py RANK PORTS OUTPUT, with the workers' ports on 127.0.0.1 joined by commas.
 Writes OUTPUT (.npz): each case's weights after the last step, and its moving statistics; with one
-worker also the norms that the gradients of the global batches have before they are clipped.
+worker also the norms that the gradients of the global batches have before they are clipped. Of the
+composer the weights, and each step's loss and number of notes.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 STEPS, POINTS, CLASSES = 20, 60, "abcdef"
+CHORDS, PIECES = 12, 7
 CLIP_NORM = 0.05
 # name: batch normalisation, rows of the global batch, who clips. The 29 rows are shared as 15 and
 # 14, so that a row without weight is among them; it would count in batch statistics.
@@ -106,6 +108,58 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
     }
 
 
+def chorale_batches() -> list[list[np.ndarray]]:
+    """Pieces int16 [chords, 4] of 1 to 12 chords, so that each row counts for another weight."""
+    rng = np.random.default_rng(1)
+    return [
+        [
+            rng.integers(55, 70, (rng.integers(1, CHORDS + 1), 4)).astype(np.int16)
+            for _ in range(PIECES)
+        ]
+        for _ in range(STEPS)
+    ]
+
+
+def run_chorale(rank: int, workers: int, strategy: Any) -> dict[str, Any]:
+    """Train a tiny composer on this worker's rows of the batches."""
+    import keras  # noqa: PLC0415
+
+    from rnnray.chorale.config import ChoraleConfig, ChoraleModelConfig  # noqa: PLC0415
+    from rnnray.chorale.task import ChoraleTask, whole_pieces  # noqa: PLC0415
+    from rnnray.training.config import OptimizerConfig  # noqa: PLC0415
+    from rnnray.training.feed import padded_batch  # noqa: PLC0415
+    from rnnray.training.optimizer import build_optimizer  # noqa: PLC0415
+    from rnnray.training.step import make_train_step  # noqa: PLC0415
+
+    config = ChoraleConfig(
+        model=ChoraleModelConfig(
+            embedding=8, lstm_units=8, lstm_layers=1, head_units=8, reach=16, dropout=0
+        ),
+        optimizer=OptimizerConfig(name="sgd", learning_rate=0.5, clip="none"),
+    )
+    task = ChoraleTask(config)
+    with strategy.scope():
+        keras.utils.set_random_seed(3)
+        model = task.build_model(unroll=False)
+        optimizer = build_optimizer(config, STEPS)
+        optimizer.build(model.trainable_variables)
+    step = make_train_step(strategy, model, optimizer, task, config.optimizer, 0, xla=False)
+    losses, counts = [], []
+    longest = np.zeros((CHORDS, 4), np.int16)  # gives all batches one shape; not trained on
+    for pieces in chorale_batches():
+        rows = whole_pieces([*pieces, longest]).slice(0, len(pieces))
+        mine = rows.take(np.arange(rank, len(pieces), workers))
+        batch = padded_batch(task, mine, -(-len(pieces) // workers))
+        sums = step(batch.inputs, batch.targets, batch.weights, np.zeros(0, np.float32)).numpy()
+        losses.append(sums[1] / sums[0])
+        counts.append(sums[0])
+    return {
+        "chorale.weights": np.concatenate([v.numpy().ravel() for v in model.trainable_variables]),
+        "chorale.losses": losses,
+        "chorale.notes": counts,
+    }
+
+
 def main() -> None:
     """See the module."""
     rank, ports, output = int(sys.argv[1]), sys.argv[2].split(","), sys.argv[3]
@@ -123,6 +177,7 @@ def main() -> None:
     results: dict[str, np.ndarray] = {}
     for case in CASES:
         results |= run(rank, len(ports), mirrored, case)
+    results |= run_chorale(rank, len(ports), mirrored)
     np.savez(output, **results)
     sys.stdout.flush()
     os._exit(0)  # without MWMS's shutdown barrier, which can wait for a peer that has left

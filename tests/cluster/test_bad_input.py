@@ -1,36 +1,13 @@
 """Bad input through the files of jobs/: one line that says what is wrong, and no traceback."""
 
-import runpy
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from tiny import HELD_OUT, REPOSITORY, SOURCE, TINY, Ended, RunJob, Trained
+from tiny import HELD_OUT, SOURCE, TINY, Ended, RunJob, Trained
 
 from rnnray.sketch import demo, table, tfrecords
-
-RunHere = Callable[..., Ended]
-
-
-@pytest.fixture
-def run_here(
-    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> RunHere:
-    """Runs a file of jobs/ in this process, which saves the seconds that a new one starts in."""
-
-    def run(name: str, *arguments: str) -> Ended:
-        file = str(REPOSITORY / "jobs" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [file, *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            runpy.run_path(file, run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return Ended(exit_.value.code, captured.out, captured.err)
-
-    return run
 
 
 def copied(trained: Trained, folder: Path) -> Path:
@@ -44,7 +21,7 @@ def test_no_such_data(run_job: RunJob, tmp_path: Path) -> None:
     assert ended.out == ""
 
 
-def test_verbose_adds_the_traceback(run_here: RunHere, tmp_path: Path) -> None:
+def test_verbose_adds_the_traceback(run_here: RunJob, tmp_path: Path) -> None:
     ended = run_here("train_sketch", "--data", str(tmp_path / "nowhere"), "--verbose")
     assert ended.code == 1
     assert "Traceback" in ended.err
@@ -53,7 +30,7 @@ def test_verbose_adds_the_traceback(run_here: RunHere, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("job", ["train_sketch", "evaluate_sketch", "classify_sketches"])
 def test_an_empty_folder_of_data(
-    run_here: RunHere, trained: Trained, tmp_path: Path, job: str
+    run_here: RunJob, trained: Trained, tmp_path: Path, job: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     arguments = {
@@ -69,7 +46,7 @@ def test_an_empty_folder_of_data(
 
 
 @pytest.mark.parametrize("job", ["evaluate_sketch", "classify_sketches"])
-def test_a_checkpoint_folder_that_is_none(run_here: RunHere, tmp_path: Path, job: str) -> None:
+def test_a_checkpoint_folder_that_is_none(run_here: RunJob, tmp_path: Path, job: str) -> None:
     output = ["--output", str(tmp_path / "out.parquet")] if job == "classify_sketches" else []
     for folder in (tmp_path, tmp_path / "nowhere"):
         ended = run_here(job, "--checkpoint", str(folder), "--data", "demo:100", *output)
@@ -87,7 +64,7 @@ def test_a_checkpoint_whose_model_was_cut_off(
 
 
 def test_a_class_list_that_is_not_the_checkpoint_s(
-    run_here: RunHere, trained: Trained, tmp_path: Path
+    run_here: RunJob, trained: Trained, tmp_path: Path
 ) -> None:
     classes = copied(trained, tmp_path) / "classes.txt"
     names = classes.read_text().splitlines()
@@ -99,7 +76,7 @@ def test_a_class_list_that_is_not_the_checkpoint_s(
 
 
 def test_a_checkpoint_s_configuration_that_is_no_yaml(
-    run_here: RunHere, trained: Trained, tmp_path: Path
+    run_here: RunJob, trained: Trained, tmp_path: Path
 ) -> None:
     config = copied(trained, tmp_path) / "config.yaml"
     config.write_text("model: [")
@@ -108,7 +85,7 @@ def test_a_checkpoint_s_configuration_that_is_no_yaml(
 
 
 def test_storage_that_cannot_be_written_is_found_before_training(
-    run_here: RunHere, tmp_path: Path
+    run_here: RunJob, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     ended = run_here(
@@ -119,7 +96,7 @@ def test_storage_that_cannot_be_written_is_found_before_training(
 
 
 def test_an_output_that_cannot_be_written_is_found_before_classifying(
-    run_here: RunHere, trained: Trained, tmp_path: Path
+    run_here: RunJob, trained: Trained, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     ended = run_here(
@@ -130,7 +107,7 @@ def test_an_output_that_cannot_be_written_is_found_before_classifying(
     assert "cannot be written" in ended.failed_with()
 
 
-def test_more_workers_than_the_cluster_can_ever_give(run_here: RunHere, tmp_path: Path) -> None:
+def test_more_workers_than_the_cluster_can_ever_give(run_here: RunJob, tmp_path: Path) -> None:
     options = ["--data", "demo:100", "--storage-path", str(tmp_path)]
     ended = run_here("train_sketch", *options, "--workers", "64")
     line = ended.failed_with()
@@ -143,7 +120,7 @@ def test_more_workers_than_the_cluster_can_ever_give(run_here: RunHere, tmp_path
     assert "2 workers with a GPU each cannot start" in ended.failed_with()
 
 
-def test_more_workers_than_rows_in_a_batch(run_here: RunHere, tmp_path: Path) -> None:
+def test_more_workers_than_rows_in_a_batch(run_here: RunJob, tmp_path: Path) -> None:
     ended = run_here(
         "train_sketch",
         *("--data", "demo:100", "--storage-path", str(tmp_path)),
@@ -165,7 +142,7 @@ def test_more_workers_than_rows_in_a_batch(run_here: RunHere, tmp_path: Path) ->
         ("classify_sketches", ["--checkpoint", "x", "--data", "demo"]),
     ],
 )
-def test_wrong_use_is_exit_code_2(run_here: RunHere, job: str, arguments: list[str]) -> None:
+def test_wrong_use_is_exit_code_2(run_here: RunJob, job: str, arguments: list[str]) -> None:
     ended = run_here(job, *arguments)
     assert ended.code == 2
     assert "Traceback" not in ended.err
@@ -181,7 +158,7 @@ def test_wrong_use_is_exit_code_2(run_here: RunHere, job: str, arguments: list[s
     ],
 )
 def test_a_bad_configuration_file(
-    run_here: RunHere, tmp_path: Path, text: str, message: str
+    run_here: RunJob, tmp_path: Path, text: str, message: str
 ) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)

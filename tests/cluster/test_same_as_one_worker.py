@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from steps_worker import CLIP_NORM, STEPS
+from steps_worker import CLIP_NORM, STEPS, chorale_batches
 
 SCRIPT = Path(__file__).parent / "steps_worker.py"
 Weights = dict[str, np.ndarray]
@@ -70,9 +70,21 @@ def test_two_workers_with_synchronised_batch_normalisation_do_too(results: Any) 
     assert difference(moving, first["synchronized.moving"]) < TOLERANCE
 
 
+def test_two_workers_do_too_where_rows_count_for_different_numbers_of_notes(results: Any) -> None:
+    one, first, _ = results
+    notes = [sum(piece.size for piece in pieces) for pieces in chorale_batches()]
+    for result in (one, first):
+        np.testing.assert_array_equal(result["chorale.notes"], notes)
+    np.testing.assert_allclose(one["chorale.losses"], first["chorale.losses"], rtol=1e-5)
+    assert difference(one["chorale.weights"], first["chorale.weights"]) < TOLERANCE
+    # It went far enough that another weight of the rows would show: if all rows counted the same,
+    # weights would differ by 0.05.
+    assert one["chorale.losses"][-1] < one["chorale.losses"][0] - 0.1
+
+
 def test_both_workers_hold_the_same_weights_to_the_last_bit(results: Any) -> None:
     _, first, second = results
-    for case in ("plain", "synchronized"):
+    for case in ("plain", "synchronized", "chorale"):
         np.testing.assert_array_equal(first[f"{case}.weights"], second[f"{case}.weights"])
 
 

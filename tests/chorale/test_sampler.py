@@ -1,0 +1,299 @@
+"""Composed chorales: what was asked for, drawn as it should be, the same whoever else composes."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from composers import REACH, logits_of, nats_of, repetitive, small_composer
+
+from rnnray.chorale.config import PRESETS
+from rnnray.chorale.request import Composition, Request
+from rnnray.chorale.sampler import Sampler, _nucleus
+from rnnray.chorale.tokens import to_tokens
+
+BATCH = 32
+# Of a composer that draws each note from these, whatever was before; not in order of probability.
+KNOWN = {7: 0.25, 12: 0.03, 20: 0.5, 31: 0.07, 46: 0.15}
+
+
+def empty(chords: int) -> np.ndarray:
+    return np.full(4 * chords, -1, np.int8)
+
+
+def composed(sampler: Sampler, requests: list[Request]) -> list[Composition]:
+    return [one for batch in sampler.compose(requests) for one in batch]
+
+
+def notes_of(compositions: list[Composition]) -> np.ndarray:
+    """Of chorales of one length: int [chorales, 4n]."""
+    return np.stack([to_tokens(one.chords) for one in compositions])
+
+
+def fake(logits: np.ndarray) -> Any:
+    """A composer of two functions, without a past: logits float32 [voices, 47] of each voice."""
+    table = tf.constant(logits, tf.float32)
+
+    def after(batch: int, voice: int) -> Any:
+        return tf.tile(table[None, voice % len(logits)], [batch, 1])
+
+    return SimpleNamespace(
+        initial_state=lambda batch: (after(batch, 0), tf.zeros([batch])),
+        step=lambda state, notes, voice: (after(notes.shape[0], voice + 1), state + 1),
+    )
+
+
+def known() -> Any:
+    logits = np.full((1, 47), -40.0)
+    logits[0, list(KNOWN)] = np.log(list(KNOWN.values())) + 3  # logits need not be normalised
+    return fake(logits)
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def preset(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def composer(preset: str) -> Any:
+    return small_composer(preset)
+
+
+@pytest.fixture(scope="module")
+def sampler(composer: Any) -> Sampler:
+    return Sampler(composer, batch_size=BATCH, seed=3)
+
+
+@pytest.fixture(scope="module")
+def requests() -> list[Request]:
+    """All kinds: lengths, temperatures, top-p, opening chords, given voices."""
+    rng = np.random.default_rng(0)
+    result = []
+    for index in range(101):
+        given = empty(int(rng.integers(1, 30)))
+        if index % 3 == 0:
+            given[: 4 * (len(given) // 8)] = 5
+        if index % 4 == 0:
+            given[0::4] = rng.integers(0, 47, len(given) // 4)
+        temperature = float(rng.choice([0, 0.5, 1, 2]))
+        result.append(Request(given, index, temperature, float(rng.choice([0.5, 0.9, 1]))))
+    result[40] = Request(empty(30), 40)
+    return result
+
+
+@pytest.fixture(scope="module")
+def results(sampler: Sampler, requests: list[Request]) -> list[Composition]:
+    return composed(sampler, requests)
+
+
+def same(one: Composition, other: Composition) -> None:
+    np.testing.assert_array_equal(one.chords, other.chords)
+    np.testing.assert_allclose(one.nats, other.nats, atol=1e-5)
+
+
+def test_a_chorale_is_the_same_alone_and_among_a_hundred_in_any_order(
+    sampler: Sampler, requests: list[Request], results: list[Composition]
+) -> None:
+    for index in (0, 12, 40, 100):
+        same(composed(sampler, [requests[index]])[0], results[index])
+    order = np.random.default_rng(1).permutation(len(requests))
+    for place, one in zip(order, composed(sampler, [requests[i] for i in order]), strict=True):
+        same(one, results[place])
+
+
+def test_results_come_in_the_order_and_the_length_of_the_requests(
+    requests: list[Request], results: list[Composition]
+) -> None:
+    assert [one.chords.size for one in results] == [request.given.size for request in requests]
+    assert [one.nats.size for one in results] == [request.given.size for request in requests]
+    assert results[0].chords.dtype == np.int16
+
+
+def test_what_is_given_is_kept_and_the_rest_is_composed(
+    requests: list[Request], results: list[Composition]
+) -> None:
+    other = 0
+    for request, one in zip(requests, results, strict=True):
+        notes, given = to_tokens(one.chords), request.given != -1
+        np.testing.assert_array_equal(notes[given], request.given[given])
+        other += len(set(notes[~given].tolist()))
+    assert other > 500
+
+
+def test_nats_are_what_the_full_model_says_of_the_whole_piece_given_notes_too(
+    composer: Any, requests: list[Request], results: list[Composition]
+) -> None:
+    longest = sorted(range(len(requests)), key=lambda i: -requests[i].given.size)[:10]
+    assert any((requests[i].given != -1).any() for i in longest)
+    size = requests[longest[0]].given.size
+    pieces = np.full((10, size), -1)
+    for row, i in zip(pieces, longest, strict=True):
+        row[: results[i].chords.size] = to_tokens(results[i].chords)
+    logits = logits_of(composer, pieces).astype(np.float64)
+    for row, i in enumerate(longest):
+        count = results[i].nats.size
+        own = logits[row, :count]
+        chosen = own[np.arange(count), pieces[row, :count]]
+        expected = np.log(np.exp(own).sum(-1)) - chosen
+        np.testing.assert_allclose(results[i].nats, expected, atol=1e-4)
+        assert results[i].nats.sum(dtype=np.float64) == pytest.approx(expected.sum(), rel=1e-5)
+
+
+def test_a_given_piece_with_echoes_costs_what_the_full_model_says(
+    composer: Any, sampler: Sampler
+) -> None:
+    piece = repetitive(REACH)[: 4 * 70]
+    one = composed(sampler, [Request(piece)])[0]
+    np.testing.assert_array_equal(to_tokens(one.chords), piece)
+    np.testing.assert_allclose(one.nats, nats_of(composer, piece), atol=1e-4)
+
+
+def test_temperature_0_is_a_plain_loop_over_the_full_model(composer: Any, sampler: Sampler) -> None:
+    given = empty(30)
+    given[: 4 * 22] = repetitive(16)[: 4 * 22]
+    given[2::4] = 30  # a tenor
+    expected = given.copy()
+    for place in np.flatnonzero(given == -1):
+        expected[place] = logits_of(composer, expected[None])[0, place].argmax()
+    for top_p in (0.3, 1.0):
+        one = composed(sampler, [Request(given, 9, temperature=0, top_p=top_p)])[0]
+        np.testing.assert_array_equal(to_tokens(one.chords), expected)
+
+
+def test_a_longer_chorale_begins_as_the_shorter_one_does(sampler: Sampler) -> None:
+    lengths = (1, 7, 8, 24, 29)
+    short_to_long = composed(sampler, [Request(empty(n), index=5) for n in lengths])
+    for one, length in zip(short_to_long, lengths, strict=True):
+        np.testing.assert_array_equal(one.chords, short_to_long[-1].chords[:length])
+        alone = composed(sampler, [Request(empty(length), index=5)])[0]
+        np.testing.assert_array_equal(one.chords, alone.chords)
+
+
+def test_temperatures_out_of_all_bounds_give_notes(sampler: Sampler) -> None:
+    temperatures = (0, 1e-45, 1e-30, 1e-4, 1e4, 1e30, 3e38)
+    given = empty(12)
+    given[:4] = 30  # of the first note the book's model knows nothing: all are the likeliest
+    results = composed(sampler, [Request(given, 1, t) for t in temperatures])
+    for one in results:
+        assert np.isfinite(one.nats).all()
+    for tiny in results[1:4]:
+        np.testing.assert_array_equal(tiny.chords, results[0].chords)
+    for huge in results[4:]:  # all notes alike: of 48, few are the same
+        assert len(np.unique(huge.chords)) > 20
+
+
+def test_seed_and_index_decide_and_no_request_is_no_work() -> None:
+    same_twice = [notes_of(composed(Sampler(known(), seed=1), [Request(empty(30), 7)]))[0]] * 2
+    others = [
+        notes_of(composed(Sampler(known(), seed=seed), [Request(empty(30), index)]))[0]
+        for seed, index in ((1, 8), (2, 7), (7, 1), (0, 8))
+    ]
+    assert len({notes.tobytes() for notes in [*same_twice, *others]}) == 5
+    assert not list(Sampler(known()).compose([]))
+
+
+def test_the_batch_size_decides_nothing() -> None:
+    expected = None
+    for size in (1, 3, 64):
+        requests = [Request(empty(9), index, 1.3, 0.9) for index in range(10)]
+        notes = notes_of(composed(Sampler(known(), batch_size=size), requests))
+        expected = notes if expected is None else expected
+        np.testing.assert_array_equal(notes, expected)
+
+
+def drawn(temperature: float, top_p: float, seed: int = 11) -> np.ndarray:
+    requests = [Request(empty(20), index, temperature, top_p) for index in range(512)]
+    return notes_of(composed(Sampler(known(), batch_size=256, seed=seed), requests))
+
+
+def chi_square(counts: np.ndarray, expected: np.ndarray) -> float:
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "nucleus"),
+    [
+        (1.0, 1.0, (20, 7, 46, 31, 12)),
+        (1.0, 0.98, (20, 7, 46, 31, 12)),
+        (1.0, 0.91, (20, 7, 46, 31)),
+        (1.0, 0.7, (20, 7)),
+        (1.0, 0.49, (20,)),
+        (1.0, 1e-30, (20,)),
+        (0.5, 0.9, (20, 7)),  # 0.728, 0.182, 0.066, ...: the temperature comes first
+        (2.0, 0.9, (20, 7, 46, 31)),  # 0.352, 0.249, 0.193, 0.132, 0.086
+        (2.0, 1.0, (20, 7, 46, 31, 12)),
+    ],
+)
+def test_notes_are_drawn_from_the_nucleus_as_often_as_their_probabilities_say(
+    temperature: float, top_p: float, nucleus: tuple[int, ...]
+) -> None:
+    notes = drawn(temperature, top_p).ravel()
+    weights = np.array([KNOWN[note] for note in nucleus]) ** (1 / temperature)
+    counts = np.array([(notes == note).sum() for note in nucleus])
+    assert counts.sum() == notes.size  # never anything else
+    # 23.5 is exceeded once in ten thousand times with four degrees of freedom; the seed is fixed.
+    assert chi_square(counts, notes.size * weights / weights.sum()) < 23.5
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        lambda notes: (notes[:, 1:], notes[:, :-1]),
+        lambda notes: (notes[:, 4:], notes[:, :-4]),
+        lambda notes: (notes[1:], notes[:-1]),
+    ],
+    ids=["notes", "chords", "chorales"],
+)
+def test_draws_are_independent(pairs: Callable[[np.ndarray], tuple[np.ndarray, ...]]) -> None:
+    first, second = (half.ravel() for half in pairs(drawn(1.0, 1.0)))
+    expected = first.size * np.outer(list(KNOWN.values()), list(KNOWN.values()))
+    counts = np.array([[((first == a) & (second == b)).sum() for b in KNOWN] for a in KNOWN])
+    assert chi_square(counts, expected) < 57  # 24 degrees of freedom, once in ten thousand
+
+
+def test_each_voice_is_drawn_from_its_own_distribution() -> None:
+    """The fake's voices each have one note: the loop hands them over in order."""
+    logits = np.full((4, 47), -40.0)
+    logits[range(4), [40, 30, 20, 10]] = 0
+    one = composed(Sampler(fake(logits), batch_size=2), [Request(empty(3))])[0]
+    assert to_tokens(one.chords).tolist() == [40, 30, 20, 10] * 3
+
+
+def test_notes_given_to_the_composer_are_those_of_the_chorale() -> None:
+    """A fake that always wants the note above the last one, its own or a given one."""
+
+    def after(notes: Any) -> Any:
+        return 30 * tf.one_hot((notes + 1) % 47, 47)
+
+    wants_more = SimpleNamespace(
+        initial_state=lambda batch: (after(tf.zeros([batch], tf.int32)), tf.zeros([])),
+        step=lambda state, notes, voice: (after(notes), state),
+    )
+    given = empty(3)
+    given[5] = 20
+    one = composed(Sampler(wants_more, batch_size=2), [Request(given)])[0]
+    assert to_tokens(one.chords).tolist() == [1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25, 26]
+
+
+def test_a_top_p_that_is_nearly_nothing_leaves_the_likeliest_note() -> None:
+    """In float32 it is nothing."""
+    assert set(drawn(1.0, 1e-46).ravel().tolist()) == {20}
+
+
+def test_a_top_p_of_1_takes_nothing_away() -> None:
+    """Where a neighbour in the batch has a smaller one; rounding must not make a difference."""
+    rng = np.random.default_rng(0)
+    weights = tf.constant(np.exp(rng.normal(0, 4, (1000, 47))), tf.float32)
+    top_p = np.where(np.arange(1000) % 2, 0.5, 1.0)
+    kept = _nucleus(weights, tf.constant(top_p, tf.float32)).numpy()
+    np.testing.assert_array_equal(kept[::2], weights.numpy()[::2])
+    assert (kept[1::2] == 0).any(1).all()
+
+
+def test_large_seeds_are_seeds_too() -> None:
+    seeds = (2**31, 2**53, 2**53 + 1, 2**63 - 2, 2**63 - 1)
+    samplers = [Sampler(known(), batch_size=1, seed=seed) for seed in seeds]
+    notes = [notes_of(composed(sampler, [Request(empty(20))])).tobytes() for sampler in samplers]
+    assert len(set(notes)) == len(seeds)

@@ -1,0 +1,252 @@
+"""Composing through jobs/compose.py: the files, the voices that are kept, and that a chorale is a
+function of the checkpoint, the seed and its index alone.
+"""
+
+import json
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray.data
+from tiny import Ended, RunJob
+from tiny_chorale import TrainedChorale, chorale, sounds, write_csv
+
+from rnnray import storage
+from rnnray.chorale import composing, table, tokens
+from rnnray.chorale.chords import VOICE_COUNT
+from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.midi import midi_bytes
+from rnnray.chorale.musicxml import musicxml_bytes
+from rnnray.chorale.rendering import render
+from rnnray.chorale.request import Request
+from rnnray.chorale.tokens import NONE
+
+SUFFIXES = {".mid", ".wav", ".musicxml", ".svg", ".png"}
+CHORDS = 12
+TEMPERATURES = (0.0, 0.8, 1.5)
+
+
+class Compose:
+    """A Ray Data actor that composes batches of requests."""
+
+    def __init__(self, checkpoint: str, threads: int) -> None:
+        self._sampler = TrainedComposer(checkpoint, threads=threads).sampler(batch_size=8, seed=7)
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        batches = self._sampler.compose(
+            [
+                Request(np.full(4 * CHORDS, NONE, np.int8), int(index), float(temperature))
+                for index, temperature in zip(rows["index"], rows["temperature"], strict=True)
+            ]
+        )
+        composed = [composition for batch in batches for composition in batch]
+        return rows | {
+            "notes": np.stack([tokens.to_tokens(one.chords) for one in composed]),
+            "nats": np.stack([one.nats for one in composed]),
+        }
+
+
+def compose(run_here: RunJob, trained: TrainedChorale, output: Path, *arguments: str) -> Ended:
+    ended = run_here(
+        "compose",
+        *("--checkpoint", str(trained.checkpoint), "--data", str(trained.corpus)),
+        *("--output", str(output), *arguments),
+    )
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    return ended
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_every_chorale_is_written_in_every_form_at_every_temperature(
+    run_job: RunJob, run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path
+) -> None:
+    arguments = ("--temperatures", "0.8", "1.5", "--count", "2", "--chords", "20", "--seed", "3")
+    out = tmp_path / "out"
+    ended = compose(run_job, trained_chorale, out, *arguments)
+    expected = {
+        f"temperature={temperature}/{index}{suffix}"
+        for temperature in ("0.8", "1.5")
+        for index in ("0000", "0001")
+        for suffix in SUFFIXES
+    }
+    written = contents(out)
+    assert set(written) == expected | {"pitches.png"}
+    result = ended.result
+    assert set(result["temperatures"]) == {"0.8", "1.5"}
+    listed = [file for figures in result["temperatures"].values() for file in figures["files"]]
+    assert {str(Path(file).relative_to(out)) for file in listed} == expected
+    assert result["bach"]["chorales"] == len(open_corpus(str(trained_chorale.corpus)))
+    for figures in result["temperatures"].values():
+        assert (figures["chorales"], figures["steps"]) == (2, 40)
+        assert 0 < figures["nats_per_note"] < 20
+        assert set(figures) == {*result["bach"], "nats_per_note", "files"}
+
+    midis = sorted(out.rglob("*.mid"))
+    read = [sounds(path, 20) for path in midis]
+    for path, chords in zip(midis, read, strict=True):
+        assert sounds(path.with_suffix(".musicxml"), 20).tolist() == chords.tolist()
+        with wave.open(str(path.with_suffix(".wav"))) as sound:
+            seconds = sound.getnframes() / sound.getframerate()
+        assert 20 / 4 * 60 / 80 <= seconds < 20 / 4 * 60 / 80 + 6, "not 80 quarters a minute"
+        assert path.with_suffix(".svg").read_bytes().lstrip().startswith((b"<svg", b"<?xml"))
+        assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert len({chords.tobytes() for chords in read}) == 4, "two chorales are the same"
+
+    # Once more, in this process: the same bytes, and nothing left beside them.
+    compose(run_here, trained_chorale, out, *arguments)
+    again = contents(out)
+    assert set(again) == set(written)
+    assert {name for name in written if again[name] != written[name]} == set()
+
+
+def test_a_shorter_chorale_leaves_no_pages_of_a_longer_one_before_it(tmp_path: Path) -> None:
+    for quarters, pages in ((80, 2), (4, 1)):
+        files = render(
+            str(tmp_path / "0000"), chorale(0, quarters), title="", tempo=80, instrument="sine"
+        )
+        assert len(files) == len(SUFFIXES) + pages - 1
+        assert {str(tmp_path / name) for name in contents(tmp_path)} == set(files)
+
+
+def test_a_chorale_alone_is_the_same_as_among_a_hundred(
+    run_here: RunJob,
+    trained_chorale: TrainedChorale,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def midi_alone(uri: str, chords: Any, *, title: str, tempo: float, **_: Any) -> list[str]:
+        storage.write_bytes(f"{uri}.mid", midi_bytes(chords, tempo=tempo, title=title))
+        return [f"{uri}.mid"]
+
+    # Sound and pictures of some hundred chorales would take a minute.
+    monkeypatch.setattr(composing, "render", midi_alone)
+    options = ("--temperatures", *map(str, TEMPERATURES), "--top-p", "0.95", "--chords", "24")
+    compose(run_here, trained_chorale, tmp_path / "1", *options, "--count", "1")
+    compose(run_here, trained_chorale, tmp_path / "100", *options, "--count", "100")
+    alone, among = (
+        {name: content for name, content in contents(folder).items() if name.endswith(".mid")}
+        for folder in (tmp_path / "1", tmp_path / "100")
+    )
+    assert (len(alone), len(among)) == (len(TEMPERATURES), 100 * len(TEMPERATURES))
+    assert alone.items() <= among.items()
+    wild = {
+        sounds(tmp_path / "100" / name, 8).tobytes() for name in among if "temperature=1.5" in name
+    }
+    assert len(wild) == 100, "neighbours that are all the same would prove little"
+
+
+def test_a_chorale_is_the_same_on_one_worker_and_on_two(
+    ray_cluster: None, trained_chorale: TrainedChorale
+) -> None:
+    # Sent whole: the workers do not find modules of the tests.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    requests = [
+        {"index": index, "temperature": temperature}
+        for temperature in TEMPERATURES
+        for index in range(7)
+    ]
+    checkpoint = str(trained_chorale.checkpoint)
+
+    def by_workers(count: int, batch_size: int) -> dict[tuple[int, float], Any]:
+        rows = (
+            ray.data.from_items(requests, override_num_blocks=4)
+            .map_batches(
+                Compose,
+                fn_constructor_args=(checkpoint, 1),
+                batch_size=batch_size,
+                compute=ray.data.ActorPoolStrategy(size=count),
+                num_cpus=0.5,
+            )
+            .take_all()
+        )
+        assert len(rows) == len(requests)
+        return {(row["index"], row["temperature"]): row for row in rows}
+
+    one, two = by_workers(1, 21), by_workers(2, 5)
+    here = Compose(checkpoint, 0)(
+        {name: np.array([row[name] for row in requests]) for name in ("index", "temperature")}
+    )
+    for number, request in enumerate(requests):
+        key = request["index"], request["temperature"]
+        for name in ("notes", "nats"):
+            np.testing.assert_array_equal(one[key][name], two[key][name])
+        np.testing.assert_array_equal(one[key]["notes"], here["notes"][number])
+
+
+@pytest.mark.parametrize(
+    ("name", "keep"),
+    [
+        ("one_voice.csv", ["soprano"]),
+        ("four_voices.mid", ["soprano"]),
+        ("four_voices.musicxml", ["soprano", "bass"]),
+    ],
+)
+def test_the_voices_of_a_melody_are_kept_to_the_note(
+    run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path, name: str, keep: list[str]
+) -> None:
+    piece = chorale(99, 4)[:-1]
+    file = tmp_path / name
+    if file.suffix == ".csv":
+        write_csv(file, piece[:, :1])
+    else:
+        write = midi_bytes if file.suffix == ".mid" else musicxml_bytes
+        file.write_bytes(write(piece))
+    out = tmp_path / "out"
+    ended = compose(
+        *(run_here, trained_chorale, out, "--melody", str(file), "--keep", *keep),
+        *("--temperatures", "1.5", "--seed", "1"),
+    )
+    assert ended.result["temperatures"]["1.5"]["steps"] == len(piece)
+    composed = sounds(out / "temperature=1.5/0000.mid", len(piece))
+    kept = [0, 3] if "bass" in keep else [0]
+    assert composed[:, kept].tolist() == piece[:, kept].tolist()
+    others = [voice for voice in range(VOICE_COUNT) if voice not in kept]
+    assert (composed[:, others] != piece[:, others]).any(0).all(), "those were not composed"
+
+
+def test_greedy_goes_on_from_the_first_chords_of_a_real_chorale(
+    run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path
+) -> None:
+    arguments = ("--greedy", "--seed-from", "test:2:9", "--chords", "16")
+    one, other = tmp_path / "one", tmp_path / "other"
+    ended = compose(run_here, trained_chorale, one, *arguments, "--seed", "1")
+    composed = sounds(one / "temperature=0/0000.mid", 16)
+    _, real = table.named(open_corpus(str(trained_chorale.corpus)), "test:2")
+    assert composed[:9].tolist() == real[:9].tolist()
+    assert list(ended.result["temperatures"]) == ["0"]
+    # The likeliest notes do not hang on the seed.
+    compose(run_here, trained_chorale, other, *arguments, "--seed", "2")
+    assert contents(one) == contents(other)
+
+
+def test_listen_writes_a_real_chorale_in_every_form(
+    run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path
+) -> None:
+    ended = run_here(
+        "listen",
+        *("--data", str(trained_chorale.corpus), "--name", "test:2"),
+        *("--output", str(tmp_path)),
+    )
+    assert ended.code == 0, ended.err
+    _, real = table.named(open_corpus(str(trained_chorale.corpus)), "test:2")
+    assert json.loads(ended.out.splitlines()[-1]) == {
+        "name": "piece_2",
+        "chords": len(real),
+        "files": ended.result["files"],
+    }
+    assert set(contents(tmp_path)) == {f"piece_2{suffix}" for suffix in SUFFIXES}
+    assert {Path(file) for file in ended.result["files"]} == set(tmp_path.iterdir())
+    for suffix in (".mid", ".musicxml"):
+        assert sounds(tmp_path / f"piece_2{suffix}", len(real)).tolist() == real.tolist()
