@@ -96,7 +96,7 @@ def strong() -> ChoraleConfig:
     """What we recommend: LSTMs over chords, heads for each voice, echoes, transpositions."""
     return ChoraleConfig(
         model=ChoraleModelConfig(
-            architecture="chords", embedding_dropout=0.1, dropout=0.4, head_dropout=0.3
+            architecture="chords", embedding_dropout=0.2, dropout=0.5, head_dropout=0.4
         ),
         optimizer=OptimizerConfig(
             name="adam",
@@ -106,7 +106,7 @@ def strong() -> ChoraleConfig:
             clip="global",
             clip_norm=1.0,
         ),
-        epochs=20,
+        epochs=8,
         global_batch_size=32,
         window_chords=128,
         window_shift=64,
