@@ -108,3 +108,19 @@ def worker_resources(workers: int, gpu: bool | None, cpus: float | None) -> dict
         # Reading needs a CPU that no worker has reserved, or training waits for data forever.
         cpus = min(1.0, max(all_cpus - 1, 0.5) / workers)
     return {"CPU": cpus, "GPU": 1.0} if gpu else {"CPU": cpus}
+
+
+def check_fits(cpus: float, gpus: float) -> None:
+    """Raise `UserError` unless a node, or the autoscaler's limit, has so many CPUs and GPUs."""
+    fits = any(
+        node["Alive"]
+        and node["Resources"].get("CPU", 0) >= cpus
+        and node["Resources"].get("GPU", 0) >= gpus
+        for node in ray.nodes()
+    )
+    growth = ray._private.state.state.get_max_resources_from_cluster_config() or {}
+    if not fits and (growth.get("CPU", 0) < cpus or growth.get("GPU", 0) < gpus):
+        raise UserError(
+            f"no node of this cluster has {cpus:g} CPUs and {gpus:g} GPUs for a trial; ask for "
+            "less with --cpus-per-trial and --gpus-per-trial"
+        )

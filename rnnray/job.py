@@ -88,7 +88,7 @@ def _parse(
             values = presets[preset]().model_dump() | {"preset": preset}
         file = _value_of(arguments, "--config")
         if file is not None:
-            values = _merged(values, _read_yaml(file))
+            values = _merged(values, read_yaml(file))
         default = _validated(options_type, values, file or f"preset {preset}")
     options: Options = tyro.cli(
         options_type, description=description, default=default, args=arguments
@@ -106,7 +106,8 @@ def _value_of(arguments: list[str], option: str) -> str | None:
     return value
 
 
-def _read_yaml(file: str) -> dict[str, Any]:
+def read_yaml(file: str) -> dict[str, Any]:
+    """A YAML file that is a mapping; a `UserError` where it is none."""
     try:
         values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

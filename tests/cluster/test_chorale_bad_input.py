@@ -219,10 +219,10 @@ def test_a_checkpoint_that_was_damaged(
     saved = yaml.safe_load(config.read_text())
     config.write_text(yaml.safe_dump(saved | {"window_chords": "many"}))
     ended = run_here("evaluate_chorale", *arguments)
-    assert ended.failed_with().startswith(f"error: {config}: not the composer's")
+    assert ended.failed_with().startswith(f"error: {config}: window_chords: ")
     config.write_text("model: [")
     ended = run_here("evaluate_chorale", *arguments)
-    assert ended.failed_with().startswith(f"error: {config}: not the composer's")
+    assert ended.failed_with().startswith(f"error: {config}: window_chords: ")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,1 @@
+"""Sweeps: Ray Tune searches the fields of a configuration."""

@@ -1,0 +1,154 @@
+"""What a sweep leaves behind: the best configuration and checkpoint, every report, pictures."""
+
+import io
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from ray.tune import ResultGrid
+
+from rnnray import storage
+from rnnray.errors import UserError
+from rnnray.progress import say
+from rnnray.training.config import TrainingConfig
+from rnnray.training.task import Task
+from rnnray.tuning import pictures
+from rnnray.tuning.curve import TrialCurve
+from rnnray.tuning.report import shown as shown_values
+from rnnray.tuning.report import status_of, table
+from rnnray.tuning.space import Choice, Range, Space, with_values
+
+_BEST_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial of a sweep that ended."""
+
+    curve: TrialCurve
+    """Its name, values, scores and status."""
+    reports: list[dict[str, Any]]
+    """Its metrics of each epoch."""
+    checkpoint: str | None
+    """Its best checkpoint, path or URI."""
+
+
+def collect(grid: ResultGrid, task: Task, epochs: int) -> list[Trial]:
+    """The trials of a sweep, in the order in which they were drawn."""
+    trials = []
+    for result in grid:
+        reports = [] if result.metrics_dataframe is None else _records(result.metrics_dataframe)
+        scores = [report.get(task.score[0], math.nan) for report in reports]
+        status = "failed" if result.error else status_of(reports[-1] if reports else {}, epochs)
+        best = result.get_best_checkpoint(*task.score) if reports and not result.error else None
+        trials.append(
+            Trial(
+                TrialCurve(Path(result.path).name, result.config["values"], scores, status),
+                reports,
+                None if best is None else storage.join(result.path, Path(best.path).name),
+            )
+        )
+    return sorted(trials, key=lambda trial: trial.curve.name)
+
+
+def publish(
+    trials: Sequence[Trial], space: Space, config: TrainingConfig, task: Task, folder: str
+) -> dict[str, Any]:
+    """Write best.yaml, trials.parquet and the pictures into the sweep's folder.
+
+    Returns:
+        The best trial's name, score, values and checkpoint, and the paths of what was written.
+
+    Raises:
+        UserError: no trial has a score, or the storage refuses a file.
+    """
+    metric, direction = task.score
+    sign = 1 if direction == "min" else -1
+
+    def rank(trial: Trial) -> float:
+        return min((sign * s for s in trial.curve.scores if math.isfinite(s)), default=math.inf)
+
+    ranked = sorted(trials, key=rank)
+    if not ranked or rank(ranked[0]) == math.inf:
+        raise UserError(f"{folder}: no trial reported a {metric}; the lines above say why")
+    best = ranked[0]
+    say(f"the best of {len(trials)} trials:")
+    rows = [
+        {
+            "trial": trial.curve.name,
+            "status": trial.curve.status,
+            "epochs": str(len(trial.reports)),
+            metric: f"{sign * rank(trial):.4f}",
+            **shown_values(trial.curve.values),
+        }
+        for trial in ranked[:_BEST_ROWS]
+    ]
+    for line in table(rows):
+        say(f"    {line}")
+    chosen = with_values(config, best.curve.values).model_dump(mode="json")
+    best_file = storage.join(folder, "best.yaml")
+    storage.write_bytes(best_file, yaml.safe_dump(chosen, sort_keys=False).encode())
+    reports_file = storage.join(folder, "trials.parquet")
+    storage.write_bytes(reports_file, _parquet(trials))
+    _draw(trials, space, task, storage.join(folder, "pictures"))
+    return {
+        "best_trial": best.curve.name,
+        metric: sign * rank(best),
+        "values": dict(best.curve.values),
+        "checkpoint": best.checkpoint,
+        "best": best_file,
+        "reports": reports_file,
+        "pictures": storage.join(folder, "pictures"),
+        "trials": len(trials),
+        **{
+            status: sum(trial.curve.status == status for trial in trials)
+            for status in ("finished", "stopped", "diverged", "failed")
+        },
+    }
+
+
+def _parquet(trials: Sequence[Trial]) -> bytes:
+    """A row for each report of each trial: trial, status, the values, the metrics."""
+    rows = [
+        {"trial": trial.curve.name, "status": trial.curve.status}
+        | {name: str(v) if isinstance(v, tuple | list) else v for name, v in values.items()}
+        | report
+        for trial in trials
+        for values in [trial.curve.values]
+        for report in trial.reports
+    ]
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), content)
+    return content.getvalue()
+
+
+def _draw(trials: Sequence[Trial], space: Space, task: Task, folder: str) -> None:
+    curves = [trial.curve for trial in trials]
+    score = task.score[0].replace("_", " "), task.score[1]
+    fields: dict[str, Any] = {
+        "log": {name for name, spec in space.items() if isinstance(spec, Range) and spec.log},
+        "choices": {name for name, spec in space.items() if isinstance(spec, Choice)},
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        here = Path(temporary)
+        pictures.score_curves(here / "score_curves.png", curves, score)
+        pictures.score_against_fields(here / "score_against_fields.png", curves, score, **fields)
+        pictures.parallel_coordinates(here / "parallel_coordinates.png", curves, score, **fields)
+        storage.copy_folder(here, folder)
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    """The reports of a trial without what Ray Tune adds to them, the last one of each epoch."""
+    ours = {name: name.removeprefix("metrics/") for name in frame if name.startswith("metrics/")}
+    if not ours:
+        return []
+    frame = frame[list(ours)].rename(columns=ours)
+    frame = frame.drop_duplicates("epoch", keep="last").sort_values("epoch")
+    records: list[dict[str, Any]] = frame.to_dict("records")
+    return records

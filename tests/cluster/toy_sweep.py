@@ -1,0 +1,124 @@
+"""A sweep of the toy; run as a file, it is a driver that a test may kill."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import toy
+from toy import ToyTask
+
+from rnnray.training.config import OptimizerConfig, TrainingConfig
+from rnnray.tuning import results, sweep
+from rnnray.tuning.options import SweepOptions
+from rnnray.tuning.results import Trial
+from rnnray.tuning.trial import TrialData
+
+EPOCHS = 3
+# The toy learns fast at 0.1, slowly at 0.001, and not at all at 1e-7.
+RATES = [1e-7, 0.1, 0.001]
+CONFIG = TrainingConfig(
+    optimizer=OptimizerConfig(name="adam", learning_rate=0.01),
+    epochs=EPOCHS,
+    global_batch_size=32,
+    seed=5,
+)
+
+
+@dataclass(frozen=True)
+class EachRate:
+    """Draws the rates one after the other, so that a test knows which trial has which."""
+
+    values: tuple[Any, ...]
+
+    def draw(self, rng: Any) -> Any:
+        index = getattr(rng, "drawn", 0)
+        rng.drawn = index + 1
+        return self.values[index % len(self.values)]
+
+
+@dataclass(frozen=True)
+class PlantedTask(ToyTask):
+    """Writes a line a start; diverges, or dies once, at a planted learning rate."""
+
+    rate: float = 0.0
+    folder: str = ""
+    nan_at: float = -1.0
+    killed_at: float = -1.0
+    seconds: float = 0.0
+
+    def build_model(self, *, unroll: bool) -> Any:
+        with (Path(self.folder) / f"starts-{self.rate}").open("a") as file:
+            file.write("started\n")
+        return super().build_model(unroll=unroll)
+
+    def row_losses(self, targets: Any, logits: Any) -> Any:
+        losses = super().row_losses(targets, logits)
+        return losses * float("nan") if self.rate == self.nan_at else losses
+
+    def batch(self, table: Any) -> Any:
+        time.sleep(self.seconds)
+        inputs, targets, weights = super().batch(table)
+        if self.rate == self.killed_at:
+            try:
+                os.close(os.open(Path(self.folder) / "killed", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return inputs, targets, weights
+
+
+@dataclass(frozen=True)
+class ToyProblem:
+    config: TrainingConfig
+    folder: str
+    nan_at: float = -1.0
+    killed_at: float = -1.0
+    seconds: float = 0.0
+
+    def task(self, config: TrainingConfig) -> PlantedTask:
+        return PlantedTask(
+            rate=config.optimizer.learning_rate,
+            folder=self.folder,
+            nan_at=self.nan_at,
+            killed_at=self.killed_at,
+            seconds=self.seconds,
+        )
+
+    def data(self, config: TrainingConfig) -> TrialData:
+        rows, held_out = toy.rows(320), toy.rows(100, seed=1)
+        return TrialData(lambda: [rows], lambda: [held_out], len(rows))
+
+
+def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) -> list[Trial]:
+    """Sweep over the rates, one trial each; the trials in that order."""
+    ray.cloudpickle.register_pickle_by_value(toy)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    planted = {
+        key: options.pop(key) for key in ("nan_at", "killed_at", "seconds") if key in options
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    problem = ToyProblem(CONFIG, str(folder), **planted)
+    searched: Any = {"optimizer.learning_rate": EachRate(tuple(rates))}
+    grid = sweep.run(
+        problem,
+        searched,
+        SweepOptions(storage_path=str(folder), name=name, samples=len(rates), **options),
+    )
+    return results.collect(grid, problem.task(CONFIG), EPOCHS)
+
+
+def starts(folder: Path, rate: float) -> int:
+    """How often a trial was started."""
+    file = folder / f"starts-{rate}"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+if __name__ == "__main__":
+    ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
+    run(Path(sys.argv[1]), RATES, scheduler="none", max_concurrent=1, seconds=0.2)
