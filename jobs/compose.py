@@ -62,9 +62,9 @@ class Options(job.JobOptions):
     @model_validator(mode="after")
     def _each_temperature_once(self) -> "Options":
         if self.greedy and self.temperatures != (1.0,):
-            raise ValueError("--greedy and --temperatures exclude each other")
+            raise job.WrongUse("--greedy and --temperatures exclude each other")
         if len(set(self.temperatures)) < len(self.temperatures):
-            raise ValueError("--temperatures names one twice")
+            raise job.WrongUse("--temperatures names one twice")
         return self
 
 

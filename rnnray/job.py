@@ -11,15 +11,19 @@ import traceback
 from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import tyro
 import yaml
-from pydantic import ValidationError
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from rnnray import cluster
 from rnnray.errors import UserError, find_user_error
 from rnnray.training.config import Config
+
+
+class WrongUse(UserError):  # noqa: N818
+    """An option's value is refused: exit code 2."""
 
 
 class JobOptions(Config):
@@ -27,6 +31,21 @@ class JobOptions(Config):
 
     verbose: bool = False
     """Show tracebacks and the logs of Ray's workers."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_in_one_line(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        """A ValidationError is many lines, and tyro draws a box around them."""
+        try:
+            return check(values)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            message = problem["msg"].removeprefix("Value error, ")
+            if not problem["loc"]:
+                raise WrongUse(message) from error
+            option = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
+            given = "" if isinstance(problem["input"], dict) else f" {problem['input']}"
+            raise WrongUse(f"--{option.replace('_', '-')}{given}: {message}") from error
 
 
 Options = TypeVar("Options", bound=JobOptions)
@@ -69,7 +88,7 @@ def run(
             traceback.print_exc()
         user_error = find_user_error(error)
         if user_error is not None:
-            _fail(str(user_error))
+            _fail(str(user_error), code=2 if isinstance(user_error, WrongUse) else 1)
         _fail(f"{_last_line(error)} (unexpected; --verbose shows where)")
     sys.stdout.write(json.dumps(_finite(result), allow_nan=False) + "\n")
     sys.stdout.flush()
@@ -133,9 +152,11 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _validated(options_type: type[Options], values: dict[str, Any], where: str) -> Options:
     try:
         return options_type.model_validate(values)
-    except ValidationError as error:
+    except WrongUse as error:
+        assert isinstance(error.__cause__, ValidationError)
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            for problem in error.__cause__.errors()
         )
         raise UserError(f"{where}: {problems}") from error
 
@@ -152,10 +173,10 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 1) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
-    sys.exit(1)
+    sys.exit(code)
 
 
 def _last_line(error: BaseException) -> str:

@@ -126,6 +126,12 @@ def test_an_interrupt_is_no_traceback(call: Call) -> None:
     assert err.startswith("error: interrupted")
 
 
+def test_a_refused_value_is_one_line_that_names_its_option(call: Call) -> None:
+    code, _, err = call("--epochs", "0")
+    assert code == 2
+    assert err == "error: --epochs 0: Input should be greater than or equal to 1\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -50,6 +50,7 @@ def midi(path: Path, *pitches: int) -> Path:
         ("train_chorale", ["--model.architecture", "bars"]),
         ("train_chorale", ["--window-shift", "15"]),
         ("train_chorale", ["--transpose", "13"]),
+        ("tune_chorale", ["--samples", "0"]),
     ],
 )
 def test_wrong_use_is_exit_code_2(
