@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn, Self, TypeVar
@@ -25,6 +25,11 @@ from rnnray.training.config import Config
 class WrongUse(UserError):  # noqa: N818
     """An option's value is refused: exit code 2."""
 
+    def __init__(self, message: str, problems: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+        """All that pydantic found."""
+
 
 class JobOptions(Config):
     """Options of every job."""
@@ -39,13 +44,14 @@ class JobOptions(Config):
         try:
             return check(values)
         except ValidationError as error:
-            problem = error.errors()[0]
-            message = problem["msg"].removeprefix("Value error, ")
-            if not problem["loc"]:
-                raise WrongUse(message) from error
-            option = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
-            given = "" if isinstance(problem["input"], dict) else f" {problem['input']}"
-            raise WrongUse(f"--{option.replace('_', '-')}{given}: {message}") from error
+            problems = error.errors()
+            first = problems[0]
+            message = first["msg"].removeprefix("Value error, ")
+            if first["loc"]:
+                option = ".".join(part for part in first["loc"] if isinstance(part, str))
+                given = "" if isinstance(first["input"], dict) else f" {first['input']}"
+                message = f"--{option.replace('_', '-')}{given}: {message}"
+            raise WrongUse(message, problems) from error
 
 
 Options = TypeVar("Options", bound=JobOptions)
@@ -153,10 +159,8 @@ def _validated(options_type: type[Options], values: dict[str, Any], where: str) 
     try:
         return options_type.model_validate(values)
     except WrongUse as error:
-        assert isinstance(error.__cause__, ValidationError)
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-            for problem in error.__cause__.errors()
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.problems
         )
         raise UserError(f"{where}: {problems}") from error
 
