@@ -223,7 +223,7 @@ def test_a_checkpoint_that_was_damaged(
     assert ended.failed_with().startswith(f"error: {config}: window_chords: ")
     config.write_text("model: [")
     ended = run_here("evaluate_chorale", *arguments)
-    assert ended.failed_with().startswith(f"error: {config}: window_chords: ")
+    assert ended.failed_with().startswith(f"error: {config}: not a YAML file")
     assert not (tmp_path / "out").exists()
 
 
