@@ -14,7 +14,7 @@ import ray
 
 from rnnray import job, storage
 from rnnray.chorale import table
-from rnnray.chorale.config import PRESETS, ChoraleConfig
+from rnnray.chorale.config import ChoraleConfig, notebook, strong
 from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.tuning import SPACE, ChoraleProblem
 from rnnray.tuning import results, space, sweep
@@ -52,4 +52,4 @@ def work(options: Options) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__, presets=PRESETS)
+    job.run(Options, work, description=__doc__, presets={"notebook": notebook, "strong": strong})

@@ -23,6 +23,8 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
         self._score, self._direction = task.score
         self._epochs, self._samples = epochs, samples
         self._best: dict[str, float] = {}
+        # Not from the trials' last results, which Ray Tune updates after it has called us.
+        self._epoch: dict[str, int] = {}
         self._table = Every(_TABLE_SECONDS)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -35,6 +37,7 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
         """Say how far a trial is."""
         metrics = result["metrics"]
         score = metrics[self._score]
+        self._epoch[trial.trial_id] = int(metrics["epoch"])
         pick = min if self._direction == "min" else max
         if math.isfinite(score):
             self._best[trial.trial_id] = pick(self._best.get(trial.trial_id, score), score)
@@ -77,7 +80,7 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
             {
                 "trial": str(trial),
                 "status": trial.status.lower(),
-                "epoch": f"{trial.last_result['metrics']['epoch']:.0f}",
+                "epoch": str(self._epoch[trial.trial_id]),
                 self._score: f"{self._best[trial.trial_id]:.4f}",
                 **{name: f"{value}" for name, value in shown(trial.config["values"]).items()},
             }
