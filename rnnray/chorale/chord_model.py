@@ -15,9 +15,9 @@ import keras
 from keras import layers, ops
 
 from rnnray.chorale import echoes
-from rnnray.chorale.chords import VOICES
+from rnnray.chorale.chords import BAR, VOICES
 from rnnray.chorale.config import ChoraleModelConfig
-from rnnray.chorale.tokens import BAR, TOKENS
+from rnnray.chorale.tokens import TOKENS
 
 _V = len(VOICES)
 _START = TOKENS  # stands for the notes before the first chord

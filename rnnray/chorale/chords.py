@@ -8,4 +8,6 @@ Chords = npt.NDArray[np.int16]
 
 VOICES = ("soprano", "alto", "tenor", "bass")
 VOICE_COUNT = len(VOICES)
+# Sixteenths in a bar of four quarters.
+BAR = 16
 LOWEST_PITCH, HIGHEST_PITCH = 36, 81

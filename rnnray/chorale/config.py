@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
-from rnnray.chorale.tokens import BAR
+from rnnray.chorale.chords import BAR
 from rnnray.training.config import Config, OptimizerConfig, TrainingConfig
 
 
@@ -62,6 +62,7 @@ class ChoraleConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _windows_begin_at_bar_lines(self) -> Self:
+        # So that a chord's place in its window tells the model its place in the bar.
         if self.window_shift % BAR:
             raise ValueError(
                 f"window_shift must be a multiple of {BAR}: windows begin at bar lines"

@@ -15,8 +15,8 @@ from typing import Any
 
 from keras import ops
 
-from rnnray.chorale.chords import VOICES
-from rnnray.chorale.tokens import BAR, NONE
+from rnnray.chorale.chords import BAR, VOICES
+from rnnray.chorale.tokens import NONE
 
 LEVELS = 5
 MATCHED_VOICES = (len(VOICES), 1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnray.chorale.chords import BAR
 from rnnray.chorale.midi import PART_NAMES, check_tempo, held_notes, printable
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from music21.note import GeneralNote
     from music21.stream import Measure
 
-BAR = 16  # sixteenths of 4/4
 CLEFS = ("TrebleClef", "TrebleClef", "Treble8vbClef", "BassClef")
 ACCIDENTALS = {-2: "--", -1: "-", 0: "", 1: "#", 2: "##"}  # as music21 writes them
 

@@ -16,11 +16,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from rnnray import figures
-from rnnray.chorale.chords import Chords
+from rnnray.chorale.chords import BAR, Chords
 from rnnray.figures import BLUE, BODY, FAINT, GREEN, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION
 
 VOICES = {"soprano": VERMILION, "alto": BLUE, "tenor": ORANGE, "bass": GREEN}
-BAR, BEAT = 16, 4  # steps (sixteenth notes)
+BEAT = 4  # steps (sixteenth notes)
 _LINE = 8 * BAR  # steps in a line of a piano roll
 _LINES = 20  # at most, so that the picture stays one that programs open: then lines grow longer
 _HEIGHT = 0.9  # of a note, in semitones

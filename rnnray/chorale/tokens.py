@@ -13,9 +13,6 @@ import numpy.typing as npt
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICES, Chords
 
 TOKENS = HIGHEST_PITCH - LOWEST_PITCH + 2
-# Sixteenths in a bar of four quarters. Windows start at multiples of it, so that a step's place in
-# its window tells its place in the bar.
-BAR = 16
 # Stands for "no token here": behind a piece's end, or a note that is to be composed.
 NONE = -1
 
