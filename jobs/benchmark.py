@@ -3,8 +3,9 @@
 
 ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that
 the training workers hold over an epoch (give it --data demo:1000000). compose: notes/s of new
-chorales. Rates drift on a busy machine; the ratios of one run are what counts. The last line of the
-output is JSON with all figures.
+chorales. tune: what a sweep of the composer costs beside its training (15 min).
+Rates drift on a busy machine; the ratios of one run are what counts. The last line of the output is
+JSON with all figures.
 """
 
 from typing import Annotated, Any, Literal
@@ -20,11 +21,13 @@ from rnnray import job
 class Options(job.JobOptions):
     """Options of this job."""
 
-    what: tyro.conf.Positional[Literal["ingest", "train", "memory", "compose"]]
+    what: tyro.conf.Positional[Literal["ingest", "train", "memory", "compose", "tune"]]
     """What to measure."""
     data: str = "demo:100000"
     """Drawings: a folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are
     made first."""
+    corpus: str = "jsb"
+    """tune: chorales, as --data of jobs/train_chorale.py."""
     count: Annotated[int, Ge(1)] = 400_000
     """ingest: drawings to read each way, rounded to whole passes."""
     chords: Annotated[int, Ge(1)] = 64
@@ -40,6 +43,8 @@ def work(options: Options) -> dict[str, Any]:
         return {"train": sketch.train(options.data)}
     if options.what == "memory":
         return {"memory": sketch.memory(options.data)}
+    if options.what == "tune":
+        return {"tune": chorale.tune(options.corpus)}
     return {"compose": chorale.compose(options.chords)}
 
 

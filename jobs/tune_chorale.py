@@ -16,12 +16,12 @@ from rnnray import job, storage
 from rnnray.chorale import table
 from rnnray.chorale.config import ChoraleConfig, notebook, strong
 from rnnray.chorale.corpus import open_corpus
-from rnnray.chorale.tuning import SPACE, ChoraleProblem
+from rnnray.chorale.tuning import CHANGEABLE, SPACE, ChoraleProblem
 from rnnray.tuning import results, space, sweep
 from rnnray.tuning.options import SweepOptions
 
 
-class Options(job.JobOptions, SweepOptions, ChoraleConfig):
+class Options(SweepOptions, job.JobOptions, ChoraleConfig):
     """Options of this job."""
 
     preset: Literal["notebook", "strong"] = "notebook"
@@ -43,11 +43,11 @@ def work(options: Options) -> dict[str, Any]:
         table.select(corpus, split)
     problem = ChoraleProblem(config, ray.put(corpus))
     sweep_options = job.part_of(options, SweepOptions)
-    grid = sweep.run(problem, searched, sweep_options)
-    task = problem.task(config)
+    grid = sweep.run(problem, searched, sweep_options, changeable=CHANGEABLE)
+    score = sweep.score_of(problem.task(config), options.metric)
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     return results.publish(
-        results.collect(grid, task, config.epochs), searched, config, task, folder
+        results.collect(grid, score, config.epochs), searched, config, score, folder
     )
 
 

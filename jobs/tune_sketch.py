@@ -19,7 +19,7 @@ from rnnray.tuning import results, space, sweep
 from rnnray.tuning.options import SweepOptions
 
 
-class Options(job.JobOptions, SweepOptions, SketchConfig):
+class Options(SweepOptions, job.JobOptions, SketchConfig):
     """Options of this job."""
 
     preset: Literal["strong", "notebook"] = "strong"
@@ -38,11 +38,12 @@ def work(options: Options) -> dict[str, Any]:
     )
     say(f"reading {config.data}")
     problem = tuning.problem(config, open_drawings(config.data))
-    grid = sweep.run(problem, searched, job.part_of(options, SweepOptions))
-    task = problem.task(config)
+    sweep_options = job.part_of(options, SweepOptions)
+    grid = sweep.run(problem, searched, sweep_options, changeable=tuning.CHANGEABLE)
+    score = sweep.score_of(problem.task(config), options.metric)
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     return results.publish(
-        results.collect(grid, task, config.epochs), searched, config, task, folder
+        results.collect(grid, score, config.epochs), searched, config, score, folder
     )
 
 

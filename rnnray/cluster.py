@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
 
 import ray
@@ -12,7 +13,7 @@ from rnnray.errors import UserError
 from rnnray.quiet import muted_stderr
 
 
-def connect(*, verbose: bool = False) -> None:
+def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
     """Connect to the cluster of this job or machine, or start one on this machine.
 
     The cluster is that of RAY_ADDRESS (set in a submitted job), else one that `ray start` left
@@ -20,6 +21,7 @@ def connect(*, verbose: bool = False) -> None:
 
     Args:
         verbose: show the logs of Ray's workers.
+        dashboard: start a new cluster with its dashboard, on 127.0.0.1: Ray asks it about actors.
     """
     if ray.is_initialized():
         return
@@ -37,7 +39,7 @@ def connect(*, verbose: bool = False) -> None:
     new = {
         # One CPU for training and one for reading, on the smallest machine too.
         "num_cpus": max(2, os.cpu_count() or 1),
-        "include_dashboard": False,
+        "include_dashboard": dashboard,
         "_node_ip_address": "127.0.0.1",
     }
     address = os.environ.get("RAY_ADDRESS")
@@ -110,16 +112,22 @@ def worker_resources(workers: int, gpu: bool | None, cpus: float | None) -> dict
     return {"CPU": cpus, "GPU": 1.0} if gpu else {"CPU": cpus}
 
 
+def room_for(cpus: float, gpus: float) -> int:
+    """How many things that take so many CPUs and GPUs of one node the cluster has room for."""
+
+    def room(there: Mapping[str, float]) -> int:
+        by_cpu = int(there.get("CPU", 0) / cpus + 1e-6)
+        return min(by_cpu, int(there.get("GPU", 0) / gpus + 1e-6)) if gpus else by_cpu
+
+    nodes = sum(room(node["Resources"]) for node in ray.nodes() if node["Alive"])
+    # What the autoscaler may add is known as a sum, not by node.
+    growth = ray._private.state.state.get_max_resources_from_cluster_config() or {}
+    return max(nodes, room(growth))
+
+
 def check_fits(cpus: float, gpus: float) -> None:
     """Raise `UserError` unless a node, or the autoscaler's limit, has so many CPUs and GPUs."""
-    fits = any(
-        node["Alive"]
-        and node["Resources"].get("CPU", 0) >= cpus
-        and node["Resources"].get("GPU", 0) >= gpus
-        for node in ray.nodes()
-    )
-    growth = ray._private.state.state.get_max_resources_from_cluster_config() or {}
-    if not fits and (growth.get("CPU", 0) < cpus or growth.get("GPU", 0) < gpus):
+    if not room_for(cpus, gpus):
         raise UserError(
             f"no node of this cluster has {cpus:g} CPUs and {gpus:g} GPUs for a trial; ask for "
             "less with --cpus-per-trial and --gpus-per-trial"

@@ -37,6 +37,10 @@ class JobOptions(Config):
     verbose: bool = False
     """Show tracebacks and the logs of Ray's workers."""
 
+    def needs_dashboard(self) -> bool:
+        """Whether the job needs Ray's dashboard, if it starts a cluster of its own."""
+        return False
+
     @model_validator(mode="wrap")
     @classmethod
     def _refuse_in_one_line(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
@@ -83,7 +87,7 @@ def run(
     try:
         options = _parse(options_type, arguments, description, presets or {})
         if needs_ray:
-            cluster.connect(verbose=options.verbose)
+            cluster.connect(verbose=options.verbose, dashboard=options.needs_dashboard())
         result = work(options)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on where a checkpoint was left")

@@ -76,6 +76,42 @@ def _our_notes(sampler: "Sampler", count: int, chords: int) -> int:
     return sum(composition.nats.size for batch in batches for composition in batch)
 
 
+def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
+    """What a sweep costs beside its training: an epoch of the book's model a trial.
+
+    Args:
+        data: a corpus, as `rnnray.chorale.corpus.open_corpus` takes it.
+        samples: trials over the default search space.
+        at_once: trials at the same time, of one CPU each.
+
+    Returns:
+        See `rnnray.tuning.benchmark.overhead`.
+    """
+    import ray  # noqa: PLC0415  (seconds, which the other benchmarks need not spend)
+
+    from rnnray.chorale import tuning  # noqa: PLC0415
+    from rnnray.chorale.corpus import open_corpus  # noqa: PLC0415
+    from rnnray.tuning import benchmark, space  # noqa: PLC0415
+
+    book = config.notebook().model_copy(update={"epochs": 1, "data": data})
+    result = benchmark.overhead(
+        tuning.ChoraleProblem(book, ray.put(open_corpus(data))),
+        space.parse(tuning.SPACE, book, "the default space"),
+        samples=samples,
+        at_once=at_once,
+    )
+    say(
+        f"a sweep takes {result['ratio']:.2f} times what the same {samples} runs take by hand, "
+        f"{result['ratio_to_training']:.2f} times what they spend in epochs"
+    )
+    say(
+        f"first step after {result['first_trials']:.1f} s in a new process, "
+        f"{result['later_trials']:.1f} s in one that a trial left: compilation, and in a new "
+        "process the import of TensorFlow"
+    )
+    return result
+
+
 def _rate(name: str, work: Callable[[], int]) -> float:
     """Notes/s of a function that returns its number of notes; the best of three runs."""
     work()

@@ -24,6 +24,9 @@ class ChoraleModelConfig(Config):
     """notes: kernel size of the convolutions."""
     batch_normalization: bool = True
     """notes: batch normalisation after each convolution."""
+    normalization_momentum: Annotated[float, Ge(0), Lt(1)] = 0.99
+    """notes: of batch normalisation's moving statistics; 0.99, Keras's and the book's, takes some
+    ten epochs of this small corpus to settle, and validation means little until then."""
     stride: Annotated[int, Ge(1), Le(4)] = 2
     """chords: sixteenths between two steps of the LSTMs; the heads see every one."""
     lstm_units: Annotated[int, Ge(1)] = 256

@@ -43,9 +43,10 @@ class NoteComposer(keras.Model):  # type: ignore[misc]
                     activation="relu",
                 )
             )
-            normalized = config.batch_normalization
             self.normalizations.append(
-                layers.BatchNormalization() if normalized else layers.Identity()
+                layers.BatchNormalization(momentum=config.normalization_momentum)
+                if config.batch_normalization
+                else layers.Identity()
             )
         self.lstms = [
             layers.LSTM(config.lstm_units, return_sequences=True) for _ in range(config.lstm_layers)

@@ -5,21 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import ray.data
 
 from rnnray import storage
 from rnnray.chorale import table
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.config import ChoraleConfig
+from rnnray.chorale.data import training_blocks
 from rnnray.chorale.evaluation import evaluate
-from rnnray.chorale.task import ChoraleTask, training_rows, whole_pieces
-from rnnray.errors import UserError
+from rnnray.chorale.task import ChoraleTask
 from rnnray.progress import say
 from rnnray.training import curves, driver
 from rnnray.training.options import RunOptions
-
-# Blocks that workers share; enough that each gets its part, whatever their number.
-_BLOCKS = 32
 
 
 def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[str, Any]:
@@ -36,28 +32,14 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         `valid_nats_per_note`, and the paths of what was written.
 
     Raises:
-        UserError: a split is missing, the windows are longer than every piece, or see
-            `rnnray.training.driver.train`.
+        UserError: see `rnnray.chorale.data.training_blocks` and `rnnray.training.driver.train`.
     """
-    training = training_rows(config, table.chords_of(table.select(corpus, "train")))
-    valid = table.chords_of(table.select(corpus, "valid"))
-    if not len(training):
-        raise UserError(
-            f"no piece of {config.data} fills a window of {config.window_chords} chords; use "
-            "a smaller --window-chords, or --no-drop-remainder"
-        )
+    data = training_blocks(config, corpus).as_data()
     task = ChoraleTask(config)
-    run = driver.train(
-        task,
-        config,
-        options,
-        training=_dataset(training),
-        validation=_dataset(whole_pieces(valid)),
-        training_rows=len(training),
-    )
+    run = driver.train(task, config, options, data)
     say("evaluating the best checkpoint over whole pieces")
     composer = TrainedComposer(run.best)
-    result = on_valid = evaluate(composer, valid)
+    result = on_valid = evaluate(composer, table.chords_of(table.select(corpus, "valid")))
     split = "valid"
     if "test" in corpus["split"].to_pylist():
         split = "test"
@@ -87,8 +69,3 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         "last_checkpoint": run.last,
         "pictures": pictures,
     }
-
-
-def _dataset(rows: pa.Table) -> ray.data.Dataset:
-    size = max(1, -(-len(rows) // _BLOCKS))
-    return ray.data.from_arrow([rows.slice(at, size) for at in range(0, len(rows), size)])

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import ray
 
-from rnnray.chorale import table
 from rnnray.chorale.config import ChoraleConfig
-from rnnray.chorale.task import ChoraleTask, training_rows, whole_pieces
-from rnnray.tuning.trial import TrialData
+from rnnray.chorale.data import training_blocks
+from rnnray.chorale.task import ChoraleTask
+from rnnray.training.data import Blocks
 
 SPACE = {
     "optimizer.learning_rate": {"low": 3.0e-4, "high": 1.0e-2, "log": True},
@@ -18,6 +17,9 @@ SPACE = {
     "model.dropout": {"low": 0.0, "high": 0.5},
 }
 """The default search space, for the book's architecture."""
+
+CHANGEABLE = frozenset({"optimizer.learning_rate", "optimizer.weight_decay", "model.dropout"})
+"""What may change in mid-training: neither the weights' shapes nor the optimizer's depend on it."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,6 @@ class ChoraleProblem:
         """The task of a trial."""
         return ChoraleTask(config)
 
-    def data(self, config: ChoraleConfig) -> TrialData:
+    def blocks(self, config: ChoraleConfig) -> Blocks:
         """A trial's windows: they depend on its configuration, and take a second to make."""
-        corpus: pa.Table = ray.get(self.corpus)
-        training = training_rows(config, table.chords_of(table.select(corpus, "train")))
-        valid = whole_pieces(table.chords_of(table.select(corpus, "valid")))
-        return TrialData(lambda: [training], lambda: [valid], len(training))
+        return training_blocks(config, ray.get(self.corpus))

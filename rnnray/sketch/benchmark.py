@@ -16,11 +16,13 @@ import ray.data
 from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.sketch import book, config
+from rnnray.sketch.data import training_data
 from rnnray.sketch.datasets import open_drawings
 from rnnray.sketch.drawings import Drawings, FilePart
 from rnnray.sketch.prepare import prepare
 from rnnray.sketch.task import SketchTask
 from rnnray.training import driver, strategy
+from rnnray.training.data import tables
 from rnnray.training.feed import Feed
 from rnnray.training.options import RunOptions
 
@@ -101,9 +103,7 @@ def train(data: str) -> dict[str, float]:
                 SketchTask(ours, drawings.class_names),
                 ours,
                 RunOptions(storage_path=f"{folder}/runs", name=name, workers=workers),
-                training=drawings.dataset("train"),
-                validation=drawings.dataset("validation"),
-                training_rows=count,
+                training_data(drawings),
             )
             best = max(run.history[1:], key=lambda metrics: metrics["per_second"])
             results[name] = best["per_second"]
@@ -149,9 +149,7 @@ def memory(data: str, workers: int = 2) -> dict[str, float]:
             SketchTask(ours, drawings.class_names),
             ours,
             RunOptions(storage_path=folder, name="memory", workers=workers),
-            training=drawings.dataset("train"),
-            validation=drawings.dataset("validation"),
-            training_rows=count,
+            training_data(drawings),
         )
     ended.set()
     sampler.join()
@@ -232,9 +230,7 @@ def _our_batches(drawings: Drawings, task: SketchTask, times: int) -> Iterator[i
     dataset = Drawings(drawings.data, drawings.class_names, parts).dataset("train")
     feed = Feed(
         task,
-        lambda: dataset.iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=driver.BLOCKS_AHEAD
-        ),
+        lambda: tables(dataset),
         rows=RECOMMENDED_BATCH,
         padded_rows=RECOMMENDED_BATCH,
         pool_rows=task.config.shuffle_rows,

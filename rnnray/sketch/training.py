@@ -12,6 +12,7 @@ from rnnray.progress import say
 from rnnray.sketch import pictures, table
 from rnnray.sketch.classifier import SketchClassifier
 from rnnray.sketch.config import SketchConfig
+from rnnray.sketch.data import training_data
 from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.evaluation import Evaluation, evaluate
 from rnnray.sketch.prediction import top_classes
@@ -42,17 +43,9 @@ def train(
     Raises:
         UserError: see `rnnray.training.driver.train`.
     """
-    drawings.parts("train"), drawings.parts("validation")
     say(f"counting the drawings of {drawings.data}")
-    count = drawings.count("train")
-    run = driver.train(
-        SketchTask(config, drawings.class_names),
-        config,
-        options,
-        training=drawings.dataset("train"),
-        validation=drawings.dataset("validation"),
-        training_rows=count,
-    )
+    data = training_data(drawings)
+    run = driver.train(SketchTask(config, drawings.class_names), config, options, data)
     split = "test" if drawings.splits["test"] else "validation"
     say(f"evaluating the best checkpoint on the {split} split")
     evaluation = evaluate(run.best, drawings, split)

@@ -1,17 +1,12 @@
 """What a sweep of the sketch classifier varies, and on what."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-
-import pyarrow as pa
-import ray.data
 
 from rnnray.sketch.config import SketchConfig
+from rnnray.sketch.data import training_data
 from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.task import SketchTask
-from rnnray.training.driver import BLOCKS_AHEAD
-from rnnray.tuning.trial import TrialData
+from rnnray.training.data import Blocks
 
 SPACE = {
     "optimizer.learning_rate": {"low": 3.0e-4, "high": 1.0e-2, "log": True},
@@ -23,6 +18,9 @@ SPACE = {
 }
 """The default search space."""
 
+CHANGEABLE = frozenset({"optimizer.learning_rate", "optimizer.weight_decay", "model.dropout"})
+"""What may change in mid-training: neither the weights' shapes nor the optimizer's depend on it."""
+
 
 @dataclass(frozen=True)
 class SketchProblem:
@@ -30,22 +28,16 @@ class SketchProblem:
 
     config: SketchConfig
     class_names: tuple[str, ...]
-    training: ray.data.Dataset
-    """Sketch tables, read once into Ray's object store, where all trials find them."""
-    validation: ray.data.Dataset
-    """Likewise."""
-    training_rows: int
-    """Drawings of `training`."""
+    drawings: Blocks
+    """Read once into Ray's object store, where all trials find them."""
 
     def task(self, config: SketchConfig) -> SketchTask:
         """The task of a trial."""
         return SketchTask(config, self.class_names)
 
-    def data(self, config: SketchConfig) -> TrialData:
+    def blocks(self, config: SketchConfig) -> Blocks:
         """A trial's drawings: the same for all."""
-        return TrialData(
-            partial(_tables, self.training), partial(_tables, self.validation), self.training_rows
-        )
+        return self.drawings
 
 
 def problem(config: SketchConfig, drawings: Drawings) -> SketchProblem:
@@ -54,14 +46,10 @@ def problem(config: SketchConfig, drawings: Drawings) -> SketchProblem:
     Raises:
         UserError: the source has no drawings to train on or to validate with, or bad ones.
     """
-    drawings.parts("train"), drawings.parts("validation")
-    training = drawings.dataset("train").materialize()
-    validation = drawings.dataset("validation").materialize()
-    return SketchProblem(config, drawings.class_names, training, validation, training.count())
-
-
-def _tables(dataset: ray.data.Dataset) -> Iterable[pa.Table]:
-    tables: Iterable[pa.Table] = dataset.iter_batches(
-        batch_size=None, batch_format="pyarrow", prefetch_batches=BLOCKS_AHEAD
+    data = training_data(drawings)
+    blocks = Blocks(
+        data.training.materialize().to_arrow_refs(),
+        data.validation.materialize().to_arrow_refs(),
+        data.training_rows,
     )
-    return tables
+    return SketchProblem(config, drawings.class_names, blocks)

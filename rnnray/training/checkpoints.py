@@ -59,7 +59,9 @@ def restore(folder: Path, model: Any, optimizer: Any) -> None:
     model.load_weights(folder / MODEL)
     with np.load(folder / OPTIMIZER, allow_pickle=False) as arrays:
         for variable, name in zip(optimizer.variables, sorted(arrays), strict=True):
-            variable.assign(arrays[name])
+            # The configuration's holds: population based training changes it on the way.
+            if variable.name != "learning_rate":
+                variable.assign(arrays[name])
 
 
 def read_position(folder: Path) -> Position:

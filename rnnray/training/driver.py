@@ -13,7 +13,6 @@ from typing import Any
 
 import ray.data
 import ray.train
-import yaml
 from ray.train import (
     Checkpoint,
     CheckpointConfig,
@@ -24,19 +23,21 @@ from ray.train import (
     UserCallback,
 )
 
-from rnnray import cluster, storage
+from rnnray import cluster, run_folder, storage
 from rnnray.errors import UserError
 from rnnray.progress import Events, Tell, say
 from rnnray.training import strategy
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
+from rnnray.training.data import TrainingData, tables
 from rnnray.training.options import RunOptions
 from rnnray.training.report import RunReport
 from rnnray.training.task import Task
+from rnnray.training.worker import PeerStopped, Worker
 
 CONFIG = "config.yaml"
-# Blocks of Ray Data that a worker fetches ahead; its feed makes a few batches ahead of that.
-BLOCKS_AHEAD = 2
+PLACEMENT_GROUP = "placement_group"
+"""What is reported beside the metrics: the id of what the run's workers reserve."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class _WorkerJob:
     config: TrainingConfig
     steps_per_epoch: int
     checkpoint_seconds: float
+    report_steps: int
     gpu: bool
     tell: Tell
 
@@ -103,10 +105,10 @@ def train(
     task: Task,
     config: TrainingConfig,
     options: RunOptions,
+    data: TrainingData,
     *,
-    training: ray.data.Dataset,
-    validation: ray.data.Dataset,
-    training_rows: int,
+    report_steps: int = 0,
+    callbacks: Sequence[UserCallback] = (),
 ) -> TrainedRun:
     """Train a task on a Ray cluster; the same storage path and name go on with an earlier run.
 
@@ -114,9 +116,9 @@ def train(
         task: what to train.
         config: how; saved beside the checkpoints.
         options: where, and on how many workers.
-        training: blocks of Arrow rows that `task.batch` takes.
-        validation: the same.
-        training_rows: rows of `training`, for schedule and progress.
+        data: what to train on.
+        report_steps: see `TrainingLoop`.
+        callbacks: of Ray Train, besides ours.
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration is
@@ -131,11 +133,12 @@ def train(
             "use fewer --workers or a larger --global-batch-size"
         )
     folder = storage.join(storage.absolute(options.storage_path), options.name)
-    resumes = _keep_config(folder, config)
-    steps = math.ceil(training_rows / config.global_batch_size)
+    resumes = run_folder.keep(folder, CONFIG, config.model_dump(mode="json"), "a run")
+    steps = math.ceil(data.training_rows / config.global_batch_size)
     say(
-        f"{'resuming' if resumes else 'training'} {folder}: {training_rows:,} {task.row_unit}, "
-        f"{steps:,} steps an epoch, {options.workers} worker(s), "
+        f"{'resuming' if resumes else 'training'} {folder}: "
+        f"{data.training_rows:,} {task.row_unit}, {steps:,} steps an epoch, "
+        f"{options.workers} worker(s), "
         f"{'GPU' if 'GPU' in resources else 'CPU'}"
     )
     strategy.quiet_tensorflow()
@@ -150,11 +153,12 @@ def train(
                     config,
                     steps,
                     options.checkpoint_minutes * 60,
+                    report_steps,
                     "GPU" in resources,
                     events.tell,
                 )
             },
-            datasets={"train": training, "validation": validation},
+            datasets={"train": data.training, "validation": data.validation},
             dataset_config=_Shares(),
             scaling_config=ScalingConfig(
                 num_workers=options.workers,
@@ -170,7 +174,7 @@ def train(
                     checkpoint_score_attribute=task.score[0],
                     checkpoint_score_order=task.score[1],
                 ),
-                callbacks=[_TellFailures(events.tell)],
+                callbacks=[_TellFailures(events.tell), *callbacks],
             ),
         )
         result = _fit(trainer)
@@ -208,43 +212,6 @@ def _trained_run(folder: str, result: Any, task: Task) -> TrainedRun:
     return TrainedRun(folder, best, last, position["history"])
 
 
-def _keep_config(folder: str, config: TrainingConfig) -> bool:
-    """Save the configuration with a new run; true for an earlier run of the same configuration.
-
-    Raises:
-        UserError: the earlier run's configuration differs, or nothing can be written there.
-    """
-    storage.check_writable(folder)
-    now = config.model_dump(mode="json")
-    saved = storage.read_bytes(storage.join(folder, CONFIG))
-    if saved is None:
-        text = yaml.safe_dump(now, sort_keys=False)
-        storage.write_bytes(storage.join(folder, CONFIG), text.encode())
-        return False
-    old, new = _flat(yaml.safe_load(saved)), _flat(now)
-    differing = [
-        f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    if differing:
-        raise UserError(
-            f"{folder} holds a run of another configuration: {', '.join(differing)}; "
-            "take another --name, or the same options"
-        )
-    return True
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def _train_worker(arguments: dict[str, Any]) -> None:
     """What runs in each worker process."""
     job: _WorkerJob = arguments["job"]
@@ -257,23 +224,19 @@ def _train_worker(arguments: dict[str, Any]) -> None:
     on_gpu = strategy.configure_devices(
         0 if job.gpu else threads, small_operations=job.task.unrolls and not job.config.xla
     )
-    from rnnray.training.loop import PeerStopped, TrainingLoop, Worker  # noqa: PLC0415
-
-    def tables(split: str) -> Any:
-        share = ray.train.get_dataset_shard(split)
-        return share.iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=BLOCKS_AHEAD
-        )
+    from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (imports TensorFlow)
 
     def report(metrics: dict[str, float], checkpoint: Path | None, name: str | None) -> None:
         kept = Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
-        ray.train.report(metrics, checkpoint=kept, checkpoint_dir_name=name)
+        reserved = ray.get_runtime_context().get_placement_group_id()
+        where = {PLACEMENT_GROUP: reserved} if metrics else {}
+        ray.train.report({**metrics, **where}, checkpoint=kept, checkpoint_dir_name=name)
 
     worker = Worker(
         rank=context.get_world_rank(),
         count=context.get_world_size(),
-        train=lambda: tables("train"),
-        validation=lambda: tables("validation"),
+        train=lambda: tables(ray.train.get_dataset_shard("train")),
+        validation=lambda: tables(ray.train.get_dataset_shard("validation")),
         tell=job.tell,
         report=report,
     )
@@ -287,6 +250,7 @@ def _train_worker(arguments: dict[str, Any]) -> None:
                 strategy.create_strategy(worker.count),
                 steps_per_epoch=job.steps_per_epoch,
                 checkpoint_seconds=job.checkpoint_seconds,
+                report_steps=job.report_steps,
                 unroll=not on_gpu,
                 restored=Path(folder) if folder else None,
             ).run()

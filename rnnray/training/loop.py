@@ -7,15 +7,12 @@ checkpoint.
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from rnnray.errors import UserError
 from rnnray.training import checkpoints
@@ -26,6 +23,7 @@ from rnnray.training.optimizer import build_optimizer
 from rnnray.training.step import make_evaluation_step, make_train_step
 from rnnray.training.strategy import Sums
 from rnnray.training.task import Task
+from rnnray.training.worker import PeerStopped, Worker
 
 # Workers look at the numbers that they summed this often, in steps: often enough for progress and
 # checkpoints, seldom enough that a GPU is not made to wait for Python.
@@ -35,26 +33,6 @@ _PROGRESS_SECONDS = 5.0
 # for a checkpoint.
 _MORE, _FAILED, _DUE = range(3)
 _SIGNALS = 3
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A worker's place among the others, and its connections to the outside."""
-
-    rank: int
-    count: int
-    train: Callable[[], Iterable[pa.Table]]
-    """This worker's share of one pass over the training data."""
-    validation: Callable[[], Iterable[pa.Table]]
-    """This worker's share of the validation data; shares may differ in size."""
-    tell: Callable[[dict[str, Any]], None]
-    """Takes progress of this worker."""
-    report: Callable[[dict[str, float], Path | None, str | None], None]
-    """Takes metrics, a checkpoint's folder on rank 0, and the checkpoint's name; a barrier."""
-
-
-class PeerStopped(Exception):  # noqa: N818
-    """Another worker met a `UserError`, so that this one stopped at the same step."""
 
 
 class TrainingLoop:
@@ -67,6 +45,8 @@ class TrainingLoop:
         strategy: from `rnnray.training.strategy.create_strategy`.
         steps_per_epoch: for the schedule and the progress; data decide when an epoch ends.
         checkpoint_seconds: between checkpoints within an epoch.
+        report_steps: validate and report, with a checkpoint, after so many steps of an epoch, and
+            again after as many; 0 for the end of each epoch alone.
         unroll: see `Task.build_model`.
         restored: a checkpoint's folder to go on from.
     """
@@ -80,11 +60,13 @@ class TrainingLoop:
         *,
         steps_per_epoch: int,
         checkpoint_seconds: float = float("inf"),
+        report_steps: int = 0,
         unroll: bool = True,
         restored: Path | None = None,
     ) -> None:
         self.task, self.config, self.worker = task, config, worker
         self.steps_per_epoch, self.checkpoint_seconds = steps_per_epoch, checkpoint_seconds
+        self.report_steps = report_steps
         # Every worker has the same shape; where the batch does not divide, some rows only fill up.
         share, rest = divmod(config.global_batch_size, worker.count)
         self.rows = share + (worker.rank < rest)
@@ -93,8 +75,10 @@ class TrainingLoop:
         # Data start to come while the model is built.
         if self._position.epoch < config.epochs:
             self._feed = self._start_feed(self._position)
-        if config.precision == "bfloat16":
-            keras.config.set_dtype_policy("mixed_bfloat16")
+        # Always: a process that trains one trial after the other keeps the last one's.
+        keras.config.set_dtype_policy(
+            "mixed_bfloat16" if config.precision == "bfloat16" else "float32"
+        )
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)
             self.model = task.build_model(unroll=unroll)
@@ -186,7 +170,8 @@ class TrainingLoop:
             pending.append(self._step(batch or feed.idle(), signals))
             step += 1
             # A worker that has no more must look at every step whether another one has.
-            if not more or step % _CHECK_STEPS == 0:
+            report_is_due = bool(self.report_steps) and step % self.report_steps == 0
+            if not more or report_is_due or step % _CHECK_STEPS == 0:
                 numbers = np.stack([vector.numpy() for vector in pending]).astype(np.float64)
                 pending = []
                 totals += numbers[:, : self._numbers].sum(0)
@@ -196,6 +181,9 @@ class TrainingLoop:
                     self._raise_failure(feed.error, numbers[-1, self._numbers + _FAILED])
                 if ended:
                     break
+            if report_is_due:
+                self._report_within(position, step, totals, metrics())
+                last_checkpoint = time.monotonic()
             if step % _CHECK_STEPS == 0:
                 if numbers[-1, self._numbers + _DUE]:
                     last_checkpoint = time.monotonic()
@@ -213,6 +201,20 @@ class TrainingLoop:
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
             "resident_mib": _resident_mib(),
         }
+
+    def _report_within(
+        self,
+        position: Position,
+        step: int,
+        totals: npt.NDArray[np.float64],
+        metrics: dict[str, float],
+    ) -> None:
+        """Report as at an epoch's end, with a fraction for the epoch; these make no history."""
+        self._average_statistics()
+        share = min(step / self.steps_per_epoch, 0.9999)
+        metrics = {"epoch": position.epoch + share, "steps": step, **metrics} | self._validate()
+        here = Position(position.epoch, step, totals.tolist(), position.history)
+        self._checkpoint(here, metrics, f"epoch-{position.epoch:04d}-step-{step:07d}")
 
     def _check_all_have_data(self, batch: Batch | None, error: UserError | None) -> None:
         """Agree with the other workers to begin an epoch, or to end here."""
@@ -237,6 +239,7 @@ class TrainingLoop:
         vector = self._train_step(batch.inputs, batch.targets, batch.weights, signals)
         if not self._compiled:  # tracing and compiling happen in the first call
             self._compiled, self._compile_seconds = True, time.monotonic() - started
+            self._tell("compiled", self._position)
         return vector
 
     def _validate(self) -> dict[str, float]:

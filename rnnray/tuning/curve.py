@@ -17,5 +17,11 @@ class TrialCurve:
     values: Mapping[str, Any]
     """From the path of each searched field, such as optimizer.learning_rate, to its value."""
     scores: Sequence[float]
-    """One for each epoch, from the first; those that are not finite leave a gap."""
+    """One for each report, from the first; those that are not finite leave a gap."""
     status: Status
+    epochs: Sequence[float] = ()
+    """Epochs that were done at each report; by default 1, 2, 3, ..."""
+
+    def places(self) -> Sequence[float]:
+        """Where each score stands, in epochs."""
+        return self.epochs or range(1, len(self.scores) + 1)

@@ -73,14 +73,16 @@ def score_curves(path: Path, trials: Sequence[TrialCurve], score: Score) -> None
             continue
         alone = [int(k) for k in known if k - 1 not in known and k + 1 not in known]
         color, width = (VERMILION, 2.2) if i == best else (MUTED, 0.4 + 0.6 * crowd)
-        axes.plot(np.arange(1, len(curve) + 1), curve, ".-", color=color, lw=width, markevery=alone)
+        places = np.array(trials[i].places(), np.float64)
+        axes.plot(places, curve, ".-", color=color, lw=width, markevery=alone)
         mark = dict(_STATUS[trials[i].status][1])
         mark["ms"] *= 0.6 + 0.4 * crowd
-        axes.plot(known[-1] + 1, curve[known[-1]], ls="none", zorder=3, clip_on=False, **mark)
+        axes.plot(places[known[-1]], curve[known[-1]], ls="none", zorder=3, clip_on=False, **mark)
         if i == best:
-            peak = np.flatnonzero(curve == finals[i])[0] + 1
+            peak = places[np.flatnonzero(curve == finals[i])[0]]
             axes.plot(peak, finals[i], ls="none", zorder=4, clip_on=False, **_BEST)
-    axes.set_xlim(0.5, max([1, *map(len, curves)]) + 0.5)
+    ends = [place for trial in trials for place in trial.places()]
+    axes.set_xlim(min([1, *ends]) - 0.5, max([1, *ends]) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
     _score_axis(axes, low, high)
     _legend(figure, trials, finals)

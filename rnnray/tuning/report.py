@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import ray.tune
 from ray.tune.experiment import Trial
+from ray.tune.logger import JsonLoggerCallback
 
 from rnnray.progress import Every, say
-from rnnray.training.task import Task
-from rnnray.tuning.curve import Status
+from rnnray.tuning.curve import Score, Status
 from rnnray.tuning.trial import DIVERGED
 
 _TABLE_SECONDS = 60.0
@@ -19,12 +20,12 @@ _TABLE_ROWS = 12
 class SweepReport(ray.tune.Callback):  # type: ignore[misc]
     """Prints what happens to the trials. Ray Tune pickles it, to go on with it after a crash."""
 
-    def __init__(self, task: Task, epochs: int, samples: int) -> None:
-        self._score, self._direction = task.score
+    def __init__(self, score: Score, epochs: int, samples: int) -> None:
+        self._score, self._direction = score
         self._epochs, self._samples = epochs, samples
         self._best: dict[str, float] = {}
         # Not from the trials' last results, which Ray Tune updates after it has called us.
-        self._epoch: dict[str, int] = {}
+        self._last: dict[str, dict[str, float]] = {}
         self._table = Every(_TABLE_SECONDS)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -37,12 +38,12 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
         """Say how far a trial is."""
         metrics = result["metrics"]
         score = metrics[self._score]
-        self._epoch[trial.trial_id] = int(metrics["epoch"])
+        self._last[trial.trial_id] = metrics
         pick = min if self._direction == "min" else max
         if math.isfinite(score):
             self._best[trial.trial_id] = pick(self._best.get(trial.trial_id, score), score)
         say(
-            f"{trial} epoch {metrics['epoch']:.0f}/{self._epochs}  loss {metrics['loss']:.4f}  "
+            f"{trial} epoch {metrics['epoch']:.3g}/{self._epochs}  loss {metrics['loss']:.4f}  "
             f"{self._score} {score:.4f}"
         )
         if self._table():
@@ -52,7 +53,8 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
         """Say why a trial ended."""
-        say(f"{trial} {status_of(trial.last_result.get('metrics', {}), self._epochs)}")
+        epochs = epochs_of(trial.config["values"], self._epochs)
+        say(f"{trial} {status_of(self._last.get(trial.trial_id, {}), epochs)}")
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say that a trial died and goes on."""
@@ -80,7 +82,7 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
             {
                 "trial": str(trial),
                 "status": trial.status.lower(),
-                "epoch": str(self._epoch[trial.trial_id]),
+                "epoch": f"{self._last[trial.trial_id]['epoch']:.3g}",
                 self._score: f"{self._best[trial.trial_id]:.4f}",
                 **{name: f"{value}" for name, value in shown(trial.config["values"]).items()},
             }
@@ -90,11 +92,28 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
             say(f"    {line}")
 
 
+class Reports(JsonLoggerCallback):  # type: ignore[misc]
+    """The file of each trial's reports.
+
+    Where a trial starts again, Ray Tune's own takes the file back from the storage, although that
+    may lack what came in the last moments, as when pbt moves the trial that reported last.
+    """
+
+    def _restore_from_remote(self, file_name: str, trial: Trial) -> None:
+        if not (Path(trial.local_path) / file_name).exists():
+            super()._restore_from_remote(file_name, trial)
+
+
 def status_of(metrics: Mapping[str, Any], epochs: int) -> Status:
     """How a trial ended that did not fail: finished, stopped early, or diverged."""
     if metrics.get(DIVERGED):
         return "diverged"
     return "finished" if metrics.get("epoch") == epochs else "stopped"
+
+
+def epochs_of(values: Mapping[str, Any], epochs: int) -> int:
+    """Epochs of a whole trial, which may be searched too."""
+    return int(values.get("epochs", epochs))
 
 
 def shown(values: Mapping[str, Any]) -> dict[str, str]:

@@ -17,12 +17,12 @@ from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.training.config import TrainingConfig
-from rnnray.training.task import Task
-from rnnray.tuning import pictures
-from rnnray.tuning.curve import TrialCurve
+from rnnray.tuning import pictures, wide_trial
+from rnnray.tuning.curve import Score, TrialCurve
+from rnnray.tuning.report import epochs_of, status_of, table
 from rnnray.tuning.report import shown as shown_values
-from rnnray.tuning.report import status_of, table
 from rnnray.tuning.space import Choice, Range, Space, with_values
+from rnnray.tuning.wide_trial import CHECKPOINT
 
 _BEST_ROWS = 10
 
@@ -34,31 +34,50 @@ class Trial:
     curve: TrialCurve
     """Its name, values, scores and status."""
     reports: list[dict[str, Any]]
-    """Its metrics of each epoch."""
+    """Its values and metrics at each report."""
     checkpoint: str | None
     """Its best checkpoint, path or URI."""
 
 
-def collect(grid: ResultGrid, task: Task, epochs: int) -> list[Trial]:
+def collect(grid: ResultGrid, score: Score, epochs: int) -> list[Trial]:
     """The trials of a sweep, in the order in which they were drawn."""
     trials = []
     for result in grid:
         reports = [] if result.metrics_dataframe is None else _records(result.metrics_dataframe)
-        scores = [report.get(task.score[0], math.nan) for report in reports]
-        status = "failed" if result.error else status_of(reports[-1] if reports else {}, epochs)
-        best = result.get_best_checkpoint(*task.score) if reports and not result.error else None
+        scores = [report.get(score[0], math.nan) for report in reports]
+        name, values = Path(result.path).name, result.config["values"]
+        whole = epochs_of(values, epochs)
+        status = "failed" if result.error else status_of(reports[-1] if reports else {}, whole)
+        places = [report["epoch"] for report in reports]
         trials.append(
             Trial(
-                TrialCurve(Path(result.path).name, result.config["values"], scores, status),
+                TrialCurve(name, values, scores, status, places),
                 reports,
-                None if best is None else storage.join(result.path, Path(best.path).name),
+                _best_checkpoint(result, reports, score),
             )
         )
     return sorted(trials, key=lambda trial: trial.curve.name)
 
 
+def _best_checkpoint(result: Any, reports: list[dict[str, Any]], score: Score) -> str | None:
+    """The path or URI of a trial's best checkpoint."""
+    if CHECKPOINT in result.metrics:  # of several workers, kept by Ray Train and not by Tune
+        sign = 1 if score[1] == "min" else -1
+        finite = [report for report in reports if math.isfinite(report[score[0]])]
+        for report in sorted(finite, key=lambda report: sign * report[score[0]]):
+            name = str(report[CHECKPOINT]).rstrip("/").rpartition("/")[2]
+            checkpoint = storage.join(result.path, wide_trial.RUN, name)
+            if not storage.is_empty(checkpoint):  # of equal ones Ray Train kept one
+                return checkpoint
+        return None
+    if not reports or result.error or not result.best_checkpoints:
+        return None
+    best = result.get_best_checkpoint(*score)
+    return None if best is None else storage.join(result.path, Path(best.path).name)
+
+
 def publish(
-    trials: Sequence[Trial], space: Space, config: TrainingConfig, task: Task, folder: str
+    trials: Sequence[Trial], space: Space, config: TrainingConfig, score: Score, folder: str
 ) -> dict[str, Any]:
     """Write best.yaml, trials.parquet and the pictures into the sweep's folder.
 
@@ -68,7 +87,7 @@ def publish(
     Raises:
         UserError: no trial has a score, or the storage refuses a file.
     """
-    metric, direction = task.score
+    metric, direction = score
     sign = 1 if direction == "min" else -1
 
     def rank(trial: Trial) -> float:
@@ -96,7 +115,7 @@ def publish(
     storage.write_bytes(best_file, yaml.safe_dump(chosen, sort_keys=False).encode())
     reports_file = storage.join(folder, "trials.parquet")
     storage.write_bytes(reports_file, _parquet(trials))
-    _draw(trials, space, task, storage.join(folder, "pictures"))
+    _draw(trials, space, score, storage.join(folder, "pictures"))
     return {
         "best_trial": best.curve.name,
         metric: sign * rank(best),
@@ -114,13 +133,10 @@ def publish(
 
 
 def _parquet(trials: Sequence[Trial]) -> bytes:
-    """A row for each report of each trial: trial, status, the values, the metrics."""
+    """A row for each report of each trial: trial, status, the values at that time, the metrics."""
     rows = [
-        {"trial": trial.curve.name, "status": trial.curve.status}
-        | {name: str(v) if isinstance(v, tuple | list) else v for name, v in values.items()}
-        | report
+        {"trial": trial.curve.name, "status": trial.curve.status} | report
         for trial in trials
-        for values in [trial.curve.values]
         for report in trial.reports
     ]
     content = io.BytesIO()
@@ -128,9 +144,9 @@ def _parquet(trials: Sequence[Trial]) -> bytes:
     return content.getvalue()
 
 
-def _draw(trials: Sequence[Trial], space: Space, task: Task, folder: str) -> None:
+def _draw(trials: Sequence[Trial], space: Space, score: Score, folder: str) -> None:
     curves = [trial.curve for trial in trials]
-    score = task.score[0].replace("_", " "), task.score[1]
+    score = score[0].replace("_", " "), score[1]
     fields: dict[str, Any] = {
         "log": {name for name, spec in space.items() if isinstance(spec, Range) and spec.log},
         "choices": {name for name, spec in space.items() if isinstance(spec, Choice)},
@@ -145,8 +161,14 @@ def _draw(trials: Sequence[Trial], space: Space, task: Task, folder: str) -> Non
 
 def _records(frame: Any) -> list[dict[str, Any]]:
     """The reports of a trial without what Ray Tune adds to them, the last one of each epoch."""
-    ours = {name: name.removeprefix("metrics/") for name in frame if name.startswith("metrics/")}
-    if not ours:
+    ours = {
+        name: name.partition("/")[2]
+        for prefix in ("values/", "metrics/")
+        for name in frame
+        if name.startswith(prefix)
+    }
+    ours |= {name: name for name in frame if name == CHECKPOINT}
+    if "epoch" not in ours.values():
         return []
     frame = frame[list(ours)].rename(columns=ours)
     frame = frame.drop_duplicates("epoch", keep="last").sort_values("epoch")

@@ -1,156 +1,206 @@
 """A sweep: many trials of one problem on a Ray cluster, found again after a crash."""
 
 import dataclasses
+import difflib
 import json
 import os
-import random
+from collections.abc import Container
+from functools import partial
 from typing import Any
 
 import ray.tune
-import yaml
-from ray.tune import CheckpointConfig, FailureConfig, ResultGrid, RunConfig, TuneConfig, Tuner
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+from ray.tune import (
+    CheckpointConfig,
+    FailureConfig,
+    PlacementGroupFactory,
+    ResultGrid,
+    RunConfig,
+    TuneConfig,
+    Tuner,
+)
 
-from rnnray import cluster, storage
+from rnnray import cluster, run_folder, storage
 from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.training.config import TrainingConfig
+from rnnray.training.task import Task
+from rnnray.tuning import search
+from rnnray.tuning.curve import Score
 from rnnray.tuning.options import SweepOptions
-from rnnray.tuning.report import SweepReport
-from rnnray.tuning.space import Space, with_values
-from rnnray.tuning.trial import Problem, run_trial
+from rnnray.tuning.report import Reports, SweepReport
+from rnnray.tuning.space import Space
+from rnnray.tuning.trial import Problem, TrialJob, run_trial
+from rnnray.tuning.wide_trial import FreeWorkers, run_wide_trial
 
 PLAN = "sweep.yaml"
 
 
-def draw(space: Space, config: TrainingConfig, samples: int) -> list[dict[str, Any]]:
-    """Values for each trial, from the configuration's seed; the first ones of a longer sweep.
+def score_of(task: Task, metric: str | None) -> Score:
+    """What decides which trial is best, and which end is better.
+
+    Args:
+        task: what is trained.
+        metric: a metric that trials report; None for the task's own score.
 
     Raises:
-        UserError: the space allows values that do not go together.
+        UserError: no trial reports it.
     """
-    rng = random.Random(config.seed)
-    drawn = [{name: spec.draw(rng) for name, spec in space.items()} for _ in range(samples)]
-    for values in drawn:
-        with_values(config, values)
-    return drawn
+    # Metrics of tasks are shares of what is right; only the loss is better when it is less.
+    known: dict[str, Score] = {"validation_loss": ("validation_loss", "min")}
+    known |= {f"validation_{name}": (f"validation_{name}", "max") for name in task.metric_names}
+    if metric is None:
+        return task.score
+    if metric not in known:
+        near = difflib.get_close_matches(metric, known, n=1)
+        raise UserError(
+            f"--metric {metric}: no trial reports that"
+            + (f"; did you mean {near[0]}?" if near else f"; they report {', '.join(known)}")
+        )
+    return known[metric]
 
 
-def run(problem: Problem, space: Space, options: SweepOptions) -> ResultGrid:
+def run(
+    problem: Problem,
+    space: Space,
+    options: SweepOptions,
+    *,
+    changeable: Container[str] = (),
+    callbacks: tuple[ray.tune.Callback, ...] = (),
+) -> ResultGrid:
     """Run a sweep, or go on with the one of the same storage path and name.
 
-    All trials are drawn before the first one starts, so that a sweep is a function of its seed,
-    and a resumed one is the same.
+    With the random searcher all trials are drawn before the first one starts, so that a sweep is a
+    function of its seed, and a resumed one is the same.
 
     Args:
         problem: what is searched.
         space: see `rnnray.tuning.space.parse`.
         options: how.
+        changeable: fields that may change in mid-training, for pbt.
+        callbacks: of Ray Tune, besides ours.
 
     Returns:
-        Ray Tune's results, trials in the order in which they were drawn.
+        Ray Tune's results.
 
     Raises:
         UserError: the cluster is too small for a trial, the storage cannot be written, or the
             sweep there is another one.
     """
     config = problem.config
-    cluster.check_fits(options.cpus_per_trial, options.gpus_per_trial)
+    task = problem.task(config)
+    metric, mode = score = score_of(task, options.metric)
+    concurrent = _most_at_once(options)
+    drawn = search.draw(space, config, options.samples)
+    scheduler = search.scheduler(options, space, changeable, config.epochs, config.seed)
+    searcher = None
+    if options.searcher == "optuna":
+        searcher = search.optuna_search(space, score, config.seed)
     folder = storage.join(storage.absolute(options.storage_path), options.name)
-    resumes = _keep_plan(folder, space, config, options)
+    resumes = run_folder.keep(folder, PLAN, _plan(space, config, options), "a sweep")
     if "://" not in folder:
         # What Ray Tune has not noted when it is killed is done again; by default it notes only
         # every 10 s, which an object store should not be asked for more often.
         os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0.5")
-    task = problem.task(config)
-    metric, mode = task.score
+    wide = options.workers_per_trial > 1
     trainable = ray.tune.with_resources(
-        ray.tune.with_parameters(
-            run_trial,
-            problem=problem,
-            threads=0 if options.gpus_per_trial else max(1, int(options.cpus_per_trial)),
-            checkpoint_seconds=options.checkpoint_minutes * 60,
-        ),
-        {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
+        # The job goes through the object store, once for all trials.
+        partial(_run_job, ray.put(TrialJob(problem, options, metric, folder)), wide),
+        # The workers of a wide trial reserve theirs themselves; it must reserve something.
+        PlacementGroupFactory([{"memory": 1}])
+        if wide
+        else {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
     )
-    drawn = draw(space, config, options.samples)
     say(
         f"{'resuming' if resumes else 'sweeping'} {folder}: {options.samples} trials of at most "
         f"{config.epochs} epochs over {', '.join(space)}"
     )
     if resumes and Tuner.can_restore(folder):
-        tuner = Tuner.restore(folder, trainable, resume_errored=True)
-    else:
-        tuner = Tuner(
-            trainable,
-            param_space={"values": ray.tune.grid_search(drawn)},
-            tune_config=TuneConfig(
-                metric=metric,
-                mode=mode,
-                scheduler=_scheduler(options, config.epochs),
-                max_concurrent_trials=options.max_concurrent,
-                time_budget_s=(
-                    None
-                    if options.time_budget_minutes is None
-                    else options.time_budget_minutes * 60
-                ),
-                trial_name_creator=_name,
-                trial_dirname_creator=_name,
+        return Tuner.restore(folder, trainable, resume_errored=True).fit()
+    minutes = options.time_budget_minutes
+    tuner = Tuner(
+        trainable,
+        param_space={} if searcher else {"values": ray.tune.grid_search(drawn)},
+        tune_config=TuneConfig(
+            metric=None if searcher else metric,
+            mode=None if searcher else mode,
+            search_alg=searcher,
+            num_samples=options.samples if searcher else 1,
+            scheduler=scheduler,
+            max_concurrent_trials=concurrent,
+            # Importing TensorFlow takes as long as training a small trial.
+            reuse_actors=not wide,
+            time_budget_s=None if minutes is None else minutes * 60,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=RunConfig(
+            storage_path=storage.absolute(options.storage_path),
+            name=options.name,
+            failure_config=FailureConfig(max_failures=options.max_failures),
+            checkpoint_config=CheckpointConfig(
+                # The best and the last; of pbt's trials all, for others go on from them.
+                num_to_keep=None if options.scheduler == "pbt" else 1,
+                checkpoint_score_attribute=metric,
+                checkpoint_score_order=mode,
             ),
-            run_config=RunConfig(
-                storage_path=storage.absolute(options.storage_path),
-                name=options.name,
-                failure_config=FailureConfig(max_failures=options.max_failures),
-                checkpoint_config=CheckpointConfig(
-                    num_to_keep=1,
-                    checkpoint_score_attribute=metric,
-                    checkpoint_score_order=mode,
-                ),
-                callbacks=[SweepReport(task, config.epochs, options.samples)],
-                verbose=0,
-            ),
-        )
+            callbacks=[
+                SweepReport(score, config.epochs, options.samples),
+                Reports(),
+                *([FreeWorkers()] if wide else []),
+                *callbacks,
+            ],
+            verbose=0,
+        ),
+    )
     return tuner.fit()
+
+
+def _run_job(job: Any, wide: bool, arguments: dict[str, Any]) -> None:
+    """What Ray Tune calls in a trial's process."""
+    (run_wide_trial if wide else run_trial)(arguments, job=ray.get(job))
+
+
+def _most_at_once(options: SweepOptions) -> int | None:
+    """Trials at the same time; None for as many as Ray Tune finds room for.
+
+    Raises:
+        UserError: the cluster never has room for one.
+    """
+    cluster.check_fits(options.cpus_per_trial, options.gpus_per_trial)
+    if options.workers_per_trial == 1:
+        return options.max_concurrent
+    # Ray Tune does not see the workers of its trials: more trials than fit would wait for each
+    # other's.
+    workers = cluster.room_for(options.cpus_per_trial, options.gpus_per_trial)
+    fit = workers // options.workers_per_trial
+    if not fit:
+        raise UserError(
+            f"--workers-per-trial {options.workers_per_trial}: this cluster has room for "
+            f"{workers} such workers; use fewer, or less with --cpus-per-trial, --gpus-per-trial"
+        )
+    return min(fit, options.max_concurrent or fit)
 
 
 def _name(trial: Any) -> str:
     """trial-00003: the trial's number as it was drawn."""
-    return f"trial-{trial.trial_id.rpartition('_')[2]}"
+    return f"trial-{int(trial.experiment_tag.partition('_')[0]):05d}"
 
 
-def _scheduler(options: SweepOptions, epochs: int) -> Any:
-    if options.scheduler == "none" or epochs == 1:
-        return FIFOScheduler()
-    return ASHAScheduler(
-        max_t=epochs,
-        grace_period=min(options.grace_epochs, epochs),
-        reduction_factor=options.reduction,
-    )
-
-
-def _keep_plan(folder: str, space: Space, config: TrainingConfig, options: SweepOptions) -> bool:
-    """Save what is searched with a new sweep; true for an earlier sweep of the same.
-
-    Raises:
-        UserError: the earlier sweep is of something else, or nothing can be written there.
-    """
-    storage.check_writable(folder)
-    plan = {
+def _plan(space: Space, config: TrainingConfig, options: SweepOptions) -> dict[str, Any]:
+    """What determines a sweep's result, as plain values."""
+    plan: dict[str, Any] = {
         "samples": options.samples,
-        "scheduler": [options.scheduler, options.grace_epochs, options.reduction],
+        "metric": options.metric,
+        "searcher": options.searcher,
+        "scheduler": options.scheduler,
+        "report_every": options.report_every,
+        "workers_per_trial": options.workers_per_trial,
         "space": {name: dataclasses.asdict(spec) for name, spec in space.items()},
         "config": config.model_dump(mode="json"),
     }
-    plan = json.loads(json.dumps(plan))
-    saved = storage.read_bytes(storage.join(folder, PLAN))
-    if saved is None:
-        text = yaml.safe_dump(plan, sort_keys=False)
-        storage.write_bytes(storage.join(folder, PLAN), text.encode())
-        return False
-    differing = [name for name, value in plan.items() if yaml.safe_load(saved).get(name) != value]
-    if differing:
-        raise UserError(
-            f"{folder} holds another sweep ({', '.join(differing)} differ from its {PLAN}); take "
-            "another --name, or the same options"
-        )
-    return True
+    if options.scheduler == "asha":
+        plan |= {"grace_epochs": options.grace_epochs, "reduction": options.reduction}
+    if options.scheduler == "pbt":
+        plan |= {"exchange_epochs": options.exchange_epochs}
+    plain: dict[str, Any] = json.loads(json.dumps(plan))
+    return plain

@@ -1,35 +1,29 @@
-"""A trial of a sweep: the loop that every training runs, on one worker, reporting to Ray Tune."""
+"""A trial of a sweep on one worker: the loop that every training runs, reporting to Ray Tune."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow as pa
 import ray.tune
 from ray.tune import Checkpoint
 
 from rnnray.training import strategy
 from rnnray.training.config import TrainingConfig
+from rnnray.training.data import Blocks, read_tables
 from rnnray.training.task import Task
+from rnnray.training.worker import Worker
+from rnnray.tuning.options import SweepOptions
 from rnnray.tuning.space import with_values
 
 DIVERGED = "diverged"
 """A reported column: 1 where a loss was no number, so that the trial ended there."""
-
-
-@dataclass(frozen=True)
-class TrialData:
-    """What a trial reads."""
-
-    train: Callable[[], Iterable[pa.Table]]
-    """One pass over the training rows."""
-    validation: Callable[[], Iterable[pa.Table]]
-    """One pass over the validation rows."""
-    training_rows: int
-    """Rows of a pass over the training data."""
+EPOCHS = "epochs"
+"""What schedulers count: epochs that are done, a fraction within one."""
 
 
 class Problem(Protocol):
@@ -48,52 +42,74 @@ class Problem(Protocol):
         """The task of a trial's configuration."""
         ...
 
-    def data(self, config: Any) -> TrialData:
+    def blocks(self, config: Any) -> Blocks:
         """The data of a trial's configuration."""
         ...
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """What every trial of a sweep is sent."""
+
+    problem: Problem
+    options: SweepOptions
+    metric: str
+    """The score."""
+    folder: str
+    """The sweep's folder, absolute path or URI."""
 
 
 class _Diverged(Exception):  # noqa: N818
     """A loss was no number; there is no use in going on."""
 
 
-def run_trial(
-    arguments: Mapping[str, Any], *, problem: Problem, threads: int, checkpoint_seconds: float
-) -> None:
-    """Train with the configuration that a trial is given, reporting each epoch to Ray Tune.
+def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
+    """Train on one worker with the values that a trial is given, reporting to Ray Tune.
 
     Args:
         arguments: `values`: from fields to values, see `rnnray.tuning.space`.
-        problem: what is searched.
-        threads: that TensorFlow may keep busy; 0 on a GPU.
-        checkpoint_seconds: between checkpoints within an epoch.
+        job: what all trials share.
     """
-    config = with_values(problem.config, arguments["values"])
-    task = problem.task(config)
+    values = arguments["values"]
+    config = with_values(job.problem.config, values)
+    task = job.problem.task(config)
     strategy.quiet_tensorflow()
-    on_gpu = strategy.configure_devices(threads, small_operations=task.unrolls and not config.xla)
-    from rnnray.training.loop import TrainingLoop, Worker  # noqa: PLC0415  (imports TensorFlow)
+    options = job.options
+    on_gpu = strategy.configure_devices(
+        0 if options.gpus_per_trial else max(1, int(options.cpus_per_trial)),
+        small_operations=task.unrolls and not config.xla,
+    )
+    import keras  # noqa: PLC0415  (imports TensorFlow)
 
-    data = problem.data(config)
+    from rnnray.training.loop import TrainingLoop  # noqa: PLC0415
+
+    keras.utils.clear_session()  # of the trial that this process ran before
+    blocks = job.problem.blocks(config)
+    compiled_at = 0.0
+
+    def tell(event: dict[str, Any]) -> None:
+        nonlocal compiled_at
+        if event["kind"] == "compiled":
+            compiled_at = time.time()
 
     def report(metrics: dict[str, float], folder: Path | None, name: str | None) -> None:
         del name
         if folder is None or not metrics:
             return
-        diverged = not math.isfinite(metrics["loss"]) or not math.isfinite(metrics[task.score[0]])
         ray.tune.report(
-            {
-                # What the scheduler sees, beside what Ray Tune adds, and what is ours.
-                task.score[0]: metrics[task.score[0]],
-                "metrics": {**metrics, DIVERGED: float(diverged)},
-            },
+            reported(metrics, values, job.metric) | {"compiled_at": compiled_at},
             checkpoint=Checkpoint.from_directory(str(folder)),
         )
-        if diverged:
+        if _diverged(metrics, job.metric):
             raise _Diverged
 
     worker = Worker(
-        rank=0, count=1, train=data.train, validation=data.validation, tell=_silent, report=report
+        rank=0,
+        count=1,
+        train=partial(read_tables, blocks.training),
+        validation=partial(read_tables, blocks.validation),
+        tell=tell,
+        report=report,
     )
     latest = ray.tune.get_checkpoint()
     try:
@@ -103,8 +119,8 @@ def run_trial(
                 config,
                 worker,
                 strategy.create_strategy(1),
-                steps_per_epoch=math.ceil(data.training_rows / config.global_batch_size),
-                checkpoint_seconds=checkpoint_seconds,
+                steps_per_epoch=math.ceil(blocks.training_rows / config.global_batch_size),
+                report_steps=options.report_every or 0,
                 unroll=not on_gpu,
                 restored=Path(folder) if folder else None,
             ).run()
@@ -112,5 +128,23 @@ def run_trial(
         return
 
 
-def _silent(event: dict[str, Any]) -> None:
-    """A trial's progress is what it reports."""
+def reported(
+    metrics: Mapping[str, float], values: Mapping[str, Any], metric: str
+) -> dict[str, Any]:
+    """What the scheduler sees, beside what Ray Tune adds, and what is ours."""
+    return {
+        metric: metrics[metric],
+        EPOCHS: metrics["epoch"],
+        "metrics": {
+            **{name: value for name, value in metrics.items() if not isinstance(value, str)},
+            DIVERGED: float(_diverged(metrics, metric)),
+        },
+        "values": {
+            name: value if isinstance(value, bool | int | float | str) else str(value)
+            for name, value in values.items()
+        },
+    }
+
+
+def _diverged(metrics: Mapping[str, float], metric: str) -> bool:
+    return not math.isfinite(metrics["loss"]) or not math.isfinite(metrics[metric])

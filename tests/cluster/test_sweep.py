@@ -1,5 +1,6 @@
 """Sweeps on a real Ray cluster: what they find, what ends trials, and what a kill costs."""
 
+import json
 import math
 import os
 import signal
@@ -13,6 +14,8 @@ import toy_sweep
 from toy_sweep import EPOCHS, RATES, starts
 
 from rnnray.errors import UserError
+from rnnray.tuning import search
+from rnnray.tuning.space import Range
 
 
 def test_the_best_trial_is_the_one_that_learns_best(ray_cluster: None, tmp_path: Path) -> None:
@@ -58,6 +61,71 @@ def test_asha_stops_the_poor_trials_early(ray_cluster: None, tmp_path: Path) -> 
         assert len(trial.reports) == 1
 
 
+def test_a_seed_draws_the_same_sweep_and_another_seed_another(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    space = {"optimizer.learning_rate": Range(1e-4, 1e-1, log=True)}
+    first, again = (search.draw(space, toy_sweep.CONFIG, count) for count in (3, 5))
+    assert again[:3] == first
+    other = toy_sweep.CONFIG.model_copy(update={"seed": 6})
+    assert search.draw(space, other, 3) != first
+
+
+def test_optuna_learns_from_the_trials_before_and_keeps_to_the_range(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    trials = toy_sweep.run(
+        tmp_path, [1e-6, 0.1], samples=4, searcher="optuna", scheduler="none", max_concurrent=1
+    )
+    rates = [trial.curve.values["optimizer.learning_rate"] for trial in trials]
+    assert len(set(rates)) == 4
+    assert all(1e-6 <= rate <= 0.1 for rate in rates)
+    assert [trial.curve.status for trial in trials] == ["finished"] * 4
+    again = toy_sweep.run(
+        tmp_path / "again",
+        [1e-6, 0.1],
+        samples=4,
+        searcher="optuna",
+        scheduler="none",
+        max_concurrent=1,
+    )
+    assert [trial.curve.values["optimizer.learning_rate"] for trial in again] == rates
+
+
+def test_population_based_training_puts_a_poor_trial_on_a_good_ones_weights(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    trials = toy_sweep.run(tmp_path, [1e-6, 0.1], samples=4, scheduler="pbt")
+    assert [trial.curve.status for trial in trials] == ["finished"] * 4
+    firsts = [trial.curve.scores[0] for trial in trials]
+    used = [[report["optimizer.learning_rate"] for report in trial.reports] for trial in trials]
+    assert all(1e-6 <= rate <= 0.1 for rates in used for rate in rates)
+    moved = [trial for trial, rates in zip(trials, used, strict=True) if rates[1] != rates[0]]
+    assert [trial.curve.scores[0] for trial in moved] == [min(firsts)]
+    assert moved[0].curve.scores[1] > max(firsts) - 0.1  # far above what it had learned itself
+
+
+def test_a_trial_of_two_workers_trains_and_gives_its_workers_back_when_it_is_stopped(
+    tmp_path: Path,
+) -> None:
+    """In a process and a Ray of its own, with the dashboard that stopping such trials takes."""
+    done = subprocess.run(
+        [sys.executable, toy_sweep.__file__, str(tmp_path), "wide"],
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        | {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    statuses, epochs, checkpoints = json.loads(done.stdout.splitlines()[-1])
+    # Each takes both CPUs: the third trains only where the second gave them back.
+    assert statuses == ["finished", "stopped", "finished"]
+    assert epochs[1] < epochs[0] == epochs[2]
+    assert all((Path(checkpoint) / "model.keras").is_file() for checkpoint in checkpoints)
+
+
 def test_a_sweep_whose_driver_is_killed_goes_on_without_running_finished_trials_again(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -91,7 +159,7 @@ def test_a_sweep_of_something_else_under_the_same_name_is_refused(
     ray_cluster: None, tmp_path: Path
 ) -> None:
     toy_sweep.run(tmp_path, RATES[1:2], scheduler="none")
-    with pytest.raises(UserError, match="holds another sweep"):
+    with pytest.raises(UserError, match="holds a sweep of another configuration"):
         toy_sweep.run(tmp_path, RATES[:1], scheduler="none")
 
 

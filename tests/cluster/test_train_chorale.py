@@ -17,8 +17,9 @@ from rnnray.chorale.chords import Chords
 from rnnray.chorale.config import ChoraleConfig, strong
 from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.task import ChoraleTask, whole_pieces
-from rnnray.training.loop import TrainingLoop, Worker
+from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
+from rnnray.training.worker import Worker
 
 
 def history(trained: TrainedChorale) -> list[dict[str, float]]:

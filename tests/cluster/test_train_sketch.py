@@ -25,6 +25,7 @@ from rnnray.sketch.config import SketchConfig, notebook
 from rnnray.sketch.datasets import open_drawings
 from rnnray.training import driver
 from rnnray.training.config import OptimizerConfig, TrainingConfig
+from rnnray.training.data import TrainingData
 from rnnray.training.driver import TrainedRun
 from rnnray.training.options import RunOptions
 
@@ -69,9 +70,11 @@ def train_toy(task: ToyTask, storage: Path, **options: Any) -> TrainedRun:
             optimizer=STILL, epochs=2, global_batch_size=BATCH, shuffle_rows=100, seed=5
         ),
         RunOptions(storage_path=str(storage), name="toy", **options),
-        training=ray.data.from_arrow([rows.slice(i, 51) for i in range(0, TRAIN, 51)]),
-        validation=ray.data.from_arrow([held_out.slice(i, 43) for i in range(0, HELD_OUT, 43)]),
-        training_rows=TRAIN,
+        TrainingData(
+            ray.data.from_arrow([rows.slice(i, 51) for i in range(0, TRAIN, 51)]),
+            ray.data.from_arrow([held_out.slice(i, 43) for i in range(0, HELD_OUT, 43)]),
+            TRAIN,
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """A sweep of the toy; run as a file, it is a driver that a test may kill."""
 
+import json
 import os
 import signal
 import sys
@@ -12,11 +13,13 @@ import ray
 import toy
 from toy import ToyTask
 
+from rnnray import cluster
 from rnnray.training.config import OptimizerConfig, TrainingConfig
+from rnnray.training.data import Blocks
 from rnnray.tuning import results, sweep
 from rnnray.tuning.options import SweepOptions
 from rnnray.tuning.results import Trial
-from rnnray.tuning.trial import TrialData
+from rnnray.tuning.space import Range
 
 EPOCHS = 3
 # The toy learns fast at 0.1, slowly at 0.001, and not at all at 1e-7.
@@ -90,9 +93,9 @@ class ToyProblem:
             seconds=self.seconds,
         )
 
-    def data(self, config: TrainingConfig) -> TrialData:
+    def blocks(self, config: TrainingConfig) -> Blocks:
         rows, held_out = toy.rows(320), toy.rows(100, seed=1)
-        return TrialData(lambda: [rows], lambda: [held_out], len(rows))
+        return Blocks([rows], [held_out], len(rows))
 
 
 def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) -> list[Trial]:
@@ -105,12 +108,15 @@ def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) 
     folder.mkdir(parents=True, exist_ok=True)
     problem = ToyProblem(CONFIG, str(folder), **planted)
     searched: Any = {"optimizer.learning_rate": EachRate(tuple(rates))}
+    if "samples" in options:  # drawn from a range instead, by a searcher or by pbt
+        searched = {"optimizer.learning_rate": Range(min(rates), max(rates), log=True)}
     grid = sweep.run(
         problem,
         searched,
-        SweepOptions(storage_path=str(folder), name=name, samples=len(rates), **options),
+        SweepOptions(storage_path=str(folder), name=name, **{"samples": len(rates)} | options),
+        changeable=searched,
     )
-    return results.collect(grid, problem.task(CONFIG), EPOCHS)
+    return results.collect(grid, problem.task(CONFIG).score, EPOCHS)
 
 
 def starts(folder: Path, rate: float) -> int:
@@ -120,5 +126,21 @@ def starts(folder: Path, rate: float) -> int:
 
 
 if __name__ == "__main__":
-    ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
-    run(Path(sys.argv[1]), RATES, scheduler="none", max_concurrent=1, seconds=0.2)
+    if sys.argv[2:] == ["wide"]:
+        cluster.connect(dashboard=True)
+        trials = run(
+            Path(sys.argv[1]),
+            [0.1, 1e-7, 0.1],
+            workers_per_trial=2,
+            max_concurrent=1,
+            reduction=2.0,
+        )
+        found = [
+            [trial.curve.status for trial in trials],
+            [len(trial.reports) for trial in trials],
+            [trial.checkpoint for trial in trials],
+        ]
+        sys.stdout.write("\n" + json.dumps(found) + "\n")
+    else:
+        ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
+        run(Path(sys.argv[1]), RATES, scheduler="none", max_concurrent=1, seconds=0.2)

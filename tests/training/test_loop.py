@@ -14,8 +14,9 @@ from toy import ToyTask, rows
 from rnnray.errors import UserError
 from rnnray.training.checkpoints import read_position
 from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.loop import TrainingLoop, Worker
+from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
+from rnnray.training.worker import Worker
 
 TRAIN_ROWS, BATCH = 301, 16
 STEPS = 19  # 301 / 16, rounded up

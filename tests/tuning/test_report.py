@@ -36,7 +36,7 @@ def test_the_table_comes_with_the_first_result_of_a_slow_sweep_best_trial_first(
 ) -> None:
     monkeypatch.setattr(report, "_TABLE_SECONDS", 0.0)
     trials: Any = [FakeTrial("00000", 0.00123456), FakeTrial("00001", 0.1)]
-    said = SweepReport(ToyTask(), 3, 2)
+    said = SweepReport(ToyTask.score, 3, 2)
     # Ray Tune calls before it notes the result in the trial: last_result is still empty.
     said.on_trial_result(1, trials, trials[0], result(1, 0.25))
     said.on_trial_result(2, trials, trials[1], result(2, 0.75))
@@ -51,7 +51,7 @@ def test_the_table_comes_with_the_first_result_of_a_slow_sweep_best_trial_first(
 
 def test_a_trial_without_a_score_is_in_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     trials: Any = [FakeTrial("00000", 0.1)]
-    said = SweepReport(ToyTask(), 3, 1)
+    said = SweepReport(ToyTask.score, 3, 1)
     said.on_trial_result(1, trials, trials[0], result(1, float("nan")))
     said.on_experiment_end(trials)
     assert "best so far" not in capsys.readouterr().out

@@ -1,0 +1,33 @@
+"""What a composer trains on: windows of chorales."""
+
+import pyarrow as pa
+
+from rnnray.chorale import table
+from rnnray.chorale.config import ChoraleConfig
+from rnnray.chorale.task import training_rows, whole_pieces
+from rnnray.errors import UserError
+from rnnray.training.data import Blocks
+
+# Blocks that workers share; enough that each gets its part, whatever their number.
+_BLOCKS = 32
+
+
+def training_blocks(config: ChoraleConfig, corpus: pa.Table) -> Blocks:
+    """The windows of a corpus's train split, and the whole pieces of its valid split.
+
+    Raises:
+        UserError: a split is missing, or the windows are longer than every piece.
+    """
+    training = training_rows(config, table.chords_of(table.select(corpus, "train")))
+    valid = whole_pieces(table.chords_of(table.select(corpus, "valid")))
+    if not len(training):
+        raise UserError(
+            f"no piece of {config.data} fills a window of {config.window_chords} chords; use "
+            "a smaller --window-chords, or --no-drop-remainder"
+        )
+    return Blocks(_cut(training), _cut(valid), len(training))
+
+
+def _cut(rows: pa.Table) -> list[pa.Table]:
+    size = max(1, -(-len(rows) // _BLOCKS))
+    return [rows.slice(at, size) for at in range(0, len(rows), size)]

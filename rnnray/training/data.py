@@ -1,0 +1,64 @@
+"""What a run trains on and is judged by."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+
+# Blocks of Ray Data that a worker fetches ahead; its feed makes a few batches ahead of that.
+_BLOCKS_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Ray Data, of blocks of Arrow rows that a task's `batch` takes."""
+
+    training: ray.data.Dataset
+    """One pass over the training rows."""
+    validation: ray.data.Dataset
+    """One pass over the validation rows."""
+    training_rows: int
+    """Rows of `training`, for schedule and progress."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The same as tables that are read already: at hand, or references into Ray's object store.
+
+    A process that holds all CPUs of a cluster can read these; an execution of Ray Data would wait
+    for one.
+    """
+
+    training: Sequence[Any]
+    """Tables, or references to tables, of the training rows."""
+    validation: Sequence[Any]
+    """Likewise of the validation rows."""
+    training_rows: int
+    """Rows of `training`."""
+
+    def as_data(self) -> TrainingData:
+        """The same rows in the same order as Ray Data."""
+        return TrainingData(_dataset(self.training), _dataset(self.validation), self.training_rows)
+
+
+def tables(data: ray.data.Dataset | ray.data.DataIterator) -> Iterable[pa.Table]:
+    """One pass over Ray Data, a table a block."""
+    blocks: Iterable[pa.Table] = data.iter_batches(
+        batch_size=None, batch_format="pyarrow", prefetch_batches=_BLOCKS_AHEAD
+    )
+    return blocks
+
+
+def read_tables(blocks: Sequence[Any]) -> Iterator[pa.Table]:
+    """One pass over tables or references to tables, one at a time in memory."""
+    for block in blocks:
+        yield ray.get(block) if isinstance(block, ray.ObjectRef) else block
+
+
+def _dataset(blocks: Sequence[Any]) -> ray.data.Dataset:
+    return ray.data.from_arrow_refs(
+        [block if isinstance(block, ray.ObjectRef) else ray.put(block) for block in blocks]
+    )

@@ -1,0 +1,139 @@
+"""Sweeps through the job files: real models, real corpora, what they leave behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import tiny_chorale
+import yaml
+from tiny import SOURCE, TINY, RunJob
+
+PICTURES = ("score_curves.png", "score_against_fields.png", "parallel_coordinates.png")
+RATES = {"low": 1.0e-3, "high": 3.0e-2, "log": True}
+
+
+def write(file: Path, values: dict[str, Any]) -> str:
+    file.write_text(yaml.safe_dump(values))
+    return str(file)
+
+
+def first_epoch_loss(checkpoint: str) -> float:
+    history = json.loads((Path(checkpoint) / "position.json").read_text())["history"]
+    return float(history[0]["loss"])
+
+
+def test_the_best_configuration_of_a_sweep_trains_to_what_its_trial_trained_to(
+    run_here: RunJob, tmp_path: Path
+) -> None:
+    corpus = tiny_chorale.write_corpus(tmp_path / "corpus")
+    config = tiny_chorale.TINY | {"data": str(corpus), "epochs": 2}
+    swept = run_here(
+        "tune_chorale",
+        *("--config", write(tmp_path / "tiny.yaml", config)),
+        *("--space", write(tmp_path / "space.yaml", {"optimizer.learning_rate": RATES})),
+        *("--samples", "2", "--scheduler", "none"),
+        *("--storage-path", str(tmp_path / "runs"), "--name", "sweep"),
+    )
+    assert swept.code == 0, swept.out + swept.err
+    result = swept.result
+    assert result["trials"] == result["finished"] == 2
+    assert (Path(result["checkpoint"]) / "model.keras").is_file()
+    assert all((Path(result["pictures"]) / name).stat().st_size > 10_000 for name in PICTURES)
+    reports = pq.read_table(result["reports"]).to_pylist()
+    assert sorted({row["trial"] for row in reports}) == ["trial-00000", "trial-00001"]
+    assert len(reports) == 4
+    of_best = [row for row in reports if row["trial"] == result["best_trial"]]
+    assert min(row["validation_loss"] for row in reports) == result["validation_loss"]
+    best = yaml.safe_load(Path(result["best"]).read_text())
+    assert best["optimizer"]["learning_rate"] == of_best[0]["optimizer.learning_rate"]
+
+    trained = run_here(
+        "train_chorale",
+        *("--config", result["best"]),
+        *("--storage-path", str(tmp_path / "runs"), "--name", "again"),
+    )
+    assert trained.code == 0, trained.out + trained.err
+    first = first_epoch_loss(trained.result["last_checkpoint"])
+    assert first == pytest.approx(of_best[0]["loss"], rel=1e-5)
+
+
+def test_a_sweep_of_the_sketch_classifier_ends_with_a_checkpoint_that_evaluates(
+    run_here: RunJob, tmp_path: Path
+) -> None:
+    space = {
+        "optimizer.learning_rate": RATES,
+        "model.filters": [[8, 8, 8], [8, 8, 16]],
+        "model.bidirectional": [False, True],
+    }
+    swept = run_here(
+        "tune_sketch",
+        *("--config", write(tmp_path / "tiny.yaml", TINY | {"data": SOURCE, "epochs": 2})),
+        *("--space", write(tmp_path / "space.yaml", space), "--preset", "notebook"),
+        *("--samples", "3", "--report-every", "19", "--metric", "validation_loss"),
+        *("--storage-path", str(tmp_path / "runs"), "--name", "sweep"),
+    )
+    assert swept.code == 0, swept.out + swept.err
+    result = swept.result
+    assert result["trials"] == 3
+    reports = pq.read_table(result["reports"]).to_pylist()
+    assert any(not float(row["epoch"]).is_integer() for row in reports)  # --report-every
+    assert min(row["validation_loss"] for row in reports) == result["validation_loss"]
+
+    evaluated = run_here(
+        "evaluate_sketch",
+        *("--checkpoint", result["checkpoint"], "--data", SOURCE, "--split", "validation"),
+    )
+    assert evaluated.code == 0, evaluated.out + evaluated.err
+    assert evaluated.result["loss"] == pytest.approx(result["validation_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "message"),
+    [
+        ({"model.lstm_unit": [64]}, (), "did you mean model.lstm_units"),
+        ({"model.bidirectional": [True]}, (), "'model.bidirectional' is no field"),
+        ({"model.dropout": {"low": 0.5, "high": 0.1}}, (), "no range from 0.5 to 0.1"),
+        ({"model.dropout": {"low": 0.5, "high": 1.5}}, (), "model.dropout"),
+        ({"model.dropout": [0.1, 0.2]}, ("--metric", "validation_lost"), "mean validation_loss"),
+        ({"model.dropout": [0.1, 0.2]}, ("--metric", "bleu"), "they report validation_loss"),
+        ({"model.dropout": [0.1, 0.2]}, ("--gpus-per-trial", "64"), "64 GPUs"),
+        ({"model.lstm_units": [8, 16]}, ("--scheduler", "pbt"), "none of model.lstm_units"),
+        (
+            {"model.dropout": [0.1, 0.2]},
+            ("--workers-per-trial", "99"),
+            "--workers-per-trial 99: this cluster has room for",
+        ),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused_in_one_line_before_anything_starts(
+    run_here: RunJob,
+    tmp_path: Path,
+    space: dict[str, Any],
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    corpus = tiny_chorale.write_corpus(tmp_path / "corpus")
+    ended = run_here(
+        "tune_chorale",
+        *("--data", str(corpus), "--space", write(tmp_path / "space.yaml", space)),
+        *("--storage-path", str(tmp_path / "runs"), *options),
+    )
+    assert message in ended.failed_with()
+    assert not (tmp_path / "runs" / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--samples", "0"),
+        ("--scheduler", "pbt", "--searcher", "optuna"),
+        ("--scheduler", "pbt", "--workers-per-trial", "2"),
+        ("--gpus-per-trial", "0.5", "--workers-per-trial", "2"),
+    ],
+)
+def test_options_of_a_sweep_that_exclude_each_other_are_wrong_use(
+    run_here: RunJob, options: tuple[str, ...]
+) -> None:
+    assert options[0] in run_here("tune_chorale", *options).failed_with(2)
