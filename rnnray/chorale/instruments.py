@@ -165,7 +165,8 @@ def _add_rank(
     # Quadratic phases spread a period's energy over the period (Schroeder 1970): without them all
     # harmonics peak together, and the loudest peak decides how loud the whole piece may be.
     coefficients[k] = spectrum * np.exp(1j * np.pi * k * (k - 1) / max(len(k), 16)) / 2j
-    table = np.fft.irfft(coefficients, norm="forward")
+    # Scaled, because NumPy computes in double precision otherwise, at a quarter of the speed.
+    table = np.fft.irfft(coefficients * np.float32(_TABLE))
     table = np.append(table, table[0])
     slope = np.diff(table)
 

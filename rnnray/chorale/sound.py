@@ -4,6 +4,7 @@ import io
 import math
 import wave
 from collections import defaultdict
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -33,6 +34,9 @@ _PLACES = (-0.5, -0.2, 0.2, 0.5)
 _LEVELS = (1.2, 1.0, 1.0, 1.0)
 
 _ROOM_LEVEL = 0.3
+
+# Samples of the tones that are kept: the shortest one is longer than any attack.
+_SHORTEST_TONE, _LONGEST_TONE = 1 << 15, 1 << 18
 
 
 class _Note(NamedTuple):
@@ -157,25 +161,23 @@ def _timed(voices: list[list[tuple[int, int]]], times: npt.NDArray[np.int64]) ->
 def _voices(notes: list[_Note], instrument: Instrument, count: int, sample_rate: int) -> Samples:
     """The four voices at their places in the room, float32 [2, count].
 
-    A tone is computed once for each pitch of a voice, as long as its longest note, and each note
-    is a piece of it: that is what makes this fast.
+    A tone is computed once for each pitch of a voice, and each note is a piece of it: that is what
+    makes this fast.
     """
-    attack = _half_cosine(instrument.attack, sample_rate)
     release = _half_cosine(instrument.release, sample_rate)[::-1]
     by_tone: dict[tuple[int, int], list[_Note]] = defaultdict(list)
     for note in notes:
         by_tone[note.voice, note.pitch].append(note)
 
     mix = np.zeros((2, count), np.float32)
+    scaled = np.empty(count, np.float32)
     for voice, (place, level) in enumerate(zip(_PLACES, _LEVELS, strict=True)):
         line = np.zeros(count, np.float32)
         for (of_voice, pitch), same in by_tone.items():
             if of_voice != voice:
                 continue
             longest = max(note.stop - note.start for note in same)
-            length = max(longest + len(release), len(attack))
-            tone = steady_tone(instrument, voice, pitch, length, sample_rate)
-            tone[: len(attack)] *= attack
+            tone = _tone(instrument, voice, pitch, longest + len(release), sample_rate)
             for note in same:
                 held = note.stop - note.start
                 line[note.start : note.stop] += tone[:held]
@@ -184,10 +186,37 @@ def _voices(notes: list[_Note], instrument: Instrument, count: int, sample_rate:
                 )
         # Constant power: a voice is as loud at the side as in the middle.
         angle = (place + 1) * math.pi / 4
-        mix[0] += line * np.float32(level * math.cos(angle))
-        mix[1] += line * np.float32(level * math.sin(angle))
+        for number, gain in enumerate((math.cos(angle), math.sin(angle))):
+            np.multiply(line, np.float32(level * gain), out=scaled)
+            mix[number] += scaled
     add_reverb(mix, sample_rate, _ROOM_LEVEL)
     return mix
+
+
+def _tone(instrument: Instrument, voice: int, pitch: int, count: int, sample_rate: int) -> Samples:
+    """A note that sets in and never ends, float32 [count or more]; not to be written to."""
+    length = _SHORTEST_TONE
+    while length < count:
+        length *= 2
+    # An organ's four voices have the same pipes.
+    same = instrument.ranks.index(instrument.ranks[voice]) if not instrument.formants else voice
+    if length > _LONGEST_TONE:
+        return _make_tone(instrument, same, pitch, length, sample_rate)
+    return _kept_tone(instrument, same, pitch, length, sample_rate)
+
+
+def _make_tone(
+    instrument: Instrument, voice: int, pitch: int, count: int, sample_rate: int
+) -> Samples:
+    tone = steady_tone(instrument, voice, pitch, count, sample_rate)
+    attack = _half_cosine(instrument.attack, sample_rate)[:count]
+    tone[: len(attack)] *= attack
+    tone.flags.writeable = False
+    return tone
+
+
+# At most 128 MB; chorale after chorale has the same pitches.
+_kept_tone = lru_cache(maxsize=128)(_make_tone)
 
 
 def _half_cosine(seconds: float, sample_rate: int) -> Samples:

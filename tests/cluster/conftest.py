@@ -4,11 +4,12 @@ import json
 import runpy
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 import tiny_chorale
+from object_store import ObjectStore
 from tiny import REPOSITORY, SOURCE, TINY, Ended, RunJob, Trained, run_file
 from tiny_chorale import TrainedChorale
 
@@ -87,3 +88,17 @@ def free_ports() -> Callable[[int], list[int]]:
                 each.close()
 
     return find
+
+
+@pytest.fixture(scope="session")
+def object_store(
+    tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
+) -> Iterator[ObjectStore]:
+    """A real S3 server with a bucket; its settings are not in this process's environment."""
+    store = ObjectStore(tmp_path_factory.mktemp("object_store"), *free_ports(1))
+    store.start()
+    try:
+        store.create_bucket()
+        yield store
+    finally:
+        store.stop()

@@ -1,0 +1,32 @@
+"""What jobs publish, in object storage (`s3://bucket/prefix`) or in a local folder.
+
+Data sets are read and checkpoints are kept through `rnnray.storage`; here are content types,
+metadata, conditional puts and presigned links.
+"""
+
+import os
+from pathlib import Path
+
+from rnnray.artifacts.local import LocalStore
+from rnnray.artifacts.store import Entry, Exists, Store
+from rnnray.errors import UserError
+
+__all__ = ["Entry", "Exists", "Store", "open_store"]
+
+
+def open_store(uri: str) -> Store:
+    """The store of an `s3://bucket/prefix` or of a local folder; nothing is read or made yet.
+
+    Endpoint, region and credentials of S3 come from the standard `AWS_*` settings.
+
+    Raises:
+        UserError: another scheme, or no bucket.
+    """
+    if uri.startswith("s3://"):
+        # boto3 is a quarter of a second that a local folder need not wait for.
+        from rnnray.artifacts.s3 import S3Store  # noqa: PLC0415
+
+        return S3Store.of(uri)
+    if "://" in uri:
+        raise UserError(f"{uri.partition('://')[0]}://…: give a local folder or s3://bucket/prefix")
+    return LocalStore(os.path.abspath(Path(uri).expanduser()))  # noqa: PTH100  (it resolves "..")

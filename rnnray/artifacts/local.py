@@ -1,0 +1,130 @@
+"""Artifacts in a local folder."""
+
+import errno
+import os
+import re
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnray.artifacts.store import Entry, Exists, check_key
+from rnnray.errors import UserError
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.part")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A local folder. Content types and metadata are not kept."""
+
+    uri: str
+
+    def put(
+        self,
+        key: str,
+        content: bytes | Path,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] = {},
+        if_absent: bool = False,
+    ) -> None:
+        """See `Store`."""
+        path = self._path(key)
+        temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if isinstance(content, Path):
+                    shutil.copyfile(content, temporary)
+                else:
+                    temporary.write_bytes(content)
+                if if_absent:
+                    _link(temporary, path)
+                else:
+                    temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise UserError(
+                    f"{self.uri}: no space is left on its disk, {key} was not written; "
+                    "make room, then run again"
+                ) from error
+            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def get(self, key: str) -> bytes | None:
+        """See `Store`."""
+        path = self._path(key)
+        try:
+            return path.read_bytes()
+        except _NOT_THERE:
+            return None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+    def size(self, key: str) -> int | None:
+        """See `Store`."""
+        path = self._path(key)
+        try:
+            status = path.stat()
+        except _NOT_THERE:
+            return None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """See `Store`."""
+        if prefix:
+            check_key(prefix.removesuffix("/"))
+        return self._below(prefix.rpartition("/")[0], prefix)
+
+    def delete(self, key: str) -> None:
+        """See `Store`."""
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            pass
+        except OSError as error:
+            raise UserError(f"{path}: cannot be deleted ({error.strerror})") from error
+
+    def presign(self, key: str, hours: float) -> str:
+        """See `Store`; a local folder has no links."""
+        raise UserError(f"{self.uri}: links with a time limit need an s3:// output")
+
+    def _path(self, key: str) -> Path:
+        check_key(key)
+        return Path(self.uri, key)
+
+    def _below(self, folder: str, prefix: str) -> Iterator[Entry]:
+        where = Path(self.uri, folder)
+        try:
+            with os.scandir(where) as found:
+                # "a-b" comes before "a/b", as it does in S3: a folder counts with its slash.
+                entries = sorted(found, key=lambda e: e.name + "/" * e.is_dir())
+        except _NOT_THERE:
+            return
+        except OSError as error:
+            raise UserError(f"{where}: cannot be read ({error.strerror})") from error
+        for entry in entries:
+            key = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir():
+                if f"{key}/".startswith(prefix):
+                    yield from self._below(key, prefix)
+            elif key.startswith(prefix) and not _TEMPORARY.fullmatch(entry.name):
+                size = self.size(key)
+                if size is not None:
+                    yield Entry(key, size)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(temporary)  # unlike a rename, never onto what is there
+    except FileExistsError:
+        raise Exists(f"{path}: exists already") from None

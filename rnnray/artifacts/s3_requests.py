@@ -1,0 +1,192 @@
+"""Requests to S3 that outlast its bad moments, and what is said when it refuses."""
+
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+from botocore import exceptions as aws
+from botocore.config import Config
+
+from rnnray.errors import UserError
+from rnnray.progress import Every, say
+
+_PATIENCE = 120.0  # seconds from the first failure to giving up
+_PAUSE = 0.5  # seconds before the first new attempt; then twice as long, up to ten times
+_READ_TIMEOUT = 20.0  # seconds
+_SILENCE = 3.0  # seconds of trouble that are not worth a line
+
+_BUSY_STATUS = {408, 429, 500, 502, 503, 504}
+_BUSY = {
+    *("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"),
+    *("RequestTimeout", "ServiceUnavailable", "IncompleteBody", "BadDigest"),
+    *("OperationAborted", "ConditionalRequestConflict"),
+}
+_CREDENTIALS = {
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"),
+    *("TokenRefreshRequired", "InvalidSecurity", "AuthorizationHeaderMalformed"),
+}
+_NO_CREDENTIALS = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.TokenRetrievalError,
+    aws.SSOError,
+)
+_TIMEOUTS = (aws.ConnectTimeoutError, aws.ReadTimeoutError)
+FAILURES = (aws.ClientError, aws.BotoCoreError)
+_INVALID_TLS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+
+_lock = threading.Lock()
+_often_enough = Every(10.0)  # one line for all threads of a process
+T = TypeVar("T")
+
+
+def persist(uri: str, attempt: Callable[[Any], T], expected: tuple[int, ...] = ()) -> T:
+    """What the attempt returns, however often it takes; waits for a server that is away.
+
+    Raises:
+        UserError: the server refuses, at once; or it has not answered for two minutes.
+        ClientError: the answer has one of the expected HTTP statuses.
+    """
+    began = time.monotonic()
+    pause = _PAUSE
+    told = False
+    while True:
+        try:
+            result = attempt(client())
+        except FAILURES as error:
+            trouble = _trouble(error)
+            if not trouble:
+                missing_bucket = error_code(error) == "NoSuchBucket"
+                if _status(error) in expected and not missing_bucket:
+                    raise
+                raise refusal(uri, error) from None
+        else:
+            if told:
+                say(f"{uri}: the object store answers again")
+            return result
+        waited = time.monotonic() - began
+        if waited + pause > _PATIENCE:
+            raise UserError(
+                f"{uri}: the object store at {_host()} has not answered for "
+                f"{waited:.0f} seconds ({trouble}); check it and AWS_ENDPOINT_URL_S3, "
+                "then run again"
+            )
+        if waited > _SILENCE and _often_enough():
+            say(
+                f"{uri}: waiting for the object store at {_host()} ({trouble}), "
+                f"for {_PATIENCE - waited:.0f} seconds more at most"
+            )
+            told = True
+        time.sleep(pause * random.uniform(0.5, 1))
+        pause = min(2 * pause, 10 * _PAUSE)
+
+
+def no_bucket(uri: str) -> UserError:
+    """The error of a bucket that is missing."""
+    return UserError(f"{uri}: there is no such bucket at {_host()}; create it, or correct its name")
+
+
+def refusal(uri: str, error: Exception) -> UserError:
+    """What to tell the user. Nothing of the server's own text, which may have key ids."""
+    code = re.sub(r"[^A-Za-z0-9]", "", error_code(error))[:40] or type(error).__name__
+    if code == "NoSuchBucket":
+        return no_bucket(uri)
+    if isinstance(error, _NO_CREDENTIALS):
+        return UserError(
+            f"{uri}: no credentials for it ({code}); set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        )
+    if code in _CREDENTIALS:
+        return UserError(
+            f"{uri}: the object store at {_host()} does not take these credentials "
+            f"({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION"
+        )
+    if _status(error) in (401, 403):
+        return UserError(
+            f"{uri}: the object store at {_host()} refuses access ({code}); check "
+            "the credentials and their rights on this bucket"
+        )
+    return UserError(
+        f"{uri}: the object store at {_host()} does not do what was asked ({code}); "
+        "check that AWS_ENDPOINT_URL_S3 is an S3 service"
+    )
+
+
+def _status(error: Exception) -> int:
+    if not isinstance(error, aws.ClientError):
+        return 0
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def error_code(error: Exception) -> str:
+    """S3's name of an error, such as NoSuchKey; empty when it is another's."""
+    if not isinstance(error, aws.ClientError):
+        return ""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _trouble(error: Exception) -> str:
+    """What is wrong, in few words, if it may pass by itself; else nothing."""
+    if error_code(error) in _BUSY or _status(error) in _BUSY_STATUS:
+        return f"HTTP status {_status(error)}"
+    if isinstance(error, aws.SSLError) and any(text in str(error) for text in _INVALID_TLS):
+        return ""
+    if isinstance(error, _TIMEOUTS):
+        return "timeout"
+    if isinstance(error, aws.ConnectionError | aws.HTTPClientError | aws.IncompleteReadError):
+        return "no connection"
+    return ""
+
+
+def _host() -> str:
+    host: str = urlsplit(client().meta.endpoint_url).netloc.rpartition("@")[2]
+    return host
+
+
+def client() -> Any:
+    """This process's client, which threads share; a new one when the settings have changed."""
+    with _lock:
+        return _make_client(
+            frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
+        )
+
+
+@cache
+def _make_client(settings: frozenset[tuple[str, str]]) -> Any:
+    for name in ("boto3", "botocore", "s3transfer", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # in detail they log signatures
+    names = {name for name, value in settings if value}
+    own_endpoint = bool(names & {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
+    config = Config(
+        # Short outages end here, within seconds; longer ones are `persist`'s.
+        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=5,
+        read_timeout=_READ_TIMEOUT,
+        max_pool_connections=64,
+        signature_version="s3v4",
+        # A bucket's name as part of the host's needs DNS entries that few servers have.
+        s3={"addressing_style": "path"} if own_endpoint else None,
+    )
+    try:
+        client = boto3.session.Session().client("s3", config=config)
+    except (ValueError, aws.BotoCoreError) as error:
+        raise UserError(
+            f"the AWS_* settings are not usable ({type(error).__name__}); check AWS_PROFILE, and "
+            "that AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) is like http://host:port"
+        ) from None
+    client.meta.events.register("needs-retry.s3", _say_timeout)
+    return client
+
+
+def _say_timeout(caught_exception: Exception | None = None, **_: Any) -> None:
+    if isinstance(caught_exception, _TIMEOUTS) and _often_enough():
+        say("no answer from the object store yet (timeout), trying again")

@@ -1,0 +1,1 @@
+"""Thousands of chorales into object storage, by a Ray Data pipeline."""

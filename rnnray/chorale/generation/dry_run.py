@@ -1,0 +1,64 @@
+"""What a run would write, how large it is, and what is there already."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from rnnray.chorale.chords import VOICE_COUNT
+from rnnray.chorale.generation import folder
+from rnnray.chorale.generation.options import FORMATS, GenerationConfig, GenerationOptions
+from rnnray.chorale.generation.pipeline import file_contents
+from rnnray.chorale.generation.plan import is_written_by_runs, make_plan
+from rnnray.chorale.generation.run import open_run
+from rnnray.progress import say
+
+_SUFFIXES = tuple(f".{suffix}" for suffix in FORMATS)
+
+
+def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, Any]:
+    """Say and return what `generate` would write; writes nothing, and needs no cluster.
+
+    A WAV's size is exact, as it follows from chords and tempo; the others' are those of an excerpt
+    of Bach. The page and the manifest, some percent of the MIDI and MusicXML, are left out.
+
+    Raises:
+        UserError: as in `generate`.
+    """
+    store = open_run(options)
+    plan = make_plan(options.name, config)
+    saved = folder.saved_run(store)
+    complete = False
+    if saved is not None and not options.overwrite:
+        folder.check_same(store, saved, plan.asked())
+        complete = folder.is_complete(store)
+    chorales = config.count * len(config.temperatures)
+    # Of the length that is composed, also where no chorale of Bach's is that long.
+    excerpt = np.resize(plan.bach[0][1], (config.chords, VOICE_COUNT))
+    each = {suffix: len(content) for suffix, content in file_contents(excerpt, "", config).items()}
+    there: Counter[str] = Counter()
+    for entry in store.list():
+        if is_written_by_runs(entry.key) and entry.key.endswith(_SUFFIXES):
+            there.update(files=1, bytes=entry.size)
+    pieces = chorales + len(plan.bach)
+    sizes = {suffix: size * pieces for suffix, size in each.items()}
+    say(
+        f"{store.uri}: {chorales:,} chorales and {len(plan.bach)} excerpts of Bach, "
+        f"{pieces * len(each):,} files, {sum(sizes.values()) / 1e9:.2f} GB"
+    )
+    for suffix, size in sizes.items():
+        say(f"    {suffix}: {each[suffix]:,} bytes a piece, {size / 1e9:.3f} GB")
+    say(
+        f"there already: {there['files']:,} files, {there['bytes'] / 1e9:.2f} GB"
+        + (", which --overwrite deletes" if options.overwrite and there["files"] else "")
+    )
+    return {
+        "dry_run": True,
+        "complete": complete,
+        "output": store.uri,
+        "chorales": chorales,
+        "excerpts": len(plan.bach),
+        "files": pieces * len(each),
+        "bytes": sizes,
+        "there": {"files": there["files"], "bytes": there["bytes"]},
+    }

@@ -1,0 +1,110 @@
+"""The manifest: Parquet, a row a chorale, a file a part.
+
+A part's file is a function of its rows, however they came: sorted, and without times.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnray.artifacts import Exists, Store
+from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.critique import critique
+from rnnray.chorale.generation.plan import CONTENT_TYPES, Part
+from rnnray.errors import UserError
+
+FIGURES = (
+    "parallel_fifths",
+    "parallel_octaves",
+    "crossing",
+    "spacing",
+    "out_of_range",
+    "changes",
+    "silence",
+    "longest_frozen",
+)
+"""Of a single chorale; see `rnnray.chorale.critique.Critique`."""
+
+FILE = pa.struct([("key", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
+SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("temperature", pa.float64()),  # null: Bach's
+        ("seed", pa.int64()),
+        ("checkpoint", pa.string()),  # SHA-256 of its model
+        ("chords", pa.list_(pa.int16())),  # S A T B of each chord
+        ("nats_per_note", pa.float64()),  # of composed notes; of all notes of Bach's
+        *((name, pa.float64()) for name in FIGURES),
+        ("files", pa.list_(FILE)),
+    ]
+)
+ROW = pa.struct(list(SCHEMA))
+
+
+def figures_of(chords: Chords) -> dict[str, float]:
+    """The `FIGURES` of a chorale."""
+    figures = critique([chords]).as_dict()
+    return {name: float(figures[name]) for name in FIGURES}
+
+
+class Parts:
+    """Collects rows until a part is whole, and writes it. Holds unfinished parts alone."""
+
+    def __init__(self, store: Store, parts: list[Part]) -> None:
+        self._store, self._parts = store, parts
+        self._tables: dict[int, list[pa.Table]] = {}
+
+    def add(self, number: int, rows: pa.Table) -> None:
+        """Take rows, `SCHEMA`, of a part, given as its place in the list of parts.
+
+        Raises:
+            UserError: another run wrote the part meanwhile, and not the same.
+        """
+        part = self._parts[number]
+        tables = self._tables.setdefault(number, [])
+        tables.append(rows)
+        if sum(map(len, tables)) < part.stop - part.start:
+            return
+        content = _to_parquet(pa.concat_tables(self._tables.pop(number)))
+        try:
+            self._store.put(
+                part.manifest, content, content_type=CONTENT_TYPES["parquet"], if_absent=True
+            )
+        except Exists as error:
+            if self._store.get(part.manifest) != content:
+                raise UserError(
+                    f"{self._store.uri}/{part.manifest}: is there, but is not what this run would "
+                    "write; start over with --overwrite"
+                ) from error
+
+
+def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
+    """The rows of some parts, in order; chords as int16 [n, 4].
+
+    Raises:
+        UserError: a part is missing or cannot be read.
+    """
+    for part in parts:
+        content = store.get(part.manifest)
+        try:
+            rows = pq.read_table(io.BytesIO(content or b""), partitioning=None).cast(SCHEMA)
+        except (pa.ArrowException, ValueError) as error:
+            raise UserError(
+                f"{store.uri}/{part.manifest}: is missing or damaged; delete it and {{}}, then run "
+                "again".format("summary.json")
+            ) from error
+        chords = rows["chords"].combine_chunks()
+        for place, row in enumerate(rows.drop_columns(["chords"]).to_pylist()):
+            flat = chords[place].values.to_numpy()
+            yield row | {"chords": flat.astype(np.int16).reshape(-1, VOICE_COUNT)}
+
+
+def _to_parquet(rows: pa.Table) -> bytes:
+    file = io.BytesIO()
+    ordered = rows.sort_by("index").combine_chunks()
+    pq.write_table(ordered, file, compression="zstd", write_page_checksum=True)
+    return file.getvalue()

@@ -1,0 +1,78 @@
+"""What a generation run is asked: what determines its result, and where it runs."""
+
+from typing import Annotated, Literal
+
+import tyro
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import Field, field_validator
+
+from rnnray.chorale.sound import InstrumentName
+from rnnray.training.config import Config
+from rnnray.training.options import RunName
+
+Temperature = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Format = Literal["wav", "mid", "musicxml"]
+FORMATS: tuple[Format, ...] = ("wav", "mid", "musicxml")
+
+
+def temperature_text(temperature: float) -> str:
+    """A temperature as folders are named: 0.8, 1, 1.5."""
+    return f"{temperature:g}"
+
+
+class GenerationConfig(Config):
+    """What determines every byte of a run."""
+
+    checkpoint: str
+    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
+    temperatures: Annotated[tuple[Temperature, ...], MinLen(1)] = (0.8, 1.0, 1.5)
+    """1 takes the composer at its word, less is tamer, more is wilder, 0 is the likeliest note."""
+    count: Annotated[int, Ge(1)] = 100
+    """Chorales at each temperature."""
+    chords: Annotated[int, Ge(1)] = 64
+    """Length in chords (sixteenths), what is given included."""
+    formats: Annotated[tuple[Format, ...], MinLen(1)] = FORMATS
+    """Files of each chorale: sound (wav), MIDI (mid), score (musicxml)."""
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Draw from the likeliest notes only, whose probabilities add up to this."""
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
+    """Of all random choices."""
+    seed_from: str | None = None
+    """Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."""
+    data: str = "jsb"
+    """Corpus of real chorales, for --seed-from and for the page; as in jobs/train_chorale.py."""
+    tempo: float = 80.0
+    """Quarter notes a minute."""
+    instrument: InstrumentName = "organ"
+    """Of the WAV: organ, choir, or the book's plain sine."""
+
+    @field_validator("temperatures")
+    @classmethod
+    def _each_temperature_once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len({temperature_text(value) for value in values}) < len(values):
+            raise ValueError("names a temperature twice (six digits count)")
+        return tuple(sorted(values))
+
+    @field_validator("formats")
+    @classmethod
+    def _in_one_order(cls, values: tuple[Format, ...]) -> tuple[Format, ...]:
+        return tuple(name for name in FORMATS if name in values)
+
+
+class GenerationOptions(Config):
+    """Where and on what a run runs; what it writes does not depend on these, but for links."""
+
+    output: Annotated[str, Field(min_length=1)] = "generated"
+    """Local folder or s3://bucket/prefix of all runs; a folder that all nodes share."""
+    name: RunName = "chorales"
+    """Name of this run and of its folder; the same name goes on where the run stopped."""
+    samplers: Annotated[int, Ge(1)] | None = None
+    """Processes that compose, at most; by default one a GPU, or one for each eight CPUs."""
+    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Compose on CPUs even where there are GPUs."""
+    presign_hours: Annotated[float, Gt(0), Le(168)] | None = None
+    """Let the page work in a private bucket, for so many hours: its links are presigned (s3://)."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Delete what a run of this name has written, and start over."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Say what would be written, how large it is and what is there already; write nothing."""

@@ -1,0 +1,225 @@
+"""What a run composes and how its files are called: a function of its configuration alone."""
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rnnray import storage
+from rnnray.chorale import composing, table, tokens
+from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.composer import read_checkpoint
+from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.generation.options import FORMATS, GenerationConfig, temperature_text
+from rnnray.chorale.midi import check_tempo
+from rnnray.chorale.request import Request
+from rnnray.chorale.tokens import NONE, Tokens
+from rnnray.errors import UserError
+from rnnray.training import checkpoints
+
+PART_SIZE = 64
+"""Chorales of a part, and the sampler's batch: a part is always composed as the same batch."""
+BACH_COUNT = 40
+_LONGEST_SECONDS = 3600
+
+RUN, LOCK, SUMMARY, PAGE = "run.yaml", "lock.json", "summary.json", "index.html"
+BACH_PART = "bach/part-00000.parquet"
+CONTENT_TYPES: Mapping[str, str] = {
+    "wav": "audio/wav",
+    "mid": "audio/midi",
+    "musicxml": "application/vnd.recordare.musicxml+xml",
+    "parquet": "application/vnd.apache.parquet",
+    "json": "application/json",
+    "yaml": "application/yaml",
+}
+
+_SUFFIX = rf"\.({'|'.join(FORMATS)})"
+_WRITTEN = re.compile(
+    rf"temperature=[^/]+/\d+{_SUFFIX}|bach/\d+{_SUFFIX}|bach/part-\d+\.parquet"
+    r"|manifest/temperature=[^/]+/part-\d+\.parquet|page/.+"
+    rf"|{re.escape(PAGE)}|{re.escape(SUMMARY)}|{re.escape(RUN)}"
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Chorales that are composed in one batch and stand in one file of the manifest."""
+
+    temperature: float | None
+    """None: excerpts of Bach's own chorales, which cost the composer something but no choice."""
+    number: int
+    """Counts the parts of a temperature."""
+    start: int
+    """Index of the first chorale."""
+    stop: int
+    """Index of the last chorale, plus one."""
+
+    @property
+    def folder(self) -> str:
+        """Of the chorales' files."""
+        if self.temperature is None:
+            return "bach"
+        return f"temperature={temperature_text(self.temperature)}"
+
+    @property
+    def manifest(self) -> str:
+        """Key of the part's manifest."""
+        if self.temperature is None:
+            return BACH_PART
+        return f"manifest/{self.folder}/part-{self.number:05d}.parquet"
+
+    def key(self, index: int, suffix: str) -> str:
+        """Key of a file of a chorale."""
+        width = 4 if self.temperature is None else 6
+        return f"{self.folder}/{index:0{width}d}.{suffix}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, with all that it needs from elsewhere but the weights. Small: tasks are sent it."""
+
+    name: str
+    config: GenerationConfig
+    model: str
+    """SHA-256 of the checkpoint's model."""
+    corpus: str
+    """SHA-256 of the corpus."""
+    given: Tokens
+    """Of every chorale, int8 [4n], -1 is to be composed."""
+    bach: tuple[tuple[str, Chords], ...]
+    """Name ("test 12") and chords of real excerpts."""
+
+    def parts(self) -> list[Part]:
+        """All parts: one of each temperature after the other, so that all are soon to be heard."""
+        count = self.config.count
+        composed = [
+            Part(temperature, number, start, min(start + PART_SIZE, count))
+            for number, start in enumerate(range(0, count, PART_SIZE))
+            for temperature in self.config.temperatures
+        ]
+        return [*composed, Part(None, 0, 0, len(self.bach))]
+
+    def requests(self, part: Part) -> list[Request]:
+        """What the sampler is asked for, at most `PART_SIZE`."""
+        indices = range(part.start, part.stop)
+        if part.temperature is None:
+            return [Request(tokens.to_tokens(self.bach[index][1]), index) for index in indices]
+        top_p = self.config.top_p
+        return [Request(self.given, index, part.temperature, top_p) for index in indices]
+
+    def title(self, part: Part, index: int) -> str:
+        """What stands above a chorale's score."""
+        if part.temperature is None:
+            return f"Bach, {self.bach[index][0]}"
+        return f"Chorale {index} at temperature {temperature_text(part.temperature)}"
+
+    def metadata(self, part: Part, index: int) -> dict[str, str]:
+        """What a chorale's files carry in an object store."""
+        composed = part.temperature is not None
+        return {
+            "temperature": temperature_text(part.temperature) if composed else "bach",  # type: ignore[arg-type]
+            "index": str(index),
+            "run": self.name,
+            "model": self.model,
+        }
+
+    def asked(self) -> dict[str, object]:
+        """What run.yaml keeps; the digests say what the places held."""
+        config = self.config.model_dump(mode="json")
+        config["checkpoint"] = _without_secrets(self.config.checkpoint)
+        config["data"] = _without_secrets(self.config.data)
+        return {**config, "model": self.model, "corpus": self.corpus}
+
+
+def is_written_by_runs(key: str) -> bool:
+    """Whether a run may have written this key, so that starting over may delete it."""
+    return _WRITTEN.fullmatch(key) is not None
+
+
+def make_plan(name: str, config: GenerationConfig) -> Plan:
+    """Check the configuration, and read all that a run needs but the weights.
+
+    Raises:
+        UserError: not a composer's checkpoint, no such corpus, an opening that is not there or
+            leaves nothing to compose, a tempo out of range.
+    """
+    read_checkpoint(config.checkpoint)
+    check_tempo(config.tempo)
+    if config.chords * 15 / config.tempo > _LONGEST_SECONDS:
+        raise UserError(
+            f"--chords {config.chords} at --tempo {config.tempo:g}: lasts more than an hour; "
+            "ask for fewer"
+        )
+    corpus = open_corpus(config.data)
+    opening = None if config.seed_from is None else composing.opening(corpus, config.seed_from)
+    given = composing.given_tokens(config.chords, opening, None)
+    if not (given == NONE).any():
+        raise UserError(
+            f"--seed-from {config.seed_from}: leaves nothing to compose of --chords "
+            f"{config.chords}; ask for more"
+        )
+    return Plan(
+        name=name,
+        config=config,
+        model=_model_digest(config.checkpoint),
+        corpus=_corpus_digest(corpus),
+        given=given,
+        bach=tuple(_excerpts(corpus, config.chords, config.seed)),
+    )
+
+
+def _excerpts(corpus: pa.Table, chords: int, seed: int) -> list[tuple[str, Chords]]:
+    """The beginnings of some real chorales, of the test split if it has any that are long enough;
+    where nothing is that long, the longest ones, whole.
+    """
+    splits = {split: _named(corpus, split) for split in ("test", "valid", "train")}
+    for pieces in splits.values():
+        fitting = [(name, piece[:chords]) for name, piece in pieces if len(piece) >= chords]
+        if fitting:
+            count = min(BACH_COUNT, len(fitting))
+            chosen = np.random.default_rng(seed).choice(len(fitting), count, replace=False)
+            return [fitting[place] for place in sorted(chosen.tolist())]
+    pieces = next(pieces for pieces in splits.values() if pieces)
+    return sorted(pieces, key=lambda piece: len(piece[1]), reverse=True)[:BACH_COUNT]
+
+
+def _named(corpus: pa.Table, split: str) -> list[tuple[str, Chords]]:
+    rows = corpus.filter(pc.equal(corpus["split"], split))
+    return [(f"{split} {place}", piece) for place, piece in enumerate(table.chords_of(rows))]
+
+
+def _model_digest(checkpoint: str) -> str:
+    uri = storage.join(checkpoint, checkpoints.MODEL)
+    content = storage.read_bytes(uri)
+    if content is None or not zipfile.is_zipfile(io.BytesIO(content)):
+        found = "is not there" if content is None else "is damaged"
+        raise UserError(f"{uri}: {found}; take another checkpoint")
+    return hashlib.sha256(content).hexdigest()
+
+
+def _corpus_digest(corpus: pa.Table) -> str:
+    digest = hashlib.sha256()
+    for name, split, chords in zip(
+        corpus["name"].to_pylist(),
+        corpus["split"].to_pylist(),
+        table.chords_of(corpus),
+        strict=True,
+    ):
+        digest.update(f"{split}/{name}/{len(chords) * VOICE_COUNT}\n".encode())
+        digest.update(chords.astype("<i2").tobytes())
+    return digest.hexdigest()
+
+
+def _without_secrets(uri: str) -> str:
+    """A URI without user, password and query, in which pyarrow takes keys of a store."""
+    if "://" not in uri:
+        return uri
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,86 @@
+"""What a run ends with: the page to listen to, and the summary, from the manifest alone."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from rnnray.artifacts import Store
+from rnnray.chorale import page
+from rnnray.chorale.critique import critique
+from rnnray.chorale.generation import manifest
+from rnnray.chorale.generation.options import temperature_text
+from rnnray.chorale.generation.plan import CONTENT_TYPES, SUMMARY, Part, Plan
+
+
+def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bool) -> None:
+    """Write the page, and then the summary, with which the run is complete.
+
+    Args:
+        store: of the run, with all parts in it.
+        plan: of the run.
+        presign_hours: make the page's links presigned ones, good for so long.
+        summarise: false to write the page alone, with new links.
+
+    Raises:
+        UserError: the storage refuses it, or a part of the manifest is missing.
+    """
+    bach = _figures(store, [part for part in plan.parts() if part.temperature is None])
+
+    def link(key: str) -> str:
+        return key if presign_hours is None else store.presign(key, presign_hours)
+
+    # The quiz needs real pieces, the page shows them last.
+    for file in page.build(
+        plan.name, plan.config.tempo, _pieces(store, plan), bach_figures=bach["figures"], link=link
+    ):
+        store.put(file.key, file.content, content_type=file.content_type)
+    if not summarise:
+        return
+    temperatures = {
+        temperature_text(temperature): _figures(store, _parts(plan, temperature))
+        for temperature in plan.config.temperatures
+    }
+    everything = [*temperatures.values(), bach]
+    summary = {
+        "run": plan.name,
+        "model": plan.model,
+        "chords": plan.config.chords,
+        "count": plan.config.count,
+        "files": sum(one["files"] for one in everything),
+        "bytes": sum(one["bytes"] for one in everything),
+        "temperatures": {name: one["figures"] for name, one in temperatures.items()},
+        "bach": bach["figures"],
+    }
+    content = json.dumps(summary, indent=1, allow_nan=False).encode()
+    store.put(SUMMARY, content, content_type=CONTENT_TYPES["json"])
+
+
+def _parts(plan: Plan, temperature: float | None) -> list[Part]:
+    return [part for part in plan.parts() if part.temperature == temperature]
+
+
+def _figures(store: Store, parts: list[Part]) -> dict[str, Any]:
+    """The critique of all chorales of some parts, mean nats a note, and what is stored of them."""
+    chorales, nats, files, size = [], [], 0, 0
+    for row in manifest.read(store, parts):
+        chorales.append(row["chords"])
+        nats.append(row["nats_per_note"])
+        files += len(row["files"])
+        size += sum(file["size"] for file in row["files"])
+    figures = critique(chorales).as_dict() | {"nats_per_note": float(np.mean(nats))}
+    return {"figures": figures, "files": files, "bytes": size}
+
+
+def _pieces(store: Store, plan: Plan) -> Iterator[page.Piece]:
+    for temperature in (*plan.config.temperatures, None):
+        for row in manifest.read(store, _parts(plan, temperature)):
+            index = row["index"]
+            yield page.Piece(
+                name=f"{index:06d}" if temperature is not None else plan.bach[index][0],
+                temperature=temperature,
+                chords=row["chords"],
+                figures={name: row[name] for name in ("nats_per_note", *manifest.FIGURES)},
+                files={file["key"].rpartition(".")[2]: file["key"] for file in row["files"]},
+            )

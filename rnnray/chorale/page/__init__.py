@@ -1,0 +1,195 @@
+"""A static page to listen to what was composed, and to guess which piece is Bach's.
+
+The browser loads its data by `<script src>`, which unlike fetch also works from a local folder, and
+only what it shows: index.html names the temperatures, figures.js of a temperature has the names and
+figures of its pieces, to sort and filter by, and the notes are in files of `CHUNK` pieces each.
+"""
+
+import base64
+import html
+import json
+import math
+from array import array
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby, islice
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from rnnray.chorale.chords import VOICE_COUNT, Chords
+
+CHUNK = 100
+"""Pieces in a file of notes."""
+
+_SCRIPTS = (
+    "data.js",
+    "roll.js",
+    "player.js",
+    "list.js",
+    "averages.js",
+    "quiz.js",
+    "result.js",
+    "page.js",
+)
+_HIGHEST = 127  # of MIDI's pitches; one byte a note
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece to listen to."""
+
+    name: str
+    """What the page calls it, below its temperature: 000012, or Bach's test 12."""
+    temperature: float | None
+    """None: real, by Bach."""
+    chords: Chords
+    figures: Mapping[str, float]
+    """By name, such as nats_per_note and those of a `Critique`; one that is missing or not finite
+    is shown as a dash."""
+    files: Mapping[str, str]
+    """Keys of its files by suffix: wav, which is what plays, mid, musicxml or any other."""
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """A file of the page."""
+
+    key: str
+    """Relative to the run, '/'-separated."""
+    content: bytes
+    content_type: str
+
+
+def build(
+    title: str,
+    tempo: float,
+    pieces: Iterable[Piece],
+    *,
+    bach_figures: Mapping[str, float],
+    link: Callable[[str], str],
+) -> Iterator[PageFile]:
+    """The files of the page, index.html last, made while the pieces come.
+
+    Args:
+        title: heads the page; any text.
+        tempo: quarter notes a minute, as in the pieces' sound; moves the playhead.
+        pieces: all of a temperature after one another. No more than `CHUNK` of them are held, and
+            the names and figures of one temperature.
+        bach_figures: means over Bach's pieces, to stand beside the figures of each piece.
+        link: an address for a key of the run: the key itself where the page lies beside it, or a
+            presigned URL. It is asked for every file of every piece and of the page.
+
+    Raises:
+        ValueError: while iterating: a tempo that is not finite or not above 0, a temperature that
+            comes twice, chords that are not [n, 4], n > 0, or not from 0 to 127.
+    """
+    if not (math.isfinite(tempo) and tempo > 0):
+        raise ValueError(f"tempo {tempo}: not above 0")
+    for name in ("page.css", *_SCRIPTS):
+        yield _file(f"page/{name}", resources.files(__name__).joinpath(name).read_bytes())
+    groups: list[dict[str, Any]] = []
+    for temperature, group in groupby(pieces, key=lambda piece: piece.temperature):
+        key = "bach" if temperature is None else f"{temperature:g}"
+        if any(key == other["key"] for other in groups):
+            raise ValueError(f"pieces of {key} do not come one after the other")
+        groups.append((yield from _group(key, group, link)))
+    run = {
+        "tempo": tempo,
+        "chunk": CHUNK,
+        "figures": list(dict.fromkeys(name for group in groups for name in group["means"])),
+        "bach": {name: _number(value) for name, value in bach_figures.items()},
+        "groups": groups,
+    }
+    page = Template(resources.files(__name__).joinpath("page.html").read_text("utf-8"))
+    index = page.substitute(
+        title=html.escape(title),
+        css=html.escape(link("page/page.css")),
+        scripts="\n".join(
+            f'<script src="{html.escape(link(f"page/{name}"))}"></script>' for name in _SCRIPTS
+        ),
+        run=_json(run),
+    )
+    yield _file("index.html", index.encode())
+
+
+def _group(
+    key: str, pieces: Iterator[Piece], link: Callable[[str], str]
+) -> Generator[PageFile, None, dict[str, Any]]:
+    """The files of one temperature; returns what index.html says of it."""
+    folder = f"page/{'bach' if key == 'bach' else f'temperature={key}'}"
+    names: list[str] = []
+    columns: dict[str, array[float]] = {}
+    chunks: list[str] = []
+    sound = True
+    while chunk := list(islice(pieces, CHUNK)):
+        for piece in chunk:
+            for name in piece.figures:
+                columns.setdefault(name, array("d", [math.nan]) * len(names))
+            for name, column in columns.items():
+                column.append(piece.figures.get(name, math.nan))
+            names.append(piece.name)
+            sound = sound and "wav" in piece.files
+        path = f"{folder}/{len(chunks):04d}.js"
+        notes = [
+            [_encode(piece), {suffix: link(file) for suffix, file in piece.files.items()}]
+            for piece in chunk
+        ]
+        yield _data(path, f"{key}/{len(chunks)}", notes)
+        chunks.append(link(path))
+    figures = {name: [_number(value) for value in column] for name, column in columns.items()}
+    path = f"{folder}/figures.js"
+    yield _data(path, key, {"names": names, "figures": figures, "chunks": chunks})
+    return {
+        "key": key,
+        "count": len(names),
+        "sound": sound,
+        "means": {name: _mean(column) for name, column in columns.items()},
+        "data": link(path),
+    }
+
+
+def _encode(piece: Piece) -> str:
+    """The chords in base64, a byte a note, S A T B of one chord after the other."""
+    chords = piece.chords
+    if chords.ndim != 2 or chords.shape[1] != VOICE_COUNT or len(chords) == 0:
+        raise ValueError(f"{piece.name}: chords of shape {chords.shape}, expected [n, 4], n > 0")
+    if chords.min() < 0 or chords.max() > _HIGHEST:
+        raise ValueError(f"{piece.name}: pitches are not from 0 to {_HIGHEST}")
+    return base64.b64encode(chords.astype(np.uint8).tobytes()).decode()
+
+
+def _mean(column: "array[float]") -> float | None:
+    values = np.frombuffer(column)
+    values = values[np.isfinite(values)]
+    return _number(float(values.mean())) if len(values) else None
+
+
+def _number(value: float) -> float | None:
+    """With the digits that the page shows at most, and None where there is none."""
+    if not math.isfinite(value):
+        return None
+    rounded = float(f"{value:.4g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _data(path: str, key: str, content: object) -> PageFile:
+    """A script that hands its content to the page, which waits for it by its key."""
+    return _file(path, f"rnnrayData({_json(key)},{_json(content)})\n".encode())
+
+
+def _json(content: object) -> str:
+    """JSON that cannot end the script that it stands in."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _file(key: str, content: bytes) -> PageFile:
+    return PageFile(key, content, _TYPES[key.rpartition(".")[2]])

@@ -1,0 +1,89 @@
+"""Artifacts in a local folder."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from s3server import message, put
+
+from rnnray.artifacts import Exists, open_store
+from rnnray.errors import UserError
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path))
+    put(store, "a")
+    write = Path.write_bytes
+
+    def write_half(path: Path, content: bytes) -> int:
+        write(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    for key in ("a", "b"):
+        with pytest.raises(UserError) as caught:
+            store.put(key, b"longer content", content_type="text/plain")
+        assert str(tmp_path) in message(caught)
+        assert "no space" in message(caught)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"a")]
+
+
+def test_a_real_full_disk_refuses_what_is_too_large_and_takes_the_rest(tmp_path: Path) -> None:
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from rnnray.artifacts import open_store
+        from rnnray.errors import UserError
+        store = open_store(sys.argv[1] + "/full")
+        Path("large").write_bytes(bytes(400_000))
+        for content in (bytes(400_000), Path("large")):
+            try:
+                store.put("large", content, content_type="")
+            except UserError as error:
+                print(error)
+        store.put("small", bytes(1000), content_type="")
+        print(sorted(path.name for path in Path(store.uri).iterdir()))
+    """
+    full = tmp_path / "disk"
+    full.mkdir()
+    script = f'mount -t tmpfs -o size=256k none {full} && exec "$@"'
+    space = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    try:
+        subprocess.run([*space, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk of one's own can be mounted here")
+    command = [*space, sys.executable, "-c", code, str(full)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    *errors, left = ended.stdout.splitlines()
+    assert (
+        errors
+        == [
+            f"{full}/full: no space is left on its disk, large was not written; "
+            "make room, then run again"
+        ]
+        * 2
+    )
+    assert left == "['small']"
+
+
+def test_files_of_a_put_that_was_killed_are_not_listed(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    put(store, "a", ".b.part")
+    (tmp_path / f".{'0' * 32}.part").write_bytes(b"half")
+    assert [entry.key for entry in store.list()] == [".b.part", "a"]
+
+
+def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    store = open_store(str(tmp_path / "file"))
+    for if_absent in (False, True):
+        with pytest.raises(UserError) as caught:
+            store.put("a/b", b"", content_type="text/plain", if_absent=if_absent)
+        assert not isinstance(caught.value, Exists)
+        assert "cannot be written" in message(caught)
+    with pytest.raises(UserError, match="s3://"):
+        store.presign("a", 1)
