@@ -3,7 +3,7 @@
 
 ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that
 the training workers hold over an epoch (give it --data demo:1000000). compose: notes/s of new
-chorales. tune: what a sweep of the composer costs beside its training (15 min).
+chorales. tune: what a sweep of the composer costs beside its training (7 min).
 Rates drift on a busy machine; the ratios of one run are what counts. The last line of the output is
 JSON with all figures.
 """

@@ -90,7 +90,7 @@ def run(
             cluster.connect(verbose=options.verbose, dashboard=options.needs_dashboard())
         result = work(options)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on where a checkpoint was left")
+        _fail("interrupted; the same command goes on from what was stored")
     except BrokenPipeError:  # as in `--help | head`: nobody reads on
         os._exit(1)
     except Exception as error:

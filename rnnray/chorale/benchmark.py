@@ -77,7 +77,7 @@ def _our_notes(sampler: "Sampler", count: int, chords: int) -> int:
 
 
 def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
-    """What a sweep costs beside its training: an epoch of the book's model a trial.
+    """What a sweep costs beside its training: two epochs of the book's model a trial.
 
     Args:
         data: a corpus, as `rnnray.chorale.corpus.open_corpus` takes it.
@@ -93,7 +93,7 @@ def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
     from rnnray.chorale.corpus import open_corpus  # noqa: PLC0415
     from rnnray.tuning import benchmark, space  # noqa: PLC0415
 
-    book = config.notebook().model_copy(update={"epochs": 1, "data": data})
+    book = config.notebook().model_copy(update={"epochs": 2, "data": data})
     result = benchmark.overhead(
         tuning.ChoraleProblem(book, ray.put(open_corpus(data))),
         space.parse(tuning.SPACE, book, "the default space"),
