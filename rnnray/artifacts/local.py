@@ -94,6 +94,15 @@ class LocalStore:
         except OSError as error:
             raise UserError(f"{path}: cannot be deleted ({error.strerror})") from error
 
+    def tidy(self) -> None:
+        """See `Store`: the temporary files."""
+        try:
+            for folder, _, names in os.walk(self.uri):
+                for name in filter(_TEMPORARY.fullmatch, names):
+                    Path(folder, name).unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.uri}: cannot be tidied ({error.strerror})") from error
+
     def presign(self, key: str, hours: float) -> str:
         """See `Store`; a local folder has no links."""
         raise UserError(f"{self.uri}: links with a time limit need an s3:// output")

@@ -59,6 +59,9 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Delete what has that key, if anything does."""
 
+    def tidy(self) -> None:
+        """Delete what puts that were killed left behind; for when nobody puts."""
+
     def presign(self, key: str, hours: float) -> str:
         """A link that lets whoever has it read the file for so long."""
 

@@ -97,6 +97,7 @@ def run(
         searcher = search.optuna_search(space, score, config.seed)
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     resumes = run_folder.keep(folder, PLAN, _plan(space, config, options), "a sweep")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the one that verbose=0 silences
     if "://" not in folder:
         # What Ray Tune has not noted when it is killed is done again; by default it notes only
         # every 10 s, which an object store should not be asked for more often.

@@ -53,6 +53,7 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
         "temperatures": {name: one["figures"] for name, one in temperatures.items()},
         "bach": bach["figures"],
     }
+    store.tidy()
     content = json.dumps(summary, indent=1, allow_nan=False).encode()
     store.put(SUMMARY, content, content_type=CONTENT_TYPES["json"])
 
