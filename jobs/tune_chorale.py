@@ -21,13 +21,17 @@ from rnnray.tuning import results, space, sweep
 from rnnray.tuning.options import SweepOptions
 
 
-class Options(SweepOptions, job.JobOptions, ChoraleConfig):
+class Options(job.JobOptions, SweepOptions, ChoraleConfig):
     """Options of this job."""
 
     preset: Literal["notebook", "strong"] = "notebook"
     """Where the other defaults come from: notebook, the book's, or strong."""
     config: str | None = None
     """YAML file with values of these options; wins over the preset, the command line over it."""
+
+    def needs_dashboard(self) -> bool:
+        """Ray frees the workers of a trial that is stopped early by asking its dashboard."""
+        return self.workers_per_trial > 1
 
 
 def work(options: Options) -> dict[str, Any]:

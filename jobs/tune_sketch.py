@@ -19,13 +19,17 @@ from rnnray.tuning import results, space, sweep
 from rnnray.tuning.options import SweepOptions
 
 
-class Options(SweepOptions, job.JobOptions, SketchConfig):
+class Options(job.JobOptions, SweepOptions, SketchConfig):
     """Options of this job."""
 
     preset: Literal["strong", "notebook"] = "strong"
     """Where the other defaults come from: strong, which we recommend, or notebook, the book's."""
     config: str | None = None
     """YAML file with values of these options; wins over the preset, the command line over it."""
+
+    def needs_dashboard(self) -> bool:
+        """Ray frees the workers of a trial that is stopped early by asking its dashboard."""
+        return self.workers_per_trial > 1
 
 
 def work(options: Options) -> dict[str, Any]:

@@ -51,10 +51,6 @@ class SweepOptions(Config):
     max_failures: Annotated[int, Ge(0)] = 2
     """How often a trial that died goes on from its last checkpoint."""
 
-    def needs_dashboard(self) -> bool:
-        """Ray frees the workers of a trial that is stopped early by asking its dashboard."""
-        return self.workers_per_trial > 1
-
     @model_validator(mode="after")
     def _pbt_decides_alone(self) -> Self:
         if self.scheduler == "pbt" and self.searcher != "random":
