@@ -28,7 +28,8 @@ class SweepOptions(Config):
     before it found (tree-structured Parzen estimator, Bergstra et al., 2011)."""
     scheduler: Literal["asha", "pbt", "none"] = "asha"
     """asha stops poor trials early (Li et al., 2018); pbt lets them go on from the good ones'
-    weights with other values (Jaderberg et al., 2017); none lets all of them finish."""
+    weights with other values (Jaderberg et al., 2017), so that best.yaml has a trial's last values,
+    which alone do not lead to its checkpoint; none lets all of them finish."""
     grace_epochs: Annotated[float, Gt(0)] = 1.0
     """Epochs that asha lets every trial train."""
     reduction: Annotated[float, Gt(1)] = 3.0

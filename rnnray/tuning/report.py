@@ -36,6 +36,7 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
         """Say how far a trial is."""
+        self._remember([trial])
         metrics = result["metrics"]
         score = metrics[self._score]
         self._last[trial.trial_id] = metrics
@@ -68,7 +69,18 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
         """The last table."""
         self._say_table(trials)
 
+    def _remember(self, trials: Sequence[Trial]) -> None:
+        """Take over what trials reported before the sweep was resumed."""
+        for trial in trials:
+            metrics = trial.last_result.get("metrics")
+            if metrics and trial.trial_id not in self._last:
+                self._last[trial.trial_id] = metrics
+                best = trial.metric_analysis[self._score][self._direction]
+                if math.isfinite(best):
+                    self._best[trial.trial_id] = best
+
     def _say_table(self, trials: Sequence[Trial]) -> None:
+        self._remember(trials)
         ranked = sorted(
             (trial for trial in trials if trial.trial_id in self._best),
             key=lambda trial: self._best[trial.trial_id],

@@ -14,6 +14,7 @@ class FakeTrial:
     rate: float
     status: str = "RUNNING"
     last_result: dict[str, Any] = field(default_factory=dict)
+    metric_analysis: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -70,3 +71,21 @@ def test_columns_of_a_table_are_aligned() -> None:
         "  1     2",
         "333     4",
     ]
+
+
+def test_the_table_of_a_resumed_sweep_has_the_trials_that_ended_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "_TABLE_SECONDS", 0.0)
+    ended = FakeTrial("00000", 0.1, status="TERMINATED", last_result=result(3, 0.8))
+    ended.metric_analysis = {"validation_right": {"max": 0.9, "min": 0.5}}
+    running = FakeTrial("00001", 0.2, last_result=result(1, 0.4))
+    running.metric_analysis = {"validation_right": {"max": 0.4, "min": 0.4}}
+    trials: Any = [ended, running]
+    SweepReport(ToyTask.score, 3, 2).on_trial_result(1, trials, trials[1], result(2, 0.3))
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 of 2 trials ended" in lines[1]
+    assert "trial-00000" in lines[3]
+    assert "0.9000" in lines[3]
+    assert "trial-00001" in lines[4]
+    assert "0.4000" in lines[4]
