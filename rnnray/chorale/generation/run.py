@@ -85,6 +85,8 @@ def generate(
     # A GPU's arithmetic is another one, so a run keeps to the kind of device that it began on.
     asked = plan.asked() | {"device": "gpu" if gpu else "cpu"}
     with RunLock(store) as lock:
+        # Another run may have begun, and even ended, while this one connected.
+        saved = folder.saved_run(store)
         if saved is not None and options.overwrite:
             folder.clear(store)
             saved = None
@@ -92,6 +94,8 @@ def generate(
             folder.save(store, asked)
         else:
             folder.check_same(store, saved, asked)
+            if folder.is_complete(store):
+                return _complete_already(store, plan, options)
         parts = plan.parts()
         places = folder.unfinished(store, parts)
         watch = _Watch(_chorales(parts), _chorales([parts[place] for place in places]))
