@@ -81,15 +81,6 @@ def test_optuna_learns_from_the_trials_before_and_keeps_to_the_range(
     assert len(set(rates)) == 4
     assert all(1e-6 <= rate <= 0.1 for rate in rates)
     assert [trial.curve.status for trial in trials] == ["finished"] * 4
-    again = toy_sweep.run(
-        tmp_path / "again",
-        [1e-6, 0.1],
-        samples=4,
-        searcher="optuna",
-        scheduler="none",
-        max_concurrent=1,
-    )
-    assert [trial.curve.values["optimizer.learning_rate"] for trial in again] == rates
 
 
 def test_population_based_training_puts_a_poor_trial_on_a_good_ones_weights(
