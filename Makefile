@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 help:
 	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt'
 	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (4 min)'
-	@echo 'make test    all tests'
+	@echo 'make test    all tests but those of make faults'
+	@echo 'make faults  what kills, full disks and outages do to a generation run (6 min)'
 	@echo 'make check   lint, format and types'
 	@echo 'make format  put the code into the format that check wants'
 	@echo 'make clean   delete .venv, runs/demo and caches'
@@ -24,7 +25,10 @@ demo: $(READY)
 	$(BIN)/python jobs/train_sketch.py --data demo --epochs 6 --workers 2 --name demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not faults'
+
+faults: $(READY)
+	$(BIN)/python -m pytest -m faults
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -38,4 +42,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test faults check format clean

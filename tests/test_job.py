@@ -46,7 +46,7 @@ Call = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs a job in this process: its exit code, its output and its errors."""
-    monkeypatch.setattr("rnnray.cluster.connect", lambda *, verbose: None)
+    monkeypatch.setattr("rnnray.cluster.connect", lambda **_: None)
 
     def run(*arguments: str, work: Callable[[Any], dict[str, Any]] = dict) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["job.py", *arguments])

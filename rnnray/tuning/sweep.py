@@ -99,9 +99,9 @@ def run(
     resumes = run_folder.keep(folder, PLAN, _plan(space, config, options), "a sweep")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the one that verbose=0 silences
     if "://" not in folder:
-        # What Ray Tune has not noted when it is killed is done again; by default it notes only
-        # every 10 s, which an object store should not be asked for more often.
-        os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0.5")
+        # What Ray Tune has not noted when it is killed is done again. 0: it notes whatever happens
+        # before it goes on; by default every 10 s, and an object store should not be asked more.
+        os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0")
     wide = options.workers_per_trial > 1
     trainable = ray.tune.with_resources(
         # The job goes through the object store, once for all trials.

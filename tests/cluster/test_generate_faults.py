@@ -24,6 +24,8 @@ from s3server import BUCKET, KEY_ID, SECRET
 from tiny import REPOSITORY, Ended, RunJob
 from tiny_chorale import TrainedChorale
 
+pytestmark = pytest.mark.faults
+
 COUNT = 70  # a part and a bit, at each of two temperatures
 KILLS = 5
 OUTAGE_SECONDS = 20
