@@ -27,18 +27,23 @@ def keep(folder: str, name: str, values: dict[str, Any], what: str) -> bool:
         text = yaml.safe_dump(values, sort_keys=False)
         storage.write_bytes(storage.join(folder, name), text.encode())
         return False
-    old, new = _flat(yaml.safe_load(saved)), _flat(values)
-    differing = [
-        f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    if differing:
+    different = differences(yaml.safe_load(saved), values)
+    if different:
         raise UserError(
-            f"{folder} holds {what} of another configuration: {', '.join(differing)}; "
+            f"{folder} holds {what} of another configuration: {different}; "
             "take another --name, or the same options"
         )
     return True
+
+
+def differences(saved: dict[str, Any], asked: dict[str, Any]) -> str:
+    """The fields in which two mappings differ, nested ones by path, for people; "" for none."""
+    old, new = _flat(saved), _flat(asked)
+    return ", ".join(
+        f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    )
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

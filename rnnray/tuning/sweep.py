@@ -29,7 +29,7 @@ from rnnray.tuning.curve import Score
 from rnnray.tuning.options import SweepOptions
 from rnnray.tuning.report import Reports, SweepReport
 from rnnray.tuning.space import Space
-from rnnray.tuning.trial import Problem, TrialJob, run_trial
+from rnnray.tuning.trial import Problem, TrialJob, has_diverged, run_trial
 from rnnray.tuning.wide_trial import FreeWorkers, run_wide_trial
 
 PLAN = "sweep.yaml"
@@ -137,6 +137,7 @@ def run(
         run_config=RunConfig(
             storage_path=storage.absolute(options.storage_path),
             name=options.name,
+            stop=has_diverged,
             failure_config=FailureConfig(max_failures=options.max_failures),
             checkpoint_config=CheckpointConfig(
                 # The best and the last; of pbt's trials all, for others go on from them.

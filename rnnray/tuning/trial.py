@@ -59,10 +59,6 @@ class TrialJob:
     """The sweep's folder, absolute path or URI."""
 
 
-class _Diverged(Exception):  # noqa: N818
-    """A loss was no number; there is no use in going on."""
-
-
 def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     """Train on one worker with the values that a trial is given, reporting to Ray Tune.
 
@@ -100,8 +96,6 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             reported(metrics, values, job.metric) | {"compiled_at": compiled_at},
             checkpoint=Checkpoint.from_directory(str(folder)),
         )
-        if _diverged(metrics, job.metric):
-            raise _Diverged
 
     worker = Worker(
         rank=0,
@@ -112,20 +106,23 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
         report=report,
     )
     latest = ray.tune.get_checkpoint()
-    try:
-        with latest.as_directory() if latest else nullcontext() as folder:
-            TrainingLoop(
-                task,
-                config,
-                worker,
-                strategy.create_strategy(1),
-                steps_per_epoch=math.ceil(blocks.training_rows / config.global_batch_size),
-                report_steps=options.report_every or 0,
-                unroll=not on_gpu,
-                restored=Path(folder) if folder else None,
-            ).run()
-    except _Diverged:
-        return
+    with latest.as_directory() if latest else nullcontext() as folder:
+        TrainingLoop(
+            task,
+            config,
+            worker,
+            strategy.create_strategy(1),
+            steps_per_epoch=math.ceil(blocks.training_rows / config.global_batch_size),
+            report_steps=options.report_every or 0,
+            unroll=not on_gpu,
+            restored=Path(folder) if folder else None,
+        ).run()
+
+
+def has_diverged(trial_id: str, result: Mapping[str, Any]) -> bool:
+    """Ray Tune's criterion to end a trial: a loss was no number; there is no use in going on."""
+    del trial_id
+    return bool(result.get("metrics", {}).get(DIVERGED))
 
 
 def reported(

@@ -22,10 +22,7 @@ RUN = "training"
 
 
 def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
-    """As `run_trial`, on several workers: a run of the Ray Train driver in the trial's folder.
-
-    A trial that diverges is not ended before its last epoch; the scheduler ends it.
-    """
+    """As `run_trial`, on several workers: a run of the Ray Train driver in the trial's folder."""
     values = arguments["values"]
     config = with_values(job.problem.config, values)
     options = job.options

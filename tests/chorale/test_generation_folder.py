@@ -48,7 +48,7 @@ def test_another_configuration_is_refused_with_all_that_differs(store: Store) ->
     folder.check_same(store, saved, ASKED | {"checkpoint": "there", "data": "elsewhere"})
     with pytest.raises(UserError) as error:
         folder.check_same(store, saved, ASKED | {"seed": 1, "model": "def"})
-    assert "seed (0 there, 1 now), model ('abc' there, 'def' now)" in str(error.value)
+    assert "model ('abc' there, 'def' now), seed (0 there, 1 now)" in str(error.value)
     assert "--overwrite" in str(error.value)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from rnnray import run_folder
 from rnnray.artifacts import Store
 from rnnray.chorale.generation.plan import (
     BACH_PART,
@@ -47,14 +48,13 @@ def saved_run(store: Store) -> dict[str, Any] | None:
 
 def check_same(store: Store, saved: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raise `UserError` with all differences, unless an earlier run was asked the same."""
-    differing = [
-        f"{name} ({saved.get(name)!r} there, {asked.get(name)!r} now)"
-        for name in asked
-        if name not in _PLACES and saved.get(name) != asked.get(name)
-    ]
-    if differing:
+    names = [name for name in asked if name not in _PLACES]
+    different = run_folder.differences(
+        {name: saved.get(name) for name in names}, {name: asked[name] for name in names}
+    )
+    if different:
         raise UserError(
-            f"{store.uri} holds a run of another configuration: {', '.join(differing)}; take "
+            f"{store.uri} holds a run of another configuration: {different}; take "
             "another --name, or the same options, or start over with --overwrite"
         )
 
