@@ -3,6 +3,7 @@
 Layers that begin at zero would hide mistakes in what they are given.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 import tensorflow as tf
 
-from rnnray.chorale import model
+from rnnray.chorale import model, table
 from rnnray.chorale.config import PRESETS, ChoraleConfig
 from rnnray.chorale.task import ChoraleTask
 from rnnray.training import checkpoints
@@ -116,3 +118,16 @@ def save_checkpoint(folder: Path, preset: str, **options: Any) -> str:
     files = ChoraleTask(config).checkpoint_files()
     checkpoints.save(folder, composer, optimizer, Position(), files)
     return str(folder)
+
+
+def save_corpus(file: Path, lengths: Sequence[int]) -> str:
+    """Save pieces of so many chords as a chorale table: the first to train on, the others to test;
+    its path.
+    """
+    splits = ["train", *["test"] * (len(lengths) - 1)]
+    corpus = table.from_chorales(
+        (f"piece {number}", split, piece)
+        for number, (split, piece) in enumerate(zip(splits, chorales(*lengths), strict=True))
+    )
+    pq.write_table(corpus, file)
+    return str(file)

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from composers import chorales, save_checkpoint
+from composers import save_checkpoint, save_corpus
 
 from rnnray.artifacts import Store, open_store
 from rnnray.artifacts.local import LocalStore
-from rnnray.chorale import table, tokens
+from rnnray.chorale import tokens
 from rnnray.chorale.critique import critique
 from rnnray.chorale.generation import dry_run, folder, manifest, pipeline, plan, publishing
 from rnnray.chorale.generation.options import FORMATS, GenerationConfig, GenerationOptions
@@ -53,21 +53,14 @@ class Sampler:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> GenerationConfig:
     place = tmp_path_factory.mktemp("generation")
-    pieces = chorales(20, 33, 9, CHORDS, 40)
-    splits = ["train", "test", "test", "test", "test"]
-    corpus = table.from_chorales(
-        (f"piece {number}", split, piece)
-        for number, (split, piece) in enumerate(zip(splits, pieces, strict=True))
-    )
-    pq.write_table(corpus, place / "corpus.parquet")
     return GenerationConfig(
         checkpoint=save_checkpoint(place / "checkpoint", "strong"),
         temperatures=TEMPERATURES,
         count=COUNT,
         chords=CHORDS,
-        data=str(place / "corpus.parquet"),
+        data=save_corpus(place / "corpus.parquet", (20, 33, 9, CHORDS, 40)),
         seed_from="test:0:2",
-        formats=("wav", "mid"),  # scores take ten times as long
+        formats=("wav", "mid"),
         tempo=200,
         instrument="sine",
     )

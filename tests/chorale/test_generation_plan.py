@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from composers import chorales, save_checkpoint
+from composers import chorales, save_checkpoint, save_corpus
 
 from rnnray.chorale import table
 from rnnray.chorale.generation.options import GenerationConfig
@@ -23,19 +23,12 @@ TEMPERATURES = (0.8, 1.5)
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> GenerationConfig:
     place = tmp_path_factory.mktemp("generation")
-    pieces = chorales(20, 33, 9, CHORDS, 40)
-    splits = ["train", "test", "test", "test", "test"]
-    corpus = table.from_chorales(
-        (f"piece {number}", split, piece)
-        for number, (split, piece) in enumerate(zip(splits, pieces, strict=True))
-    )
-    pq.write_table(corpus, place / "corpus.parquet")
     return GenerationConfig(
         checkpoint=save_checkpoint(place / "checkpoint", "strong"),
         temperatures=TEMPERATURES,
         count=PART_SIZE + 3,
         chords=CHORDS,
-        data=str(place / "corpus.parquet"),
+        data=save_corpus(place / "corpus.parquet", (20, 33, 9, CHORDS, 40)),
         seed_from="test:0:2",
     )
 
