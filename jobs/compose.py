@@ -18,6 +18,7 @@ from rnnray import job, storage
 from rnnray.chorale import composing, table
 from rnnray.chorale.composer import TrainedComposer, read_checkpoint
 from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.given import given_tokens, read_melody, read_opening
 from rnnray.chorale.midi import check_tempo
 from rnnray.chorale.sound import InstrumentName
 
@@ -72,11 +73,11 @@ def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     read_checkpoint(options.checkpoint)  # what is wrong is told before anything is loaded
     check_tempo(options.tempo)
-    melody = None if options.melody is None else composing.melody(options.melody, options.keep)
+    melody = None if options.melody is None else read_melody(options.melody, options.keep)
     corpus = open_corpus(options.data)
-    opening = None if not options.seed_from else composing.opening(corpus, options.seed_from)
+    opening = None if not options.seed_from else read_opening(corpus, options.seed_from)
     chords = options.chords or (_DEFAULT_CHORDS if melody is None else len(melody))
-    given = composing.given_tokens(chords, opening, melody)
+    given = given_tokens(chords, opening, melody)
     composer = TrainedComposer(options.checkpoint)
     storage.check_writable(options.output)
     composed = composing.compose(

@@ -35,6 +35,8 @@ _LEVELS = (1.2, 1.0, 1.0, 1.0)
 
 _ROOM_LEVEL = 0.3
 
+_BLOCK = 1 << 14  # samples that are mixed at a time, so that what is in between stays in the cache
+
 # Samples of the tones that are kept: the shortest one is longer than any attack.
 _SHORTEST_TONE, _LONGEST_TONE = 1 << 15, 1 << 18
 
@@ -169,26 +171,25 @@ def _voices(notes: list[_Note], instrument: Instrument, count: int, sample_rate:
     for note in notes:
         by_tone[note.voice, note.pitch].append(note)
 
-    mix = np.zeros((2, count), np.float32)
-    scaled = np.empty(count, np.float32)
-    for voice, (place, level) in enumerate(zip(_PLACES, _LEVELS, strict=True)):
-        line = np.zeros(count, np.float32)
-        for (of_voice, pitch), same in by_tone.items():
-            if of_voice != voice:
-                continue
-            longest = max(note.stop - note.start for note in same)
-            tone = _tone(instrument, voice, pitch, longest + len(release), sample_rate)
-            for note in same:
-                held = note.stop - note.start
-                line[note.start : note.stop] += tone[:held]
-                line[note.stop : note.stop + len(release)] += (
-                    tone[held : held + len(release)] * release
-                )
-        # Constant power: a voice is as loud at the side as in the middle.
-        angle = (place + 1) * math.pi / 4
-        for number, gain in enumerate((math.cos(angle), math.sin(angle))):
-            np.multiply(line, np.float32(level * gain), out=scaled)
-            mix[number] += scaled
+    lines = np.zeros((len(_PLACES), count), np.float32)
+    for (voice, pitch), same in by_tone.items():
+        line = lines[voice]
+        longest = max(note.stop - note.start for note in same)
+        tone = _tone(instrument, voice, pitch, longest + len(release), sample_rate)
+        for note in same:
+            held = note.stop - note.start
+            line[note.start : note.stop] += tone[:held]
+            line[note.stop : note.stop + len(release)] += tone[held : held + len(release)] * release
+    # Constant power: a voice is as loud at the side as in the middle.
+    angles = (np.array(_PLACES) + 1) * math.pi / 4
+    gains = (np.stack([np.cos(angles), np.sin(angles)]) * _LEVELS).astype(np.float32)
+    mix = np.empty((2, count), np.float32)
+    for start in range(0, count, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        for channel, of_voices in zip(mix, gains, strict=True):
+            np.multiply(lines[0, block], of_voices[0], out=channel[block])
+            for line, gain in zip(lines[1:, block], of_voices[1:], strict=True):
+                channel[block] += line * gain
     add_reverb(mix, sample_rate, _ROOM_LEVEL)
     return mix
 

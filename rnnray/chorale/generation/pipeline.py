@@ -205,7 +205,7 @@ def sheaves(
     )
     # In bytes; a block, which is a task's worth, is then a single row: a part, or a sheaf.
     parts.context.target_max_block_size = 1
-    uploads = max(2, int(ray.cluster_resources().get("CPU", 1)) // 4)
+    uploads = max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)
     stored = (
         parts.map_batches(
             Compose,
@@ -228,7 +228,7 @@ def sheaves(
             fn_constructor_args=(store, plan, resumes),
             batch_size=1,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=uploads),
+            compute=ray.data.ActorPoolStrategy(size=min(uploads, len(places))),
             num_cpus=_UPLOAD_CPUS,
         )
     )

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnray import storage
-from rnnray.chorale import composing, table, tokens
+from rnnray.chorale import table, tokens
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import read_checkpoint
 from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.generation.options import FORMATS, GenerationConfig, temperature_text
+from rnnray.chorale.given import given_tokens, read_opening
 from rnnray.chorale.midi import check_tempo
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE, Tokens
@@ -158,8 +159,8 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
             "ask for fewer"
         )
     corpus = open_corpus(config.data)
-    opening = None if config.seed_from is None else composing.opening(corpus, config.seed_from)
-    given = composing.given_tokens(config.chords, opening, None)
+    opening = None if config.seed_from is None else read_opening(corpus, config.seed_from)
+    given = given_tokens(config.chords, opening, None)
     if not (given == NONE).any():
         raise UserError(
             f"--seed-from {config.seed_from}: leaves nothing to compose of --chords "
