@@ -1,0 +1,194 @@
+"""Every command and option that the documentation names is there: read out of it and looked up."""
+
+import io
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = ["README.md", "cluster/README.md", "cluster/objectstore/README.md"]
+OPTION = r"--?[a-z][a-z0-9.-]*"
+
+
+def fenced_lines(text: str) -> Iterator[str]:
+    """The lines of code blocks without a language, continued ones joined."""
+    # All blocks are matched, or the end of one with a language would begin one without.
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        if not language:
+            yield from block.replace("\\\n", " ").splitlines()
+
+
+def code_spans(text: str) -> list[str]:
+    """What stands between backticks, outside of code blocks."""
+    outside = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`([^`\n]+)`", outside)
+
+
+def commands(line: str) -> Iterator[list[str]]:
+    """The commands of a line of shell as words; what stands behind a `--` is one of its own."""
+    try:
+        words = shlex.split(re.sub(r'^eval "\$\((.*)\)"', r"\1", line), comments=True)
+    except ValueError:  # part of a quoted text of several lines: no command of ours has one
+        return
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        words.pop(0)
+    while words:
+        end = next((i for i, word in enumerate(words) if word in ("--", "&&", "|")), len(words))
+        if words[:end]:
+            yield words[:end]
+        words = words[end + 1 :]
+
+
+def typed() -> dict[str, list[str]]:
+    """The lines that users are told to type, or that Ray and Kubernetes run, by their file."""
+    lines: dict[str, list[str]] = {}
+    for page in PAGES:
+        text = (REPOSITORY / page).read_text()
+        lines[page] = [*fenced_lines(text), *code_spans(text)]
+    text = (REPOSITORY / "cluster.yaml").read_text()
+    comments = re.findall(r"^#   (.*)$", text, re.MULTILINE)
+    starts = yaml.safe_load(text)
+    lines["cluster.yaml"] = [
+        *"\n".join(comments).replace("\\\n", " ").splitlines(),
+        *starts["head_start_ray_commands"],
+        *starts["worker_start_ray_commands"],
+    ]
+    for file in sorted((REPOSITORY / "cluster" / "kuberay").glob("*.yaml")):
+        for document in yaml.safe_load_all(file.read_text()):
+            if document["kind"] == "RayJob":
+                lines[file.name] = [document["spec"]["entrypoint"]]
+    return lines
+
+
+@cache
+def job_options(name: str) -> frozenset[str]:
+    """The options in the --help of a file of jobs/; in this process, which saves seconds each."""
+    file = str(REPOSITORY / "jobs" / f"{name}.py")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as shown:
+        patch.setattr(sys, "argv", [file, "--help"])
+        patch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit):
+            runpy.run_path(file, run_name="__main__")
+    return frozenset(re.findall(rf"(?<![\w-]){OPTION}", shown.getvalue()))
+
+
+@cache
+def ray_options(*words: str) -> frozenset[str] | None:
+    """The options of a subcommand of Ray, or None where there is no such subcommand."""
+    from ray.scripts.scripts import cli  # noqa: PLC0415  (seconds)
+
+    command = cli
+    while words and hasattr(command, "commands"):
+        if words[0] not in command.commands:
+            return None
+        command, words = command.commands[words[0]], words[1:]
+    return frozenset(
+        name for option in command.params for name in [*option.opts, *option.secondary_opts]
+    )
+
+
+@cache
+def script_help(script: str, *subcommand: str) -> str:
+    """What one of our own scripts says of itself, or of one of its subcommands."""
+    ended = subprocess.run(
+        [str(REPOSITORY / script), *subcommand, "--help"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    return ended.stdout + ended.stderr
+
+
+@cache
+def make_targets() -> frozenset[str]:
+    return frozenset(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+
+
+def problem(words: list[str]) -> str | None:
+    """What is wrong with a command; None for a right one, and for other people's programs."""
+    program, *rest = words[1:] if words[0] == "python" else words
+    options = {word.partition("=")[0] for word in rest if re.fullmatch(rf"{OPTION}(=.*)?", word)}
+    if job := re.fullmatch(r"(?:/home/ray/rnnray/)?jobs/(\w+)\.py", program):
+        if not (REPOSITORY / "jobs" / f"{job[1]}.py").is_file():
+            return f"no job {program}"
+        missing = options - job_options(job[1])
+    elif program == "ray" and rest:
+        subcommand = rest[: 2 if rest[0] == "job" else 1]
+        known = ray_options(*subcommand)
+        if known is None:
+            return f"no subcommand of ray: {subcommand}"
+        missing = options - known - {"--help"}
+    elif program == "make" and rest:
+        missing = set(rest) - make_targets()
+    elif re.match(r"cluster/\S*\w$", program) and rest:
+        if not os.access(REPOSITORY / program, os.X_OK):
+            return f"{program} cannot be run"
+        about = script_help(program)
+        if not re.search(rf"\b{rest[0]}\b", about):
+            return f"{program} has no {rest[0]}"
+        missing = {option for option in options if option not in script_help(program, rest[0])}
+    else:
+        return None
+    return f"{program} has no {sorted(missing)}" if missing else None
+
+
+@pytest.mark.parametrize("file", sorted(typed()))
+def test_every_command_in_the_documentation_exists(file: str) -> None:
+    found = [command for line in typed()[file] for command in commands(line)]
+    problems = {" ".join(words): wrong for words in found if (wrong := problem(words))}
+    assert problems == {}
+    ours = [w for w in found if re.search(r"^(python|ray|make)$|jobs/\w|^cluster/\w", w[0])]
+    # A page whose commands are not recognised would pass unread.
+    assert len(ours) >= {"README.md": 30, "cluster/README.md": 25}.get(file, 1)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_in_the_text_is_one_of_a_job_or_of_ray(page: str) -> None:
+    jobs = [file.stem for file in (REPOSITORY / "jobs").glob("*.py")]
+    known = {option for name in jobs for option in job_options(name)}
+    known |= ray_options("start") or frozenset()
+    known |= {"--gpus"}  # of docker
+    spans = code_spans((REPOSITORY / page).read_text())
+    named = {span.split()[0].partition("=")[0] for span in spans if span.startswith("--")}
+    assert named <= known
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_is_linked_exists(page: str) -> None:
+    text = (REPOSITORY / page).read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([\w-]+))?\)", text)
+    for path, anchor in links:
+        target = REPOSITORY / page if not path else REPOSITORY / Path(page).parent / path
+        assert target.exists(), path
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "jobs/train_sketches.py --data demo",
+        "jobs/train_sketch.py --data demo --worker 2",
+        "ray job submit --adress http://127.0.0.1:8265 -- jobs/train_sketch.py --data demo",
+        "ray job submit --working-dir . -- jobs/train_sketch.py --date demo",
+        "ray job send -- jobs/train_sketch.py",
+        "ray begin --head",
+        "make tests",
+        "cluster/local/nodes up --worker-count 2",
+        "RAY_AUTH_MODE=token ray up --yess cluster.yaml",
+    ],
+)
+def test_a_mistaken_command_is_found(line: str) -> None:
+    assert [wrong for words in commands(line) if (wrong := problem(words))]
