@@ -23,7 +23,7 @@ def test_each_way_has_its_rate_and_nothing_stays_behind(
             store.put(key, b"", content_type="")
         places.append(store.uri)
         names = ("compose", "render", "upload", "first", "pieces", "publish")
-        return Generated(store.uri, "", 6, 0, dict.fromkeys(names, 1.0) | {"total": 3.0})
+        return Generated(store.uri, "", 6, 0, dict.fromkeys(names, 1.0) | {"total": 3.0}, 1.0)
 
     monkeypatch.setattr(benchmark.run, "generate", generate)
     monkeypatch.setattr(benchmark.ray, "cluster_resources", lambda: {"CPU": 4.0})

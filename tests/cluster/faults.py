@@ -15,42 +15,41 @@ Process = subprocess.Popen[str]
 T = TypeVar("T")
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a run, by key."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def is_kept(key: str) -> bool:
     """Whether a run that goes on must leave a file alone; the page is written again."""
     return key.startswith(("temperature=", "bach/", "manifest/")) and not key.endswith(".part")
 
 
-def stamps(folder: Path) -> dict[str, Any]:
-    """Of the files that are to be left alone: what changes when they are written again."""
-    found = {}
-    for path in folder.rglob("*"):
-        key = str(path.relative_to(folder))
-        if is_kept(key) and path.is_file():
-            status = path.stat()
-            found[key] = (status.st_mtime_ns, status.st_ino)
-    return found
+class Folder:
+    """What a run has in a local folder."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-def has(folder: Path, count: int) -> bool:
-    """Whether so many such files are there."""
-    return len(stamps(folder)) >= count
+    def stamps(self) -> dict[str, Any]:
+        """Of the files that are to be left alone: what changes when they are written again."""
+        found = {}
+        for path in self.path.rglob("*"):
+            key = str(path.relative_to(self.path))
+            if is_kept(key) and path.is_file():
+                status = path.stat()
+                found[key] = (status.st_mtime_ns, status.st_ino)
+        return found
 
+    def contents(self) -> dict[str, bytes]:
+        """All files of a run, by key."""
+        return {
+            str(path.relative_to(self.path)): path.read_bytes()
+            for path in self.path.rglob("*")
+            if path.is_file()
+        }
 
-def owns(process: Process, folder: Path) -> bool:
-    """Whether the process holds a run's lock."""
-    try:
-        return bool(json.loads((folder / "lock.json").read_bytes())["pid"] == process.pid)
-    except FileNotFoundError:
-        return False
+    def get(self, key: str) -> bytes | None:
+        """One of them; None: it is not there."""
+        try:
+            return (self.path / key).read_bytes()
+        except FileNotFoundError:
+            return None
 
 
 class Bucket:
@@ -77,15 +76,29 @@ class Bucket:
         }
 
     def stamps(self) -> dict[str, Any]:
-        """See `stamps`."""
+        """See `Folder`."""
         return {key: entry["LastModified"] for key, entry in self._listed().items() if is_kept(key)}
 
     def contents(self) -> dict[str, bytes]:
-        """See `contents`."""
-        return {
-            key: self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
-            for key in self._listed()
-        }
+        """See `Folder`."""
+        return {key: self._read(key) for key in self._listed()}
+
+    def get(self, key: str) -> bytes | None:
+        """See `Folder`."""
+        try:
+            return self._read(key)
+        except self._s3.exceptions.NoSuchKey:
+            return None
+
+    def _read(self, key: str) -> bytes:
+        answer = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)
+        return bytes(answer["Body"].read())
+
+
+def owns(process: Process, place: Folder | Bucket) -> bool:
+    """Whether the process holds a run's lock."""
+    lock = place.get("lock.json")
+    return lock is not None and bool(json.loads(lock)["pid"] == process.pid)
 
 
 def wait_until(happened: Callable[[], bool], process: Process) -> None:

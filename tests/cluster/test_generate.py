@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from tiny import REPOSITORY, Ended, RunJob
 from tiny_chorale import TrainedChorale, sounds
 
+from rnnray import cluster
 from rnnray.chorale.corpus import open_corpus
 
 CHORDS = 12
@@ -119,6 +121,29 @@ def test_a_complete_run_is_left_alone(
     assert "complete" in ended.out
     assert (ended.result["written"], ended.result["found"]) == (0, 2 * COUNT)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_run_that_another_one_ended_meanwhile_is_left_alone(
+    generate: Generate,
+    unbroken: tuple[Path, Ended],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two runs start at once, and one of them waits longer for the cluster."""
+    folder, _ = unbroken
+    connect = cluster.connect
+
+    def slowly(**options: bool) -> None:
+        shutil.copytree(folder, tmp_path / "run-1", dirs_exist_ok=True)
+        connect(**options)
+
+    monkeypatch.setattr(cluster, "connect", slowly)
+    assert "seed (0 there, 1 now)" in generate("--seed", "1").failed_with()
+    shutil.rmtree(tmp_path / "run-1")
+    ended = generate()
+    assert ended.code == 0, ended.err
+    assert (ended.result["written"], ended.result["found"]) == (0, 2 * COUNT)
+    assert contents(tmp_path / "run-1") == contents(folder)
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_as_an_unbroken_one(

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import s3server
-from faults import Bucket, Process, contents, end, has, is_kept, owns, settled, stamps, wait_until
+from faults import Bucket, Folder, Process, end, is_kept, owns, settled, wait_until
 from object_store import ObjectStore
 from s3server import BUCKET, KEY_ID, SECRET
 from tiny import REPOSITORY, Ended, RunJob
@@ -102,7 +102,7 @@ def unbroken(
     output = tmp_path_factory.mktemp("without_faults")
     ended = run_job("generate_chorales", *arguments(output), timeout=300)
     assert ended.code == 0, ended.err
-    return contents(output / "run-1")
+    return Folder(output / "run-1").contents()
 
 
 @pytest.fixture
@@ -113,36 +113,47 @@ def chance() -> random.Random:
     return random.Random(seed)
 
 
+@pytest.mark.parametrize("where", ["folder", "bucket"])
 def test_five_kills_lose_nothing_and_nothing_is_done_twice(
+    where: str,
     start: Start,
     generate: Generate,
+    object_store: ObjectStore,
     unbroken: dict[str, bytes],
     chance: random.Random,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = tmp_path / "run-1"
+    place: Folder | Bucket
+    if where == "folder":
+        output, settings, place = str(tmp_path), {}, Folder(tmp_path / "run-1")
+    else:
+        output, settings = object_store.uri("kills"), dict(object_store)
+        place = Bucket(object_store, "kills/run-1/")
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
     total = len(list(filter(is_kept, unbroken)))
     there: dict[str, Any] = {}
     for life in range(KILLS):
         some = len(there) + chance.randint(0, (total - len(there)) // (KILLS + 1 - life))
-        process = start(tmp_path)
-        wait_until(partial(owns, process, folder), process)
-        wait_until(partial(has, folder, some), process)
+        process = start(output, settings)
+        wait_until(partial(owns, process, place), process)
+        wait_until(lambda some=some: len(place.stamps()) >= some, process)
         process.kill()
         process.wait()
-        assert not (folder / "summary.json").exists()
-        now = settled(partial(stamps, folder))
+        assert place.get("summary.json") is None
+        now = settled(place.stamps)
         assert {key: now.get(key) for key in there} == there
         print(f"killed at {some}: {len(now)} of {total} files are there")  # noqa: T201
         there = now
-    # What a kill in the middle of a put leaves.
-    (folder / "bach").mkdir(exist_ok=True)
-    (folder / "bach" / f".{life:032x}.part").write_bytes(b"half")
+    if isinstance(place, Folder):  # what a kill in the middle of a put leaves
+        (place.path / "bach").mkdir(exist_ok=True)
+        (place.path / "bach" / f".{life:032x}.part").write_bytes(b"half")
 
-    ended = generate(tmp_path)
+    ended = generate(output)
     assert ended.code == 0, ended.err
-    assert contents(folder) == unbroken
-    now = stamps(folder)
+    assert place.contents() == unbroken
+    now = place.stamps()
     assert {key: now.get(key) for key in there} == there
     assert ended.result["found"] == sum(key.startswith("temperature=") for key in there)
 
@@ -225,13 +236,14 @@ def test_a_full_disk_is_one_line_and_a_run_with_room_goes_on(
     # Workers of the tests' cluster would not see this disk.
     ended = end(start(full, before=small, own_ray=True))
     assert "no space is left on its disk" in ended.failed_with()
-    there = stamps(room / "run-1")
+    place = Folder(room / "run-1")
+    there = place.stamps()
     assert there
 
     ended = generate(room)
     assert ended.code == 0, ended.err
-    assert contents(room / "run-1") == unbroken
-    now = stamps(room / "run-1")
+    assert place.contents() == unbroken
+    now = place.stamps()
     assert {key: now.get(key) for key in there} == there
 
 
@@ -246,7 +258,7 @@ def test_of_two_runs_at_once_one_stops_and_one_completes(
         monkeypatch.setenv(name, value)
     bucket = Bucket(object_store, "twice/run-1/")
     process = start(object_store.uri("twice"), object_store)
-    wait_until(lambda: "lock.json" in bucket.contents(), process)
+    wait_until(partial(owns, process, bucket), process)
     message = generate(object_store.uri("twice")).failed_with()
     assert "another run is writing there" in message
     ended = end(process)

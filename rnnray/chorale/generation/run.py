@@ -1,5 +1,6 @@
 """A generation run from beginning to end, on the driver: small, however many chorales."""
 
+import resource
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -38,6 +39,8 @@ class Generated:
     """compose, render, upload: that the stage's workers were busy, added up; first, pieces: until
     the first and the last chorales were stored, once the cluster is there; publish: for page and
     summary; total: of everything."""
+    driver_mib: float
+    """The most memory that this process held; it does not grow with the number of chorales."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; chorales/s are of the time until the last chorale was stored, with the start of
@@ -116,7 +119,8 @@ def generate(
         ray.get(task.remote(store, plan, options.presign_hours, summarise=True))
     ended = time.monotonic()
     seconds = watch.seconds | {"publish": ended - publishing, "total": ended - started}
-    return Generated(store.uri, _page(store, options), watch.written, watch.found, seconds)
+    page = _page(store, options)
+    return Generated(store.uri, page, watch.written, watch.found, seconds, _peak_mib())
 
 
 class _Watch:
@@ -174,7 +178,12 @@ def _complete_already(store: Store, plan: Plan, options: GenerationOptions) -> G
         say("writing the page with new links")
         publish(store, plan, options.presign_hours, summarise=False)
     seconds = dict.fromkeys((*STAGES, "first", "pieces", "publish", "total"), 0.0)
-    return Generated(store.uri, _page(store, options), 0, chorales, seconds)
+    return Generated(store.uri, _page(store, options), 0, chorales, seconds, _peak_mib())
+
+
+def _peak_mib() -> float:
+    """The most memory that this process held, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB, on Linux
 
 
 def _page(store: Store, options: GenerationOptions) -> str:
