@@ -10,6 +10,7 @@ help:
 	@echo 'make test    all tests but those of make faults'
 	@echo 'make faults  what kills, full disks and outages do to a generation run (6 min)'
 	@echo 'make check   lint, format and types'
+	@echo 'make audit   look the pinned packages up among known vulnerabilities (needs the network)'
 	@echo 'make format  put the code into the format that check wants'
 	@echo 'make clean   delete .venv, runs/demo and caches'
 
@@ -35,6 +36,11 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit: $(READY)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -42,4 +48,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test faults check format clean
+.PHONY: help setup demo test faults check audit format clean

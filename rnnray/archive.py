@@ -6,12 +6,23 @@ import shutil
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 from rnnray.download import cannot_write, locked
 from rnnray.errors import UserError
 
 _BLOCK = 1 << 20
+# What an archive may unpack to: text shrinks to a twentieth, a bomb of zeros to a thousandth.
+_TIMES = 100
+_BYTES = 256 << 20  # any archive may have so much
+_HEADER_BYTES = 1 << 20  # of a member's long name and the like, which tarfile takes into memory
+_LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 def extract_tar(archive: Path, folder: Path) -> None:
@@ -20,7 +31,7 @@ def extract_tar(archive: Path, folder: Path) -> None:
     Does nothing where `folder` exists. Only folders and regular files are accepted; absolute paths,
     "..", devices and links of any kind are refused. A data set needs no links, and links are what
     tarfile's own "data" filter has been led astray by (CVE-2025-4517, CVE-2025-4330). Owners,
-    modes and times are not kept.
+    modes and times are not kept. An archive that unpacks to a hundred times its size is refused.
 
     Raises:
         UserError: a member is refused (named), the archive is damaged or cut short (named), or
@@ -60,6 +71,13 @@ class _StrictTarInfo(tarfile.TarInfo):
     """Tells of a damaged or missing header; tarfile takes it for the end of the archive."""
 
     @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _LONG_HEADERS and member.size > _HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member
+
+    @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> "_StrictTarInfo":
         start = tar.offset
         try:
@@ -80,7 +98,14 @@ def _extract(archive: Path, folder: Path) -> None:
         file.seek(0)
         stream: Any = gzip.GzipFile(fileobj=file) if zipped else file
         with tarfile.open(fileobj=stream, mode="r:", tarinfo=_StrictTarInfo) as tar:
+            room = max(_BYTES, _TIMES * archive.stat().st_size)
             for member in tar:
+                room -= tarfile.BLOCKSIZE + member.size
+                if room < 0:
+                    raise UserError(
+                        f"{archive}: unpacks to more than {_TIMES} times its size, as no data set "
+                        "does; not unpacked"
+                    )
                 _write(archive, tar, member, folder)
         while stream.read(_BLOCK):  # gzip compares its checksum at the very end
             pass

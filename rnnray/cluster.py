@@ -2,15 +2,19 @@
 
 import logging
 import os
+import socket
 import warnings
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 
 import ray
 import ray.data
+from ray._private import ray_constants
 
 from rnnray.errors import UserError
 from rnnray.quiet import muted_stderr
+
+_ANSWER_SECONDS = 10.0
 
 
 def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
@@ -22,6 +26,9 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
     Args:
         verbose: show the logs of Ray's workers.
         dashboard: start a new cluster with its dashboard, on 127.0.0.1: Ray asks it about actors.
+
+    Raises:
+        UserError: the cluster of RAY_ADDRESS or `ray start` does not answer, or refuses us.
     """
     if ray.is_initialized():
         return
@@ -43,25 +50,59 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
         "_node_ip_address": "127.0.0.1",
     }
     address = os.environ.get("RAY_ADDRESS")
+    left = address or ray._private.utils.read_ray_address()
+    nobody = UserError(
+        f"no Ray cluster lets us in at {f'RAY_ADDRESS={address}' if address else left}; start it, "
+        "set RAY_AUTH_MODE=token if it wants a token, or run on this machine alone: "
+        + ("unset RAY_ADDRESS" if address else "`ray stop` forgets what `ray start` left")
+    )
+    if left and not _answers(left):
+        raise nobody
     with nullcontext() if verbose else muted_stderr():
         try:
-            ray.init(**options, **({} if address else new))
+            if address:
+                ray.init(**options)
+            else:
+                with on_loopback():
+                    ray.init(**options, **new)
         except ValueError:
             # `ray start` left a cluster running, which takes no such settings. Not address="auto":
             # that would also join the private cluster of another job, and die with it.
             ray.init(**options)
         except ConnectionError as error:
-            where = f"RAY_ADDRESS={address}" if address else "the address that `ray start` left"
-            raise UserError(
-                f"no Ray cluster lets us in at {where}; start it, set RAY_AUTH_MODE=token if it "
-                "wants a token, or run on this machine alone: "
-                f"{'unset RAY_ADDRESS' if address else '`ray stop`'}"
-            ) from error
+            raise nobody from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = verbose
     context.print_on_execution_start = verbose
     # Wrapped in Ray's own, an actor's UserError would arrive as text alone.
     context.raise_original_map_exception = True
+
+
+def _answers(address: str) -> bool:
+    """Whether anything listens there. Ray itself waits for minutes for a head that was killed."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return True  # a word such as auto: Ray knows more
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """A Ray that is started meanwhile is reached from this machine alone.
+
+    Where Ray can span machines, as on Linux, it takes 127.0.0.1 for the machine's outer address
+    and listens on all (`ray._private.services.resolve_ip_for_localhost`). No setting forbids it.
+    """
+    spans_machines = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = spans_machines
 
 
 def _most(resource: str) -> float:

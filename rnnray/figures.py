@@ -47,7 +47,12 @@ def chart(figure: Figure, place: tuple[int, int, int], title: str, **labels: str
 
 
 def wrap(text: str, width: int, lines: int = 1) -> str:
-    """At most so many lines of so many characters, the rest replaced by an ellipsis."""
+    """At most so many lines of so many characters, the rest replaced by an ellipsis.
+
+    A space stands for what does not print: fonts have no glyphs for it, and no code for halves of
+    surrogate pairs.
+    """
+    text = "".join(character if character.isprintable() else " " for character in text)
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, NoReturn, Self, TypeVar
 
 import tyro
-import yaml
 from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
-from rnnray import cluster
+from rnnray import cluster, storage
 from rnnray.errors import UserError, find_user_error
 from rnnray.training.config import Config
+from rnnray.yaml_file import read_mapping
 
 
 class WrongUse(UserError):  # noqa: N818
@@ -46,7 +46,7 @@ class JobOptions(Config):
     def _refuse_in_one_line(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
         """A ValidationError is many lines, and tyro draws a box around them."""
         try:
-            return check(values)
+            options = check(values)
         except ValidationError as error:
             problems = error.errors()
             first = problems[0]
@@ -56,6 +56,10 @@ class JobOptions(Config):
                 given = "" if isinstance(first["input"], dict) else f" {first['input']}"
                 message = f"--{option.replace('_', '-')}{given}: {message}"
             raise WrongUse(message, problems) from error
+        for value in vars(options).values():
+            if isinstance(value, str):
+                storage.check_place(value)  # before anything repeats what is secret in it
+        return options
 
 
 Options = TypeVar("Options", bound=JobOptions)
@@ -138,14 +142,12 @@ def _value_of(arguments: list[str], option: str) -> str | None:
 def read_yaml(file: str) -> dict[str, Any]:
     """A YAML file that is a mapping; a `UserError` where it is none."""
     try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = Path(file).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise UserError(
             f"{file}: not a YAML file that can be read ({_last_line(error)})"
         ) from error
-    if not isinstance(values, dict):
-        raise UserError(f"{file}: a configuration is a mapping of option: value")
-    return values
+    return read_mapping(content, file)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +185,9 @@ def _finite(value: Any) -> Any:
 
 def _fail(message: str, code: int = 1) -> NoReturn:
     sys.stdout.flush()
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    line = " ".join(message.split())
+    # Names in a stranger's file may have escape sequences, which a terminal would obey.
+    sys.stderr.write(f"error: {''.join(c if c.isprintable() else '?' for c in line)}\n")
     sys.exit(code)
 
 

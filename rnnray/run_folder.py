@@ -6,6 +6,7 @@ import yaml
 
 from rnnray import storage
 from rnnray.errors import UserError
+from rnnray.yaml_file import read_mapping
 
 
 def keep(folder: str, name: str, values: dict[str, Any], what: str) -> bool:
@@ -19,15 +20,16 @@ def keep(folder: str, name: str, values: dict[str, Any], what: str) -> bool:
 
     Raises:
         UserError: the earlier run was asked something else (the differing fields are named), or
-            nothing can be written there.
+            nothing can be written there, or what it was asked is no YAML any more.
     """
     storage.check_writable(folder)
-    saved = storage.read_bytes(storage.join(folder, name))
+    file = storage.join(folder, name)
+    saved = storage.read_bytes(file)
     if saved is None:
         text = yaml.safe_dump(values, sort_keys=False)
-        storage.write_bytes(storage.join(folder, name), text.encode())
+        storage.write_bytes(file, text.encode())
         return False
-    different = differences(yaml.safe_load(saved), values)
+    different = differences(read_mapping(saved, file), values)
     if different:
         raise UserError(
             f"{folder} holds {what} of another configuration: {different}; "
@@ -52,5 +54,5 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat

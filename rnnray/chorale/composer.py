@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 from pydantic import ValidationError
 
 from rnnray import storage
@@ -15,6 +14,7 @@ from rnnray.chorale.task import CONFIG_FILE
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 from rnnray.training import checkpoints, strategy
+from rnnray.yaml_file import read_mapping
 
 if TYPE_CHECKING:
     from rnnray.chorale.sampler import Sampler
@@ -31,8 +31,8 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
     if content is None or storage.read_bytes(storage.join(uri, checkpoints.POSITION)) is None:
         raise UserError(f"{uri}: not a checkpoint of the composer; {hint}")
     try:
-        values = yaml.safe_load(content)
-        model = values.get("model") if isinstance(values, dict) else None
+        values = read_mapping(content, f"{uri}/{CONFIG_FILE}")
+        model = values.get("model")
         if not isinstance(model, dict) or "architecture" not in model:
             raise UserError(
                 f"{uri}: a checkpoint of another model, not of the composer; "
@@ -44,8 +44,6 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
         )
         raise UserError(f"{uri}/{CONFIG_FILE}: {problems}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{uri}/{CONFIG_FILE}: not a YAML file") from error
 
 
 class TrainedComposer:

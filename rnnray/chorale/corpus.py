@@ -99,7 +99,8 @@ def _read_parquet(path: Path, files: list[Path]) -> pa.Table:
     for file in files:
         try:
             tables.append(check(pq.read_table(file, partitioning=None), str(file)))
-        except (pa.ArrowException, OSError, ValueError) as error:
+        # TypeError and KeyError come from Ray's own types of columns.
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
             line = str(error).partition("\n")[0]
             raise UserError(f"{file}: not a Parquet file that can be read ({line})") from error
     return tables[0] if len(tables) == 1 else check(pa.concat_tables(tables), str(path))

@@ -5,8 +5,10 @@ compressed, read by music21. Pitches are as they sound and are never transposed 
 are not expanded, fermatas are ignored, a pickup stays where it is.
 """
 
+import io
 import re
 import warnings
+import zipfile
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +27,7 @@ MIDI_SUFFIXES = (".mid", ".midi")
 MUSICXML_SUFFIXES = (".musicxml", ".xml", ".mxl")
 SUFFIXES = (".csv", *MIDI_SUFFIXES, *MUSICXML_SUFFIXES)
 
+_MAX_BYTES = 64 << 20  # unpacked; a score for a whole orchestra has some megabytes
 _MAX_STEPS = 1 << 16  # over an hour of music; a damaged MIDI file can ask for years
 _PERCUSSION = 9  # the channel, counted from 0, whose notes are drums in General MIDI
 _LABELS = (
@@ -78,15 +81,27 @@ def read_score(path: Path) -> Score:
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: not a file that voices are read from ({', '.join(SUFFIXES)})")
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not content:
         raise UserError(f"{path}: the file is empty")
+    if max(len(content), _unpacked(content)) > _MAX_BYTES:
+        raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, as no score is")
     if suffix == ".csv":
         return Score(read_csv(content, str(path), any_voices=True), 0)
     groups = _midi_groups(path) if suffix in MIDI_SUFFIXES else music21_groups(music21_parts(path))
     return on_grid(groups, str(path))
+
+
+def _unpacked(content: bytes) -> int:
+    """Bytes that a zip archive (.mxl) says that it holds; more of them are never read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return 0  # no archive, or a damaged one, of which its reader tells
 
 
 def in_four_voices(voices: npt.NDArray[np.int16], where: str) -> Chords:

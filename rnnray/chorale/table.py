@@ -56,8 +56,19 @@ def from_chorales(
 
 
 def skipped_of(table: pa.Table) -> list[Skipped]:
-    """What the table's source has that is not in the table: name of each file, and why."""
-    pairs = json.loads((table.schema.metadata or {}).get(_SKIPPED, b"[]"))
+    """What the table's source has that is not in the table: name of each file, and why.
+
+    Raises:
+        ValueError: the schema's metadata say no such thing.
+    """
+    try:
+        pairs = json.loads((table.schema.metadata or {}).get(_SKIPPED, b"[]"))
+    except RecursionError as error:  # brackets nested thousands deep
+        raise ValueError("what was skipped is no list of pairs") from error
+    if not isinstance(pairs, list) or any(
+        not isinstance(pair, list) or [type(text) for text in pair] != [str, str] for pair in pairs
+    ):
+        raise ValueError("what was skipped is no list of pairs")
     return [(name, reason) for name, reason in pairs]
 
 
@@ -161,7 +172,7 @@ def check(table: pa.Table, where: str) -> pa.Table:
         if split not in SPLITS:
             raise UserError(f"{where}, row {row}, {name}: split {split!r} is none of {SPLITS}")
         # Names become names of files below a folder that the user gives.
-        if {"", ".", ".."} & set(name.split("/")):
+        if {"", ".", ".."} & set(name.split("/")) or not name.isprintable():
             raise UserError(f"{where}, row {row}: {name!r} cannot be the name of a file")
         if len(chords) == 0:
             raise UserError(f"{where}, row {row}, {name}: has no chords")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import yaml
 from pydantic import ValidationError
 
 from rnnray import storage
@@ -17,6 +16,7 @@ from rnnray.sketch import table
 from rnnray.sketch.config import SketchConfig
 from rnnray.sketch.task import CLASSES_FILE, CONFIG_FILE
 from rnnray.training import checkpoints, strategy
+from rnnray.yaml_file import read_mapping
 
 # Batches are filled up to this size: compiled once, and no result depends on the neighbours.
 _ROWS = 256
@@ -37,10 +37,12 @@ def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
             "are the folders named epoch-* below --storage-path/--name"
         )
     try:
-        checked = SketchConfig.model_validate(yaml.safe_load(config))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise UserError(f"{uri}/{CONFIG_FILE}: not the sketch classifier's ({error})") from error
-    return checked, tuple(classes.decode().split("\n")[:-1])
+        checked = SketchConfig.model_validate(read_mapping(config, CONFIG_FILE))
+    except (UserError, ValidationError) as error:
+        problem = error.errors()[0] if isinstance(error, ValidationError) else None
+        reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" if problem else error
+        raise UserError(f"{uri}/{CONFIG_FILE}: not the sketch classifier's ({reason})") from error
+    return checked, tuple(classes.decode(errors="replace").split("\n")[:-1])
 
 
 class ClassifyingActor:

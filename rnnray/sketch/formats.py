@@ -25,8 +25,9 @@ _ROWS = 4096
 _HEAD_BYTES = 16
 _MAX_LINE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
-# What damaged Parquet files raise; ValueError is for names that are not UTF-8.
-_PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError)
+# What damaged Parquet files raise; ValueError is for names that are not UTF-8, the last two come
+# from Ray's own types of columns.
+_PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 
 
 def detect(filesystem: fs.FileSystem, path: str) -> Format:
@@ -113,7 +114,7 @@ def class_names_of(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
         schema = _parquet_file(stream, path).schema_arrow
     try:
         names = table.class_names_of(schema)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: the class names in its schema are damaged ({error})") from error
     if names is None:
         raise UserError(

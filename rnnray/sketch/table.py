@@ -34,9 +34,21 @@ def schema(class_names: Sequence[str]) -> pa.Schema:
 
 
 def class_names_of(table_schema: pa.Schema) -> tuple[str, ...] | None:
-    """The class names that a schema carries, or None where it has none."""
-    names = (table_schema.metadata or {}).get(_CLASS_NAMES)
-    return None if names is None else tuple(json.loads(names))
+    """The class names that a schema carries, or None where it has none.
+
+    Raises:
+        ValueError: what it carries is no list of names.
+    """
+    content = (table_schema.metadata or {}).get(_CLASS_NAMES)
+    if content is None:
+        return None
+    try:
+        names = json.loads(content)
+    except RecursionError as error:  # brackets nested thousands deep
+        raise ValueError("no list of names") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("no list of names")
+    return tuple(names)
 
 
 def from_arrays(

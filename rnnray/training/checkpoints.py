@@ -11,6 +11,7 @@ Nothing in it is pickled, and loading runs no code from it.
 import dataclasses
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,12 @@ import numpy as np
 from rnnray.errors import UserError
 
 MODEL, OPTIMIZER, POSITION = "model.keras", "optimizer.npz", "position.json"
+
+# What Keras and NumPy raise of files that are damaged, or that a stranger made.
+_NOT_OURS = (
+    *(ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, RecursionError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass
@@ -56,17 +63,35 @@ def restore(folder: Path, model: Any, optimizer: Any) -> None:
         UserError: the folder is not such a checkpoint.
     """
     check(folder)
-    model.load_weights(folder / MODEL)
-    with np.load(folder / OPTIMIZER, allow_pickle=False) as arrays:
-        for variable, name in zip(optimizer.variables, sorted(arrays), strict=True):
-            # The configuration's holds: population based training changes it on the way.
-            if variable.name != "learning_rate":
-                variable.assign(arrays[name])
+    file = folder / MODEL
+    try:
+        model.load_weights(file)
+        file = folder / OPTIMIZER
+        with np.load(file, allow_pickle=False) as arrays:
+            for variable, name in zip(optimizer.variables, sorted(arrays), strict=True):
+                # The configuration's holds: population based training changes it on the way.
+                if variable.name != "learning_rate":
+                    variable.assign(arrays[name])
+    except _NOT_OURS as error:
+        raise _cannot_be_loaded(file, error) from error
 
 
 def read_position(folder: Path) -> Position:
-    """Where the run of a checkpoint is."""
-    return Position(**json.loads((folder / POSITION).read_text()))
+    """Where the run of a checkpoint is.
+
+    Raises:
+        UserError: its file is not one that `save` wrote.
+    """
+    file = folder / POSITION
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        position = Position(**values)
+        for name, value in dataclasses.asdict(Position()).items():
+            if type(getattr(position, name)) is not type(value):
+                raise TypeError(f"{name} is not {type(value).__name__}")
+    except _NOT_OURS as error:
+        raise _cannot_be_loaded(file, error) from error
+    return position
 
 
 def check(folder: Path) -> None:
@@ -91,6 +116,10 @@ def load_model(folder: Path) -> Any:
     check(folder)
     try:
         return keras.saving.load_model(folder / MODEL, compile=False)
-    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
-        text = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{folder / MODEL}: cannot be loaded ({text[0][:300]})") from error
+    except _NOT_OURS as error:
+        raise _cannot_be_loaded(folder / MODEL, error) from error
+
+
+def _cannot_be_loaded(file: Path, error: BaseException) -> UserError:
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    return UserError(f"{file}: cannot be loaded ({text[0][:300]})")

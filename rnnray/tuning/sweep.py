@@ -4,8 +4,10 @@ import dataclasses
 import difflib
 import json
 import os
+import stat
 from collections.abc import Container
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ray.tune
@@ -83,8 +85,8 @@ def run(
         Ray Tune's results.
 
     Raises:
-        UserError: the cluster is too small for a trial, the storage cannot be written, or the
-            sweep there is another one.
+        UserError: the cluster is too small for a trial, the storage cannot be written, the sweep
+            there is another one, or somebody else's.
     """
     config = problem.config
     task = problem.task(config)
@@ -116,6 +118,7 @@ def run(
         f"{config.epochs} epochs over {', '.join(space)}"
     )
     if resumes and Tuner.can_restore(folder):
+        _check_owner(folder)
         return Tuner.restore(folder, trainable, resume_errored=True).fit()
     minutes = options.time_budget_minutes
     tuner = Tuner(
@@ -155,6 +158,26 @@ def run(
         ),
     )
     return tuner.fit()
+
+
+def _check_owner(folder: str) -> None:
+    """Refuse a local sweep that is somebody else's: Ray Tune unpickles its state, which runs code.
+
+    Of an object store, whoever may write there is trusted; see SECURITY.md.
+
+    Raises:
+        UserError: another user owns it, or everybody may write there.
+    """
+    if "://" in folder:
+        return
+    for path in (Path(folder), *filter(Path.is_file, Path(folder).iterdir())):
+        status = path.stat()
+        if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
+            raise UserError(
+                f"{path}: others can write there (owner {status.st_uid}, mode "
+                f"{stat.filemode(status.st_mode)}), and to go on with a sweep runs what Ray Tune "
+                "stored; take another --name or, if you trust it, make it yours (chown, chmod o-w)"
+            )
 
 
 def _run_job(job: Any, wide: bool, arguments: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from rnnray.chorale.generation.plan import (
 )
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
+from rnnray.yaml_file import read_mapping
 
 # Where a run says what it was asked; the places themselves may move, their digests may not.
 _PLACES = ("checkpoint", "data")
@@ -38,12 +39,9 @@ def saved_run(store: Store) -> dict[str, Any] | None:
             )
         return None
     try:
-        saved = yaml.safe_load(content)
-    except yaml.YAMLError:
-        saved = None
-    if not isinstance(saved, dict):
-        raise UserError(f"{store.uri}/{RUN}: is damaged; start over with --overwrite")
-    return saved
+        return read_mapping(content, RUN)
+    except UserError as error:
+        raise UserError(f"{store.uri}/{RUN}: is damaged; start over with --overwrite") from error
 
 
 def check_same(store: Store, saved: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -94,9 +94,12 @@ class RunLock:
         """What the lock says; {} where there is none, or nothing that a run wrote."""
         try:
             lock = json.loads(self._store.get(LOCK) or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
-        return lock if isinstance(lock, dict) else {}
+        kinds = {"owner": str, "host": str, "pid": int, "beat": float}
+        if not isinstance(lock, dict) or {n: type(v) for n, v in lock.items()} != kinds:
+            return {}
+        return lock if lock["host"].isprintable() and 0 < lock["pid"] < 1 << 31 else {}
 
     def _clear_stale(self) -> None:
         lock = self._read()

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnray.artifacts import Exists, Store
-from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.chords import HIGHEST_PITCH, VOICE_COUNT, Chords
 from rnnray.chorale.critique import critique
+from rnnray.chorale.generation.options import FORMATS
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Part
 from rnnray.errors import UserError
 
@@ -92,7 +94,9 @@ def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
         content = store.get(part.manifest)
         try:
             rows = pq.read_table(io.BytesIO(content or b""), partitioning=None).cast(SCHEMA)
-        except (pa.ArrowException, ValueError) as error:
+            _check(part, rows)
+        # TypeError and KeyError come from Ray's own types of columns.
+        except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"{store.uri}/{part.manifest}: is missing or damaged; delete it and {{}}, then run "
                 "again".format("summary.json")
@@ -101,6 +105,23 @@ def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
         for place, row in enumerate(rows.drop_columns(["chords"]).to_pylist()):
             flat = chords[place].values.to_numpy()
             yield row | {"chords": flat.astype(np.int16).reshape(-1, VOICE_COUNT)}
+
+
+def _check(part: Part, rows: pa.Table) -> None:
+    """Raise ValueError unless the rows are a part's: the page links to the files that they name."""
+    indices = rows["index"].to_pylist()
+    if indices != list(range(part.start, part.stop)):
+        raise ValueError("other chorales")
+    for index, files in zip(indices, rows["files"].to_pylist(), strict=True):
+        keys = {part.key(index, suffix) for suffix in FORMATS}
+        if not all(file["key"] in keys and file["size"] is not None for file in files):
+            raise ValueError("files of another place")
+    lengths = pc.list_value_length(rows["chords"]).to_pylist()
+    pitches = pc.min_max(pc.list_flatten(rows["chords"])).as_py()
+    if not all(length and length % VOICE_COUNT == 0 for length in lengths) or not (
+        0 <= pitches["min"] <= pitches["max"] <= HIGHEST_PITCH
+    ):
+        raise ValueError("no chords")
 
 
 def _to_parquet(rows: pa.Table) -> bytes:

@@ -1,0 +1,41 @@
+"""YAML that may come from anybody: plain values, and no more of them than the file shows."""
+
+from typing import Any
+
+import yaml
+
+from rnnray.errors import UserError
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """No objects, as in SafeLoader, and no aliases: ten lines of them make a billion values."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read; write the value out")
+        return super().compose_node(parent, index)
+
+
+def read_mapping(content: bytes | str, where: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Args:
+        content: of the file; UTF-8.
+        where: the file, for messages.
+
+    Raises:
+        UserError: it is no YAML, no mapping, or has what only other programs read: objects,
+            aliases, thousands of levels.
+    """
+    try:
+        text = content.decode() if isinstance(content, bytes) else content
+        values = yaml.load(text, _PlainLoader)
+    # ValueError: not UTF-8, no such day in the calendar, a number of thousands of digits.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        line = (str(error).strip().splitlines() or [""])[-1].strip()
+        raise UserError(
+            f"{where}: not a YAML file that can be read ({type(error).__name__}: {line})"
+        ) from error
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: a configuration is a mapping of option: value")
+    return values
