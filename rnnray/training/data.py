@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
+from ray.train import DataConfig
 
 # Blocks of Ray Data that a worker fetches ahead; its feed makes a few batches ahead of that.
 _BLOCKS_AHEAD = 2
@@ -62,3 +63,27 @@ def _dataset(blocks: Sequence[Any]) -> ray.data.Dataset:
     return ray.data.from_arrow_refs(
         [block if isinstance(block, ray.ObjectRef) else ray.put(block) for block in blocks]
     )
+
+
+class Shares(DataConfig):  # type: ignore[misc]
+    """Training data in equal shares, so that workers take equally many steps; of validation data
+    every row to exactly one worker.
+    """
+
+    def configure(
+        self,
+        datasets: dict[str, ray.data.Dataset],
+        world_size: int,
+        worker_handles: Sequence[Any] | None,
+        worker_node_ids: list[str] | None,
+        **_: Any,
+    ) -> list[dict[str, ray.data.DataIterator]]:
+        """What each worker reads."""
+        shares: list[dict[str, ray.data.DataIterator]] = [{} for _ in range(world_size)]
+        for name, dataset in datasets.items():
+            splits = dataset.streaming_split(
+                world_size, equal=name == "train", locality_hints=worker_node_ids
+            )
+            for share, split in zip(shares, splits, strict=True):
+                share[name] = split
+        return shares

@@ -5,37 +5,41 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray.data
 import ray.train
+import ray.util
+from pyarrow import fs
 from ray.train import (
     Checkpoint,
     CheckpointConfig,
-    DataConfig,
     FailureConfig,
     RunConfig,
-    ScalingConfig,
+    TrainingFailedError,
     UserCallback,
 )
 
-from rnnray import cluster, run_folder, storage
+from rnnray import run_folder, storage
 from rnnray.errors import UserError
 from rnnray.progress import Events, Tell, say
-from rnnray.training import strategy
+from rnnray.training import elastic, notice, strategy
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
-from rnnray.training.data import TrainingData, tables
+from rnnray.training.data import Shares, TrainingData, tables
 from rnnray.training.options import RunOptions
+from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
 from rnnray.training.task import Task
-from rnnray.training.worker import PeerStopped, Worker
+from rnnray.training.worker import Leaving, PeerStopped, Worker
 
 CONFIG = "config.yaml"
+_LEFT = "left"
 PLACEMENT_GROUP = "placement_group"
 """What is reported beside the metrics: the id of what the run's workers reserve."""
 
@@ -67,29 +71,6 @@ class _WorkerJob:
     tell: Tell
 
 
-class _Shares(DataConfig):  # type: ignore[misc]
-    """Training data in equal shares, so that workers take equally many steps; of validation data
-    every row to exactly one worker.
-    """
-
-    def configure(
-        self,
-        datasets: dict[str, ray.data.Dataset],
-        world_size: int,
-        worker_handles: Sequence[Any] | None,
-        worker_node_ids: list[str] | None,
-        **_: Any,
-    ) -> list[dict[str, ray.data.DataIterator]]:
-        shares: list[dict[str, ray.data.DataIterator]] = [{} for _ in range(world_size)]
-        for name, dataset in datasets.items():
-            splits = dataset.streaming_split(
-                world_size, equal=name == "train", locality_hints=worker_node_ids
-            )
-            for share, split in zip(shares, splits, strict=True):
-                share[name] = split
-        return shares
-
-
 class _TellFailures(UserCallback):  # type: ignore[misc]
     """Tells the driver that workers died; runs in Ray Train's controller."""
 
@@ -97,7 +78,10 @@ class _TellFailures(UserCallback):  # type: ignore[misc]
         self._tell = tell
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        failures = {rank: str(error).strip() for rank, error in worker_exceptions.items()}
+        failures = {
+            rank: f"{type(error).__name__}: {str(error).strip()}"
+            for rank, error in worker_exceptions.items()
+        }
         self._tell({"kind": "failure", "failures": failures})
 
 
@@ -122,12 +106,10 @@ def train(
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration is
-            not that of the earlier run, or the data are bad.
+            not that of the earlier run, the data are bad, or the storage refused for minutes.
     """
-    resources = cluster.worker_resources(
-        options.workers, options.wants_gpu(), options.cpus_per_worker
-    )
-    if options.workers > config.global_batch_size:
+    scaling = elastic.scaling(options)
+    if scaling.max_workers > config.global_batch_size:
         raise UserError(
             f"{options.workers} workers cannot share a global batch of {config.global_batch_size}; "
             "use fewer --workers or a larger --global-batch-size"
@@ -139,13 +121,17 @@ def train(
         f"{'resuming' if resumes else 'training'} {folder}: "
         f"{data.training_rows:,} {task.row_unit}, {steps:,} steps an epoch, "
         f"{options.workers} worker(s), "
-        f"{'GPU' if 'GPU' in resources else 'CPU'}"
+        f"{'GPU' if scaling.use_gpu else 'CPU'}"
     )
     strategy.quiet_tensorflow()
     from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415  (imports TensorFlow)
 
-    with RunReport(folder, task) as report, Events(report.handle) as events:
-        trainer = TensorflowTrainer(
+    files, path = storage.open_uri(storage.absolute(options.storage_path))
+    report = RunReport(folder, task)
+    handle = elastic.with_waits(scaling, report.handle)
+    with _failures_told(report), elastic.room_to_read(scaling), Events(handle) as events:
+        trainer = partial(
+            TensorflowTrainer,
             _train_worker,
             train_loop_config={
                 "job": _WorkerJob(
@@ -154,19 +140,16 @@ def train(
                     steps,
                     options.checkpoint_minutes * 60,
                     report_steps,
-                    "GPU" in resources,
+                    scaling.use_gpu,
                     events.tell,
                 )
             },
             datasets={"train": data.training, "validation": data.validation},
-            dataset_config=_Shares(),
-            scaling_config=ScalingConfig(
-                num_workers=options.workers,
-                use_gpu="GPU" in resources,
-                resources_per_worker=resources,
-            ),
+            dataset_config=Shares(),
+            scaling_config=scaling,
             run_config=RunConfig(
-                storage_path=storage.absolute(options.storage_path),
+                storage_path=path,
+                storage_filesystem=fs.PyFileSystem(PatientFiles(files, folder, events.tell)),
                 name=options.name,
                 failure_config=FailureConfig(max_failures=options.max_failures),
                 checkpoint_config=CheckpointConfig(
@@ -177,10 +160,24 @@ def train(
                 callbacks=[_TellFailures(events.tell), *callbacks],
             ),
         )
-        result = _fit(trainer)
+        # A run whose workers left goes on at once: to Ray Train it ended well, and is no failure.
+        while (result := _fit(trainer())).return_value == _LEFT:
+            events.tell({"kind": "again"})
     if report.user_errors:
         raise UserError(report.user_errors[0])
-    return _trained_run(folder, result, task)
+    return _trained_run(folder, result, report, task)
+
+
+@contextmanager
+def _failures_told(report: RunReport) -> Iterator[None]:
+    """The report of a run, around it; a failure is raised with what was told of its reason."""
+    try:
+        with report:
+            yield
+    except TrainingFailedError as error:
+        if report.last_words:
+            raise UserError(report.last_words) from error
+        raise
 
 
 def _fit(trainer: Any) -> Any:
@@ -199,7 +196,7 @@ def _fit(trainer: Any) -> Any:
         signal.signal(signal.SIGINT, handler)
 
 
-def _trained_run(folder: str, result: Any, task: Task) -> TrainedRun:
+def _trained_run(folder: str, result: Any, report: RunReport, task: Task) -> TrainedRun:
     def uri(checkpoint: Checkpoint) -> str:
         return storage.join(folder, Path(checkpoint.path).name)
 
@@ -208,14 +205,34 @@ def _trained_run(folder: str, result: Any, task: Task) -> TrainedRun:
     pick = max if direction == "max" else min
     best = uri(pick(scored, key=lambda pair: pair[0])[1])
     last = uri(result.checkpoint)
-    position = json.loads(storage.read_bytes(storage.join(last, POSITION)) or b"{}")
-    return TrainedRun(folder, best, last, position["history"])
+    files, path = storage.open_uri(storage.join(last, POSITION))
+
+    def history() -> list[dict[str, float]]:
+        with files.open_input_stream(path) as stream:
+            return list(json.loads(stream.read())["history"])
+
+    return TrainedRun(folder, best, last, persist(folder, history, report.handle))
 
 
-def _train_worker(arguments: dict[str, Any]) -> None:
-    """What runs in each worker process."""
+def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """As Ray Train does it, but one file after the other.
+
+    Each is sent when it is closed; on many of Arrow's threads at once, none would be left to send.
+    """
+    run = ray.train.get_context().get_storage()
+    path = run.build_checkpoint_path_from_name(name)
+    run.storage_filesystem.create_dir(path)
+    fs.copy_files(
+        checkpoint.path, path, destination_filesystem=run.storage_filesystem, use_threads=False
+    )
+    return Checkpoint(path, run.storage_filesystem)
+
+
+def _train_worker(arguments: dict[str, Any]) -> str | None:
+    """What runs in each worker process; returns how it ended before the run did, if so."""
     job: _WorkerJob = arguments["job"]
     context = ray.train.get_context()
+    node = {"rank": context.get_world_rank(), "node": ray.util.get_node_ip_address()}
     strategy.quiet_tensorflow()
     if context.get_local_world_size() == context.get_world_size():
         strategy.keep_on_loopback()
@@ -230,24 +247,34 @@ def _train_worker(arguments: dict[str, Any]) -> None:
         kept = Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
         reserved = ray.get_runtime_context().get_placement_group_id()
         where = {PLACEMENT_GROUP: reserved} if metrics else {}
-        ray.train.report({**metrics, **where}, checkpoint=kept, checkpoint_dir_name=name)
+        ray.train.report(
+            {**metrics, **where},
+            checkpoint=kept,
+            checkpoint_dir_name=name,
+            checkpoint_upload_fn=_upload,
+        )
 
     worker = Worker(
         rank=context.get_world_rank(),
         count=context.get_world_size(),
         train=lambda: tables(ray.train.get_dataset_shard("train")),
         validation=lambda: tables(ray.train.get_dataset_shard("validation")),
-        tell=job.tell,
+        tell=lambda event: job.tell(node | event),
         report=report,
+        told_to_leave=notice.came,
     )
+    if worker.rank == 0:
+        worker.tell({"kind": "group", "workers": worker.count})
     latest = ray.train.get_checkpoint()
+    mirrored = strategy.create_strategy(worker.count)
+    notice.expect()  # behind TensorFlow's strategy, which takes SIGTERM and keeps it to itself
     try:
         with latest.as_directory() if latest else nullcontext() as folder:
             TrainingLoop(
                 job.task,
                 job.config,
                 worker,
-                strategy.create_strategy(worker.count),
+                mirrored,
                 steps_per_epoch=job.steps_per_epoch,
                 checkpoint_seconds=job.checkpoint_seconds,
                 report_steps=job.report_steps,
@@ -258,4 +285,7 @@ def _train_worker(arguments: dict[str, Any]) -> None:
         # Not raised: Ray Train would start the workers again, to meet the same error.
         job.tell({"kind": "user_error", "message": str(error)})
     except PeerStopped:
-        return
+        pass
+    except Leaving:
+        return _LEFT
+    return None

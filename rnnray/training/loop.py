@@ -4,7 +4,7 @@
 checkpoint.
 """
 
-import os
+import dataclasses
 import tempfile
 import time
 from pathlib import Path
@@ -20,19 +20,22 @@ from rnnray.training.checkpoints import Position
 from rnnray.training.config import TrainingConfig
 from rnnray.training.feed import Batch, Feed
 from rnnray.training.optimizer import build_optimizer
-from rnnray.training.step import make_evaluation_step, make_train_step
+from rnnray.training.pace import Pace
+from rnnray.training.replicas import MovingStatistics, seed_dropout
+from rnnray.training.step import make_train_step
 from rnnray.training.strategy import Sums
 from rnnray.training.task import Task
-from rnnray.training.worker import PeerStopped, Worker
+from rnnray.training.validation import Validation, means
+from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
 
 # Workers look at the numbers that they summed this often, in steps: often enough for progress and
 # checkpoints, seldom enough that a GPU is not made to wait for Python.
 _CHECK_STEPS = 8
 _PROGRESS_SECONDS = 5.0
 # What travels with each step's sums: workers with more data, workers with bad data, rank 0's wish
-# for a checkpoint.
-_MORE, _FAILED, _DUE = range(3)
-_SIGNALS = 3
+# for a checkpoint, workers that must leave; behind these the workers' paces.
+_MORE, _FAILED, _DUE, _LEAVING = range(4)
+_SIGNALS = 4
 
 
 class TrainingLoop:
@@ -87,22 +90,25 @@ class TrainingLoop:
             if restored is not None:
                 checkpoints.restore(restored, self.model, self.optimizer)
                 self._tell("resumed", self._position, step=self._position.step)
-        self._scope = strategy.scope
+        self._strategy = strategy
+        # A worker alone waits for nobody.
+        self._pace = Pace(worker.rank, worker.count) if worker.count > 1 else None
+        self._signal_count = _SIGNALS + (2 * worker.count if self._pace else 0)
         self._train_step = make_train_step(
             strategy,
             self.model,
             self.optimizer,
             task,
             config.optimizer,
-            _SIGNALS,
+            self._signal_count,
             xla=config.xla,
+            timed=self._pace is not None,
         )
-        self._evaluation_step = make_evaluation_step(self.model, task)
         self._numbers = 2 + len(task.metric_names)
         self._add_up = Sums(strategy, self._numbers + 1)
-        self._averaged = [v for v in self.model.non_trainable_variables if "float" in str(v.dtype)]
-        self._add_up_averaged = Sums(strategy, sum(np.size(v) for v in self._averaged))
-        self._compiled, self._compile_seconds = False, 0.0
+        self._validate = Validation(task, worker, self.model, self.padded_rows, self._add_up)
+        self._statistics = MovingStatistics(strategy, self.model, worker.count)
+        self._compiled, self._seconds_off = False, 0.0
 
     def run(self) -> list[dict[str, float]]:
         """Train to the last epoch; the history of all epochs, those before a resume too.
@@ -110,12 +116,13 @@ class TrainingLoop:
         Raises:
             UserError: the data are bad.
             PeerStopped: another worker's are.
+            Leaving: a worker will be taken away.
         """
         position = self._position
         while position.epoch < self.config.epochs:
             started = time.monotonic()
             metrics = self._train_epoch(position, self._feed)
-            self._average_statistics()
+            self._statistics.average()
             metrics |= self._validate()
             metrics["seconds"] = time.monotonic() - started
             self._tell("epoch", position, metrics=metrics)
@@ -138,58 +145,60 @@ class TrainingLoop:
         )
 
     def _train_epoch(self, position: Position, feed: Feed) -> dict[str, float]:
-        self._seed_dropout(position)
+        place = self.worker.rank, position.epoch, position.step
+        seed_dropout(self._strategy, self.model, self.config.seed, *place)
         started = last_checkpoint = time.monotonic()
-        last_progress = 0.0
-        self._compile_seconds = 0.0
+        last_progress = self._seconds_off = 0.0
         totals = np.array(position.sums or [0.0] * self._numbers)
         units_before = totals[0]
+        if self._pace:
+            self._pace.pause()
 
         def metrics() -> dict[str, float]:
-            seconds = time.monotonic() - started - self._compile_seconds
-            return self._means(totals) | {
+            seconds = time.monotonic() - started - self._seconds_off
+            return means(self.task, totals) | {
                 "per_second": (totals[0] - units_before) / seconds,
                 "waiting_share": feed.waited_seconds / seconds,
             }
 
         step = position.step
-        pending: list[Any] = []  # sums of steps that the device may still be busy with
+        pending: list[Any] = []  # what steps gave that the device may still be busy with
         batch = feed.take()
         more = batch is not None
         self._check_all_have_data(batch, feed.error)
+        waited = feed.waited_seconds
         while True:
             following = feed.take() if more else None
             more = following is not None
-            wish = time.monotonic() - last_checkpoint > self.checkpoint_seconds
-            signals = np.zeros(_SIGNALS, np.float32)
-            signals[[_MORE, _FAILED, _DUE]] = (
-                more,
-                feed.error is not None,
-                wish and self.worker.rank == 0,
-            )
+            due = time.monotonic() - last_checkpoint > self.checkpoint_seconds
+            signals = self._signals(more, feed.error is not None, due)
             pending.append(self._step(batch or feed.idle(), signals))
             step += 1
             # A worker that has no more must look at every step whether another one has.
             report_is_due = bool(self.report_steps) and step % self.report_steps == 0
             if not more or report_is_due or step % _CHECK_STEPS == 0:
-                numbers = np.stack([vector.numpy() for vector in pending]).astype(np.float64)
-                pending = []
+                numbers = self._look(pending, feed.waited_seconds - waited)
+                pending, waited = [], feed.waited_seconds
                 totals += numbers[:, : self._numbers].sum(0)
-                ended = not numbers[-1, self._numbers + _MORE]
+                said = numbers[-1, self._numbers :]
+                ended = not said[_MORE]
                 # Only at steps that every worker looks at: who left earlier would be waited for.
                 if ended or step % _CHECK_STEPS == 0:
-                    self._raise_failure(feed.error, numbers[-1, self._numbers + _FAILED])
+                    raise_failure(feed.error, said[_FAILED])
                 if ended:
                     break
+                here = dataclasses.replace(position, step=step, sums=totals.tolist())
             if report_is_due:
-                self._report_within(position, step, totals, metrics())
+                self._report_within(here, metrics())
                 last_checkpoint = time.monotonic()
             if step % _CHECK_STEPS == 0:
-                if numbers[-1, self._numbers + _DUE]:
+                if said[_DUE] or said[_LEAVING]:
+                    if signals[_LEAVING]:
+                        self.worker.tell({"kind": "leaving", "step": step})
+                    self._checkpoint_within(here)
+                    if said[_LEAVING]:
+                        raise Leaving
                     last_checkpoint = time.monotonic()
-                    self._average_statistics()
-                    here = Position(position.epoch, step, totals.tolist(), position.history)
-                    self._checkpoint(here, {}, f"epoch-{position.epoch:04d}-step-{step:07d}")
                 if time.monotonic() - last_progress > _PROGRESS_SECONDS:
                     last_progress = time.monotonic()
                     self._tell("step", position, step=step, metrics=metrics())
@@ -199,91 +208,69 @@ class TrainingLoop:
             "steps": step,
             **metrics(),
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
-            "resident_mib": _resident_mib(),
+            "resident_mib": resident_mib(),
         }
 
-    def _report_within(
-        self,
-        position: Position,
-        step: int,
-        totals: npt.NDArray[np.float64],
-        metrics: dict[str, float],
-    ) -> None:
+    def _signals(self, more: bool, failed: bool, due: bool) -> npt.NDArray[np.float32]:
+        signals = np.zeros(self._signal_count, np.float32)
+        checkpoint = due and self.worker.rank == 0
+        leaving = self.worker.told_to_leave()
+        signals[[_MORE, _FAILED, _DUE, _LEAVING]] = more, failed, checkpoint, leaving
+        if self._pace:
+            signals[_SIGNALS:] = self._pace.signals()
+        return signals
+
+    def _look(self, pending: list[Any], waited: float) -> npt.NDArray[np.float64]:
+        """The sums of some steps, float64 [steps, numbers + signals]; waits for the steps."""
+        if self._pace is None:
+            return np.stack([vector.numpy() for vector in pending]).astype(np.float64)
+        numbers = np.stack([vector.numpy() for vector, _ in pending]).astype(np.float64)
+        slow = self._pace.hear(numbers[:, self._numbers + _SIGNALS :].sum(0))
+        if slow and slow.rank == self.worker.rank:  # who knows where it is
+            self.worker.tell({"kind": "straggler", **dataclasses.asdict(slow)})
+        self._pace.note(np.stack([times.numpy() for _, times in pending]), waited)
+        return numbers
+
+    def _rest(self, since: float) -> None:
+        """The time from `since` on was not for steps."""
+        self._seconds_off += time.monotonic() - since
+        if self._pace:
+            self._pace.pause()
+
+    def _report_within(self, here: Position, metrics: dict[str, float]) -> None:
         """Report as at an epoch's end, with a fraction for the epoch; these make no history."""
-        self._average_statistics()
-        share = min(step / self.steps_per_epoch, 0.9999)
-        metrics = {"epoch": position.epoch + share, "steps": step, **metrics} | self._validate()
-        here = Position(position.epoch, step, totals.tolist(), position.history)
-        self._checkpoint(here, metrics, f"epoch-{position.epoch:04d}-step-{step:07d}")
+        started = time.monotonic()
+        self._statistics.average()
+        share = min(here.step / self.steps_per_epoch, 0.9999)
+        metrics = {"epoch": here.epoch + share, "steps": here.step, **metrics} | self._validate()
+        self._checkpoint(here, metrics, _name_within(here))
+        self._rest(started)
+
+    def _checkpoint_within(self, here: Position) -> None:
+        started = time.monotonic()
+        self._statistics.average()
+        self._checkpoint(here, {}, _name_within(here))
+        self._rest(started)
 
     def _check_all_have_data(self, batch: Batch | None, error: UserError | None) -> None:
         """Agree with the other workers to begin an epoch, or to end here."""
         sums = np.zeros(self._numbers + 1)
         sums[0], sums[-1] = batch is not None, error is not None
         totals = self._add_up(sums)
-        self._raise_failure(error, totals[-1])
+        raise_failure(error, totals[-1])
         if totals[0] < self.worker.count:
             raise UserError(
                 f"fewer training {self.task.row_unit} than workers ({self.worker.count}); use fewer"
             )
 
-    @staticmethod
-    def _raise_failure(error: UserError | None, workers_that_failed: float) -> None:
-        if error is not None:
-            raise error
-        if workers_that_failed:
-            raise PeerStopped
-
     def _step(self, batch: Batch, signals: npt.NDArray[np.float32]) -> Any:
         started = time.monotonic()
         vector = self._train_step(batch.inputs, batch.targets, batch.weights, signals)
         if not self._compiled:  # tracing and compiling happen in the first call
-            self._compiled, self._compile_seconds = True, time.monotonic() - started
+            self._compiled = True
+            self._seconds_off += time.monotonic() - started
             self._tell("compiled", self._position)
         return vector
-
-    def _validate(self) -> dict[str, float]:
-        size = max(self.task.evaluation_rows, self.padded_rows)
-        feed = Feed(self.task, self.worker.validation, rows=size, padded_rows=size)
-        sums = np.zeros(self._numbers + 1)
-        while (batch := feed.take()) is not None:
-            sums[:-1] += self._evaluation_step(batch.inputs, batch.targets, batch.weights).numpy()
-        # Told to the others before it is raised: they would wait for our sums forever.
-        sums[-1] = feed.error is not None
-        totals = self._add_up(sums)
-        self._raise_failure(feed.error, totals[-1])
-        means = {f"validation_{name}": mean for name, mean in self._means(totals[:-1]).items()}
-        return means | {"validation_count": totals[0]}
-
-    def _means(self, totals: npt.NDArray[np.float64]) -> dict[str, float]:
-        means = totals[1:] / max(totals[0], 1)
-        return dict(zip(("loss", *self.task.metric_names), means.tolist(), strict=True))
-
-    def _average_statistics(self) -> None:
-        """Make the moving statistics of batch normalisation the mean over the workers.
-
-        Each worker moves its own; rank 0's alone would go into the checkpoint.
-        """
-        if self.worker.count == 1 or not self._averaged:
-            return
-        values = [np.asarray(keras.ops.convert_to_numpy(v)) for v in self._averaged]
-        flat = np.concatenate([value.ravel() for value in values]).astype(np.float64)
-        mean = self._add_up_averaged(flat) / self.worker.count
-        parts = np.split(mean, np.cumsum([value.size for value in values])[:-1])
-        with self._scope():
-            for variable, value, part in zip(self._averaged, values, parts, strict=True):
-                variable.assign(part.reshape(value.shape).astype(value.dtype))
-
-    def _seed_dropout(self, position: Position) -> None:
-        """Give dropout masks that differ between workers and are the same after a resume."""
-        states = [
-            v for v in self.model.non_trainable_variables if v.path.endswith("generator_state")
-        ]
-        with self._scope():
-            for index, state in enumerate(states):
-                key = (self.config.seed, index, self.worker.rank, position.epoch, position.step)
-                words = np.random.SeedSequence(key).generate_state(2)
-                state.assign((words >> 1).astype(np.dtype(state.dtype)))
 
     def _checkpoint(self, position: Position, metrics: dict[str, float], name: str) -> None:
         if self.worker.rank != 0:
@@ -302,7 +289,5 @@ class TrainingLoop:
             self.worker.tell({"kind": kind, **place, "steps": self.steps_per_epoch, **fields})
 
 
-def _resident_mib() -> float:
-    """Resident memory of this process, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20
+def _name_within(here: Position) -> str:
+    return f"epoch-{here.epoch:04d}-step-{here.step:07d}"

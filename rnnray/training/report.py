@@ -10,6 +10,7 @@ from typing import Any, Self
 from tensorboardX import SummaryWriter
 
 from rnnray import storage
+from rnnray.errors import UserError
 from rnnray.progress import Event, say
 from rnnray.training.task import Task
 
@@ -22,12 +23,11 @@ class RunReport:
 
     def __init__(self, folder: str, task: Task) -> None:
         self.user_errors: list[str] = []
+        self.last_words = ""
+        """What to tell the user if the run fails: why it did."""
         self._task = task
         self._folder = storage.join(folder, "tensorboard")
-        self._local = "://" not in folder
         self._temporary = tempfile.TemporaryDirectory()
-        self._events = Path(self._folder if self._local else self._temporary.name)
-        self._writer: SummaryWriter | None = None
         self._started = time.monotonic()
         self._heard_of_workers = False
 
@@ -40,52 +40,78 @@ class RunReport:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            if not self._local:
-                storage.copy_folder(self._events, self._folder)
+        self._publish()
         self._temporary.cleanup()
 
     def handle(self, event: Event) -> None:
-        """Take an event of the run."""
+        """Take an event of the run; of kinds that are not for people nothing is said."""
         kind = event["kind"]
-        if kind == "silence":
-            if not self._heard_of_workers:
-                waited = time.monotonic() - self._started
-                say(f"starting workers ({waited:.0f} s; each imports TensorFlow first)")
-            return
-        self._heard_of_workers = kind != "failure"
-        if kind == "user_error":
-            self.user_errors.append(event["message"])
-        elif kind == "failure":
-            self._started = time.monotonic()
-            for rank, message in event["failures"].items():
-                say(f"worker {rank} failed: {_reason(message)}")
-            say("starting the workers again, from the last checkpoint")
-        elif kind == "resumed":
+        if kind not in ("storage", "silence"):
+            self._heard_of_workers = True
+        take = getattr(self, f"_take_{kind}", None)
+        if take is not None:
+            take(event)
+
+    def _take_silence(self, _: Event) -> None:
+        if not self._heard_of_workers:
+            waited = time.monotonic() - self._started
+            say(f"starting workers ({waited:.0f} s; each imports TensorFlow first)")
+
+    def _take_user_error(self, event: Event) -> None:
+        self.user_errors.append(event["message"])
+
+    def _take_failure(self, event: Event) -> None:
+        for rank, message in event["failures"].items():
+            say(f"worker {rank} failed: {_reason(message)}")
+        self._take_again({})
+
+    def _take_again(self, _: Event) -> None:
+        self._started, self._heard_of_workers = time.monotonic(), False
+        say("starting the workers again, from the last checkpoint")
+
+    def _take_leaving(self, event: Event) -> None:
+        say(f"worker {event['rank']} was told to leave: checkpoint at step {event['step']}")
+
+    def _take_straggler(self, event: Event) -> None:
+        waiting = event["waiting_share"] > 0.5
+        say(
+            f"worker {event['rank']} on {event['node']} takes {event['times']:.0f} times as long "
+            f"as the others for its part of a step ({event['seconds']:.3f} s, they "
+            f"{event['others_seconds']:.3f} s), "
+            f"{'mostly waiting for its data' if waiting else 'computing: is its node busy?'}"
+        )
+
+    def _take_storage(self, event: Event) -> None:
+        say(event["message"])
+        if event.get("gave_up"):
+            self.last_words = event["message"]
+
+    def _take_resumed(self, event: Event) -> None:
+        if event["epoch"] > event["epochs"]:
+            say("resumed: all epochs are done")
+        else:
             place = f"epoch {event['epoch']} of {event['epochs']}"
-            if event["epoch"] > event["epochs"]:
-                say("resumed: all epochs are done")
-            else:
-                say(f"resumed at {place}, behind step {event['step']}")
-        elif kind == "step":
-            say(
-                f"epoch {event['epoch']}/{event['epochs']}  "
-                f"step {event['step']:,}/{event['steps']:,}  {self._line(event['metrics'])}"
-            )
-        elif kind == "epoch":
-            metrics = event["metrics"]
-            validation = {
-                name.removeprefix("validation_"): value
-                for name, value in metrics.items()
-                if name.startswith("validation_")
-            }
-            say(f"epoch {event['epoch']}/{event['epochs']} done  {self._line(metrics)}")
-            say(
-                f"    validation of {validation['count']:,.0f} {self._task.unit}: "
-                f"{self._scores(validation)}"
-            )
-            self._write(event["epoch"], metrics)
+            say(f"resumed at {place}, behind step {event['step']}")
+
+    def _take_step(self, event: Event) -> None:
+        say(
+            f"epoch {event['epoch']}/{event['epochs']}  "
+            f"step {event['step']:,}/{event['steps']:,}  {self._line(event['metrics'])}"
+        )
+
+    def _take_epoch(self, event: Event) -> None:
+        metrics = event["metrics"]
+        validation = {
+            name.removeprefix("validation_"): value
+            for name, value in metrics.items()
+            if name.startswith("validation_")
+        }
+        say(f"epoch {event['epoch']}/{event['epochs']} done  {self._line(metrics)}")
+        say(
+            f"    validation of {validation['count']:,.0f} {self._task.unit}: "
+            f"{self._scores(validation)}"
+        )
+        self._write(event["epoch"], metrics)
 
     def _line(self, metrics: dict[str, float]) -> str:
         return (
@@ -98,13 +124,26 @@ class RunReport:
         return f"loss {metrics['loss']:.4f}  {names}"
 
     def _write(self, epoch: int, metrics: dict[str, Any]) -> None:
-        if self._writer is None:
-            # An epoch that is done again after a crash replaces what was written of it.
-            self._writer = SummaryWriter(str(self._events), purge_step=epoch)
-        for name, value in metrics.items():
-            group, _, rest = name.partition("_") if name.startswith("validation_") else ("", "", "")
-            self._writer.add_scalar(f"{group or 'train'}/{rest or name}", value, epoch)
-        self._writer.flush()
+        # A file an epoch, written elsewhere and then put in place: storage that refuses would end
+        # the writer's thread, and then block us. An epoch done again replaces what was written.
+        with SummaryWriter(
+            self._temporary.name, purge_step=epoch, filename_suffix=f".epoch-{epoch:04d}"
+        ) as writer:
+            for name, value in metrics.items():
+                validation = name.startswith("validation_")
+                rest = name.removeprefix("validation_")
+                writer.add_scalar(f"{'validation' if validation else 'train'}/{rest}", value, epoch)
+        self._publish()
+
+    def _publish(self) -> None:
+        """Move the event files to the run's folder; those that it refuses, the next time."""
+        for file in sorted(Path(self._temporary.name).iterdir()):
+            try:
+                storage.put_file(file, storage.join(self._folder, file.name))
+            except UserError as error:
+                say(f"TensorBoard must wait: {error}")
+                return
+            file.unlink()
 
 
 def _reason(message: str) -> str:

@@ -28,13 +28,15 @@ def make_train_step(
     signals: int,
     *,
     xla: bool,
+    timed: bool = False,
 ) -> Step:
     """A compiled `step(inputs, targets, weights, signals)`.
 
     The arguments are this worker's rows, their weights float32 [rows] (how much each counts; 0
     leaves a row out), and float32 [signals], numbers that are summed over the workers on the way.
     Returns float32 [2 + metrics + signals], summed over all workers: weights, loss, the metrics,
-    the signals.
+    the signals. With `timed` it returns that and float64 [2], seconds of this worker's clock: when
+    it had its part of the sum ready, and when the sum was there.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -56,11 +58,13 @@ def make_train_step(
         flat, sums = forward_and_backward(inputs, targets, weights)
         # One vector, one collective operation: on CPUs each costs about a millisecond.
         context = tf.distribute.get_replica_context()
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat([flat, sums, signals], 0))
+        mine = tf.concat([flat, sums, signals], 0)
+        vector = context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
+        return (vector, _clock_after(mine), _clock_after(vector)) if timed else (vector,)
 
     @tf.function
     def step(inputs: Any, targets: Any, weights: Any, signals_: Any) -> Any:
-        vector = strategy.run(in_replica, args=(inputs, targets, weights, signals_))
+        vector, *times = strategy.run(in_replica, args=(inputs, targets, weights, signals_))
         *flat, numbers = tf.split(vector, [*sizes, 2 + len(task.metric_names) + signals])
         weight = tf.maximum(numbers[0], 1.0)
         gradients = [
@@ -68,7 +72,10 @@ def make_train_step(
             for gradient, variable in zip(flat, variables, strict=True)
         ]
         optimizer.apply(clip(gradients, options), variables)
-        return numbers
+        if not timed:
+            return numbers
+        with tf.device("CPU:0"):
+            return numbers, tf.stack([time[0] for time in times])
 
     return step
 
@@ -85,6 +92,17 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
         return _sums(task, targets, logits, task.row_losses(targets, logits) * weights, weights)
 
     return step
+
+
+def _clock_after(vector: Any) -> Any:
+    """The time when a vector has been computed, on a GPU too; float64 [2], of which the first."""
+    first = vector[0]
+    with tf.device("CPU:0"):
+        # A GPU's operations end later than they are issued. To have a value of theirs on the CPU
+        # means to wait for it; it is returned, or TensorFlow would save itself the copy.
+        value = tf.cast(first, tf.float64)
+        with tf.control_dependencies([value]):
+            return tf.stack([tf.timestamp(), value])
 
 
 def _sums(task: Task, targets: Any, logits: Any, losses: Any, weights: Any) -> Any:

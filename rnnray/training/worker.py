@@ -1,11 +1,14 @@
 """A worker of a training run, as the loop sees it."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
+from rnnray.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,27 @@ class Worker:
     """Takes progress of this worker."""
     report: Callable[[dict[str, float], Path | None, str | None], None]
     """Takes metrics, a checkpoint's folder on rank 0, and the checkpoint's name; a barrier."""
+    told_to_leave: Callable[[], bool] = lambda: False
+    """Whether this worker will be taken away soon; asked at every step."""
 
 
 class PeerStopped(Exception):  # noqa: N818
     """Another worker met a `UserError`, so that this one stopped at the same step."""
+
+
+class Leaving(Exception):  # noqa: N818
+    """A worker was told to leave: all stopped behind the same step, and a checkpoint."""
+
+
+def raise_failure(error: UserError | None, workers_that_failed: float) -> None:
+    """Raise this worker's error, or `PeerStopped` where another one has one."""
+    if error is not None:
+        raise error
+    if workers_that_failed:
+        raise PeerStopped
+
+
+def resident_mib() -> float:
+    """Resident memory of this process, MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 2**20

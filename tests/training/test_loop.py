@@ -1,6 +1,7 @@
 """The whole loop on one worker, in this process; several workers are in tests/cluster."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from rnnray.training.checkpoints import read_position
 from rnnray.training.config import OptimizerConfig, TrainingConfig
 from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
-from rnnray.training.worker import Worker
+from rnnray.training.worker import Leaving, Worker
 
 TRAIN_ROWS, BATCH = 301, 16
 STEPS = 19  # 301 / 16, rounded up
@@ -70,9 +71,11 @@ def loop(
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
     restored: Path | None = None,
     checkpoint_seconds: float = float("inf"),
+    report_steps: int = 0,
+    told_to_leave: Callable[[], bool] = lambda: False,
     **values: Any,
 ) -> TrainingLoop:
-    worker = Worker(0, 1, train, validation, tell, storage)
+    worker = Worker(0, 1, train, validation, tell, storage, told_to_leave)
     return TrainingLoop(
         task,
         config(**values),
@@ -80,6 +83,7 @@ def loop(
         create_strategy(1),
         steps_per_epoch=STEPS,
         checkpoint_seconds=checkpoint_seconds,
+        report_steps=report_steps,
         restored=restored,
     )
 
@@ -196,6 +200,45 @@ def test_checkpoints_within_an_epoch_come_as_often_as_asked(tmp_path: Path) -> N
     assert list(never.reported) == ["epoch-0001"]
     # No validation score: such a checkpoint is never the best.
     assert often.reported[steps[0]] == {}
+
+
+def test_a_worker_that_is_told_to_leave_checkpoints_first_and_loses_no_step(tmp_path: Path) -> None:
+    whole = loop(ToyTask(), Storage(tmp_path / "whole"))
+    whole.run()
+
+    events: list[dict[str, Any]] = []
+    asked = iter(range(1000))
+    cut = Storage(tmp_path / "cut")
+    with pytest.raises(Leaving):
+        loop(
+            ToyTask(), cut, told_to_leave=lambda: next(asked) >= STEPS + 3, tell=events.append
+        ).run()
+    name = "epoch-0001-step-0000008"
+    assert list(cut.reported) == ["epoch-0001", name]
+    assert cut.reported[name] == {}
+    assert {"kind": "leaving", "step": 8} in events
+
+    rest = loop(ToyTask(), Storage(tmp_path / "rest"), restored=tmp_path / "cut" / name)
+    rest.run()
+    assert_same(weights(rest), weights(whole))
+
+
+def test_the_speed_is_that_of_training_without_validation_and_checkpoints(tmp_path: Path) -> None:
+    validated: list[float] = []
+
+    def slow_validation() -> Iterator[pa.Table]:
+        validated.append(time.monotonic())
+        time.sleep(1)
+        yield rows(77)
+
+    storage = Storage(tmp_path)
+    (metrics,) = loop(
+        ToyTask(), storage, validation=slow_validation, report_steps=4, epochs=1
+    ).run()
+    assert len(validated) == 5
+    assert metrics["seconds"] > 5
+    for each in [*storage.reported.values(), metrics]:
+        assert each["per_second"] > TRAIN_ROWS / 2
 
 
 def test_a_run_that_is_done_takes_no_step_and_reads_no_data(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One step on one worker; what several workers make of it is in tests/cluster."""
 
+import time
 from typing import Any
 
 import keras
@@ -122,3 +123,27 @@ def test_the_evaluation_step_sums_the_same_and_moves_nothing() -> None:
     assert sums[:2] == pytest.approx([13, loss], rel=1e-5)
     for after, value in zip(weights(fixed), before, strict=True):
         np.testing.assert_array_equal(after, value)  # no step of the moving statistics
+
+
+def test_a_timed_step_says_when_this_worker_was_ready_and_when_the_sum_was_there() -> None:
+    task = ToyTask()
+    trained = model(task)
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(trained.trainable_variables)
+    step = make_train_step(
+        tf.distribute.get_strategy(),
+        trained,
+        optimizer,
+        task,
+        OptimizerConfig(),
+        len(SIGNALS),
+        xla=False,
+        timed=True,
+    )
+    inputs, targets, row_weights = task.batch(rows(20))
+    seen = [time.time()]
+    for _ in range(3):
+        numbers, times = step(inputs, targets, row_weights, SIGNALS)
+        assert numbers.numpy()[0] == 20
+        seen += [*times.numpy(), time.time()]
+    assert seen == sorted(seen)

@@ -1,0 +1,77 @@
+"""A node of the cluster: what it was started with, and whether it runs."""
+
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from placement import HEAD, Refused, start_time
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_OBJECT_STORE_BYTES = 300_000_000
+
+
+@dataclass
+class Node:
+    """A node as it was started."""
+
+    index: int
+    cpus: int
+    address: str
+    pid: int = 0
+    """Of its `ray start`; 0 before it was started."""
+    started: str = ""
+    """When that process was started, by the kernel's clock: its number may go to another."""
+
+    def runs(self) -> bool:
+        """Whether its `ray start` is still there."""
+        return bool(self.pid) and self.started == start_time(self.pid)
+
+
+def start_command(
+    name: str, node: Node, gcs: str, dashboard_port: int, *, shared: bool
+) -> list[str]:
+    """The `ray start` of a node; `shared` when others have its address, and Ray's usual ports."""
+    command = [ray_command(), "start", "--block", "--disable-usage-stats"]
+    command += ["--node-ip-address", node.address, "--node-name", name]
+    command += ["--num-cpus", str(node.cpus), "--object-store-memory", str(_OBJECT_STORE_BYTES)]
+    if name == HEAD:
+        command += ["--head", "--port", gcs.rpartition(":")[2], "--include-dashboard", "true"]
+        command += ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port)]
+    else:
+        command += ["--address", gcs]
+    if shared:
+        agent, grpc, metrics, client = free_ports(4)
+        command += ["--dashboard-agent-listen-port", str(agent)]
+        command += ["--dashboard-agent-grpc-port", str(grpc)]
+        command += ["--metrics-export-port", str(metrics)]
+        command += ["--ray-client-server-port", str(client)] if name == HEAD else []
+    return command
+
+
+def ray_command() -> str:
+    """The `ray` of this Python, else of the repository's environment, else of the PATH.
+
+    Raises:
+        Refused: there is none.
+    """
+    for folder in (Path(sys.executable).parent, _REPOSITORY / ".venv/bin"):
+        if (folder / "ray").exists():
+            return str(folder / "ray")
+    found = shutil.which("ray")
+    if found is None:
+        raise Refused("there is no `ray` here; run `make setup` first")
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on 127.0.0.1 that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

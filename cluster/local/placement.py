@@ -1,0 +1,214 @@
+"""Where the nodes of a cluster on one machine run, and how their processes are found.
+
+`Namespaces` gives each node a network namespace of its own: the head's holds a bridge, and a veth
+pair leads from it to each node. Nothing leads out of them, so nothing outside reaches the nodes,
+and pulling one cable cuts a node off. `Processes` is the plain way for where namespaces are not
+allowed: all nodes on 127.0.0.1.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+HEAD = "head"
+MARK = "RNNRAY_LOCAL_NODE"
+"""Environment variable of all processes of a node: which cluster and node they are of."""
+_SUBNET = "10.77.0"
+_BRIDGE = "cluster"
+# Two Rays that share /tmp/ray share files by which a process finds its node: each gets its own.
+_OWN_FOLDER = 'mount --bind "$0" /tmp/ray && exec "$@"'
+_KILL_SECONDS = 20.0
+
+
+class Refused(Exception):  # noqa: N818
+    """What was asked for cannot be done; the message says why, and what to do."""
+
+
+class Namespaces:
+    """Each node in a network namespace of its own."""
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+
+    @classmethod
+    def allowed(cls) -> bool:
+        """Whether this user may make network namespaces here, and mount in them."""
+        probe = f"rnnray-probe-{os.getpid()}"
+        try:
+            _ip("netns", "add", probe)
+        except (Refused, FileNotFoundError):
+            return False
+        try:
+            _ip("netns", "exec", probe, "mount", "--bind", "/tmp", "/tmp")
+        except Refused:
+            return False
+        finally:
+            _ip("netns", "delete", probe)
+        return True
+
+    def address(self, index: int) -> str:
+        """The address of the node of a number, 0 for the head."""
+        return f"{_SUBNET}.{index + 1}"
+
+    def create(self, node: str, index: int) -> None:
+        """Make a node's namespace and connect it."""
+        namespace, head = self._name(node), self._name(HEAD)
+        _ip("netns", "add", namespace)
+        _ip("-n", namespace, "link", "set", "lo", "up")
+        device = _BRIDGE if node == HEAD else "eth0"
+        if node == HEAD:
+            _ip("-n", namespace, "link", "add", _BRIDGE, "type", "bridge")
+        else:
+            pair = ("type", "veth", "peer", "name", node, "netns", head)
+            _ip("-n", namespace, "link", "add", "eth0", *pair)
+            _ip("-n", head, "link", "set", node, "master", _BRIDGE)
+            _ip("-n", head, "link", "set", node, "up")
+        _ip("-n", namespace, "address", "add", f"{self.address(index)}/24", "dev", device)
+        _ip("-n", namespace, "link", "set", device, "up")
+
+    def enter(self, node: str, folder: Path) -> list[str]:
+        """What to put before a command so that it runs on a node, with a /tmp/ray of its own."""
+        folder.mkdir(parents=True, exist_ok=True)
+        Path("/tmp/ray").mkdir(mode=0o1777, exist_ok=True)
+        inside = ("sh", "-c", _OWN_FOLDER, str(folder))
+        return ["ip", "netns", "exec", self._name(node), *inside]
+
+    def processes(self, node: str) -> set[int]:
+        """The processes of a node."""
+        if self._name(node) not in _namespaces():
+            return set()
+        return {int(pid) for pid in _ip("netns", "pids", self._name(node)).split()}
+
+    def cut(self, node: str) -> None:
+        """Pull a node's cable."""
+        _ip("-n", self._name(HEAD), "link", "set", node, "down")
+
+    def heal(self, node: str) -> None:
+        """Plug it in again."""
+        _ip("-n", self._name(HEAD), "link", "set", node, "up")
+
+    def is_cut(self, node: str) -> bool:
+        """Whether a node's cable is pulled."""
+        return node != HEAD and ",UP" not in _ip("-n", self._name(HEAD), "link", "show", node)
+
+    def remove(self) -> None:
+        """Remove all namespaces of the cluster, also those that nobody wrote down."""
+        for name in _namespaces():
+            if name.startswith(f"{self._cluster}-"):
+                _ip("netns", "delete", name)
+
+    def _name(self, node: str) -> str:
+        return f"{self._cluster}-{node}"
+
+
+class Processes:
+    """All nodes on 127.0.0.1: what can be had where namespaces are not allowed."""
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+
+    def address(self, index: int) -> str:
+        """The address of a node; all have the same."""
+        return "127.0.0.1"
+
+    def create(self, node: str, index: int) -> None:
+        """Nothing to make."""
+
+    def enter(self, node: str, folder: Path) -> list[str]:
+        """Nothing to put before a command."""
+        return []
+
+    def processes(self, node: str) -> set[int]:
+        """The processes of a node: those with its mark, and what they started.
+
+        Ray's workers write their title over their environment, and the mark with it.
+        """
+        mark = f"{MARK}={self._cluster}-{node}".encode()
+        found: set[int] = set()
+        children: dict[int, set[int]] = {}
+        for pid in _all_processes():
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes()
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it ended, or is another user's
+                continue
+            children.setdefault(int(fields[1]), set()).add(pid)
+            if mark in environment.split(b"\0"):
+                found.add(pid)
+        waiting = list(found)
+        while waiting:
+            new = children.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        return found - {os.getpid()}
+
+    def cut(self, node: str) -> None:
+        """Not possible."""
+        raise Refused(
+            "nodes that share 127.0.0.1 cannot be cut off; use `nodes kill`, or `nodes up` as a "
+            "user who may make network namespaces (root)"
+        )
+
+    heal = cut
+
+    def is_cut(self, node: str) -> bool:
+        """Never."""
+        return False
+
+    def remove(self) -> None:
+        """Nothing to remove."""
+
+
+Placement = Namespaces | Processes
+
+
+def kill(placement: Placement, node: str) -> None:
+    """End all processes of a node at once, as a power cut would.
+
+    Raises:
+        Refused: some are still there after 20 seconds.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    killed: dict[int, str] = {}
+    while True:
+        # A process leaves its namespace before it is gone.
+        ending = {pid for pid, started in killed.items() if started and start_time(pid) == started}
+        pids = placement.processes(node)
+        if not pids | ending:
+            return
+        for pid in pids:
+            killed[pid] = start_time(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise Refused(f"processes of {node} do not end: {sorted(pids | ending)}")
+        time.sleep(0.05)
+
+
+def start_time(pid: int) -> str:
+    """When a process was started, in the kernel's ticks; empty when it is not there."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _all_processes() -> Iterator[int]:
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def _namespaces() -> set[str]:
+    """The names of all network namespaces of this machine."""
+    return {line.split()[0] for line in _ip("netns", "list").splitlines() if line.strip()}
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(f"ip {' '.join(arguments)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout

@@ -1,0 +1,196 @@
+"""A file system that outlasts the bad moments of its storage."""
+
+import errno
+import os
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from io import RawIOBase
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from pyarrow import fs
+
+PATIENCE = 300.0  # seconds from the first failure to giving up
+_PAUSE = 1.0  # seconds before the first new attempt; then twice as long, up to ten seconds
+_LONGEST_PAUSE = 10.0
+_SILENCE = 3.0  # seconds of trouble that are not worth a line
+_LINE_SECONDS = 30.0  # between lines
+
+Tell = Callable[[dict[str, Any]], None]
+T = TypeVar("T")
+
+
+def persist(place: str, attempt: Callable[[], T], tell: Tell) -> T:
+    """What the attempt returns, however often it takes.
+
+    Args:
+        place: what storage, for messages.
+        attempt: what may fail.
+        tell: takes events {"kind": "storage", "message": ...}, the last one with "gave_up".
+
+    Raises:
+        FileNotFoundError: at once: there is no such file, and there will be none.
+        OSError: the storage has refused for `PATIENCE` seconds.
+    """
+    began = time.monotonic()
+    pause, told = _PAUSE, float("-inf")
+    while True:
+        try:
+            result = attempt()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            waited = time.monotonic() - began
+            trouble = f"{place}: the storage refuses ({_reason(error)})"
+            if waited + pause > PATIENCE:
+                message = f"{trouble} for {waited:.0f} s now; mend it, then run the same again"
+                tell({"kind": "storage", "message": message, "gave_up": True})
+                raise
+            if waited > _SILENCE and time.monotonic() - told > _LINE_SECONDS:
+                told = time.monotonic()
+                left = f"trying again for {PATIENCE - waited:.0f} s more at most"
+                tell({"kind": "storage", "message": f"{trouble}, {left}"})
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        else:
+            if told > 0:
+                waited = time.monotonic() - began
+                tell({"kind": "storage", "message": f"{place}: written after {waited:.0f} s"})
+            return result
+
+
+def _reason(error: OSError) -> str:
+    """Few words. Nothing of a server's own text, which may have key ids."""
+    code = re.search(r"AWS Error ([A-Z_]+)", str(error))
+    if code:
+        return code[1]
+    return os.strerror(error.errno) if error.errno else "input or output error"
+
+
+class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
+    """A file system of pyarrow's, but that each call is repeated until it works.
+
+    Files are sent when they are closed, as a whole and as often as it takes; on a local disk they
+    appear under their names when they are whole.
+
+    Args:
+        filesystem: where the files are.
+        place: what it is, for messages.
+        tell: see `persist`.
+    """
+
+    def __init__(self, filesystem: fs.FileSystem, place: str, tell: Tell) -> None:
+        self._files, self._place, self._tell = filesystem, place, tell
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PatientFiles) and bool(self._files == other._files)
+
+    def __hash__(self) -> int:
+        return hash(self._place)
+
+    def _persist(self, attempt: Callable[[], T]) -> T:
+        return persist(self._place, attempt, self._tell)
+
+    def get_type_name(self) -> str:
+        """The name of what is underneath."""
+        return str(self._files.type_name)
+
+    def normalize_path(self, path: str) -> str:
+        """As underneath."""
+        return str(self._files.normalize_path(path))
+
+    def get_file_info(self, paths: list[str]) -> Any:
+        """As underneath."""
+        return self._persist(lambda: self._files.get_file_info(paths))
+
+    def get_file_info_selector(self, selector: fs.FileSelector) -> Any:
+        """As underneath."""
+        return self._persist(lambda: self._files.get_file_info(selector))
+
+    def create_dir(self, path: str, recursive: bool) -> None:
+        """As underneath."""
+        self._persist(lambda: self._files.create_dir(path, recursive=recursive))
+
+    def delete_dir(self, path: str) -> None:
+        """As underneath."""
+        self._persist(lambda: self._files.delete_dir(path))
+
+    def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
+        """As underneath."""
+        self._persist(lambda: self._files.delete_dir_contents(path, missing_dir_ok=missing_dir_ok))
+
+    def delete_root_dir_contents(self) -> None:
+        """Refused."""
+        raise OSError(errno.EPERM, "nobody should delete all of a storage")
+
+    def delete_file(self, path: str) -> None:
+        """As underneath."""
+        self._persist(lambda: self._files.delete_file(path))
+
+    def move(self, src: str, dest: str) -> None:
+        """As underneath."""
+        self._persist(lambda: self._files.move(src, dest))
+
+    def copy_file(self, src: str, dest: str) -> None:
+        """As underneath."""
+        self._persist(lambda: self._files.copy_file(src, dest))
+
+    def open_input_stream(self, path: str) -> Any:
+        """As underneath; it is opened with patience, not read."""
+        return self._persist(lambda: self._files.open_input_stream(path))
+
+    def open_input_file(self, path: str) -> Any:
+        """As underneath; it is opened with patience, not read."""
+        return self._persist(lambda: self._files.open_input_file(path))
+
+    def open_output_stream(self, path: str, metadata: dict[str, str]) -> Any:
+        """A file that is sent when it is closed."""
+        del metadata
+        return pa.PythonFile(_Outgoing(lambda file: self._send(file, path)), mode="w")
+
+    def open_append_stream(self, path: str, metadata: dict[str, str]) -> Any:
+        """Refused: object stores cannot."""
+        raise OSError(errno.EOPNOTSUPP, "files are written whole", path)
+
+    def _send(self, file: str, path: str) -> None:
+        def attempt() -> None:
+            if not isinstance(self._files, fs.LocalFileSystem):
+                fs.copy_files(file, path, destination_filesystem=self._files, use_threads=False)
+                return
+            target = Path(path)
+            part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+            try:
+                fs.copy_files(
+                    file, str(part), destination_filesystem=self._files, use_threads=False
+                )
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+
+        self._persist(attempt)
+
+
+class _Outgoing(RawIOBase):
+    """A local file that is sent elsewhere when it is closed."""
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self._send = send
+        self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115  (closed in `close`)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        super().close()
+        with self._file:
+            self._file.flush()
+            self._send(self._file.name)

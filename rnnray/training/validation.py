@@ -1,0 +1,54 @@
+"""The scores of a model on the validation data, which several workers share."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnray.training.feed import Feed
+from rnnray.training.step import make_evaluation_step
+from rnnray.training.strategy import Sums
+from rnnray.training.task import Task
+from rnnray.training.worker import Worker, raise_failure
+
+
+class Validation:
+    """One pass over a worker's validation rows, summed up with those of the other workers.
+
+    Args:
+        task: what is trained.
+        worker: this worker.
+        model: the model.
+        rows: of a batch, at least.
+        add_up: of the numbers of a step and one more.
+    """
+
+    def __init__(self, task: Task, worker: Worker, model: Any, rows: int, add_up: Sums) -> None:
+        self._task, self._worker, self._add_up = task, worker, add_up
+        self._rows = max(task.evaluation_rows, rows)
+        self._step = make_evaluation_step(model, task)
+
+    def __call__(self) -> dict[str, float]:
+        """The loss, the metrics and the count, named `validation_...`; a barrier.
+
+        Raises:
+            UserError: the data are bad.
+            PeerStopped: another worker's are.
+        """
+        feed = Feed(self._task, self._worker.validation, rows=self._rows, padded_rows=self._rows)
+        sums = np.zeros(3 + len(self._task.metric_names))
+        while (batch := feed.take()) is not None:
+            sums[:-1] += self._step(batch.inputs, batch.targets, batch.weights).numpy()
+        # Told to the others before it is raised: they would wait for our sums forever.
+        sums[-1] = feed.error is not None
+        totals = self._add_up(sums)
+        raise_failure(feed.error, totals[-1])
+        scores = {f"validation_{name}": mean for name, mean in means(self._task, totals).items()}
+        return scores | {"validation_count": totals[0]}
+
+
+def means(task: Task, totals: npt.NDArray[np.float64]) -> dict[str, float]:
+    """The mean loss and metrics of sums: weights, loss, the metrics, and whatever follows."""
+    names = ("loss", *task.metric_names)
+    values = totals[1 : 1 + len(names)] / max(totals[0], 1)
+    return dict(zip(names, values.tolist(), strict=True))

@@ -1,0 +1,152 @@
+"""Training on several real nodes while workers, nodes, the network, drivers and the head fail.
+
+Each test prints what the fault cost: steps done again, and seconds to recover.
+"""
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from nodes import CHECKPOINT_SECONDS, Nodes, TrainingJob, back_at_work, need_namespaces
+
+pytestmark = pytest.mark.faults
+
+CUT_SECONDS = 60.0
+StartJob = Callable[[str], TrainingJob]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Nodes]:
+    """A head that reads, and two nodes that train."""
+    need_namespaces()
+    with tempfile.TemporaryDirectory(prefix="nodes", ignore_cleanup_errors=True) as folder:
+        nodes = Nodes(Path(folder) / "state")
+        try:
+            nodes("up", "--workers", "2")
+            yield nodes
+        finally:
+            nodes("down")
+
+
+@pytest.fixture
+def nodes(cluster: Nodes) -> Nodes:
+    cluster.all_alive()
+    return cluster
+
+
+@pytest.fixture
+def start(nodes: Nodes, tmp_path: Path) -> Iterator[StartJob]:
+    """Starts the job, or submits it again."""
+    jobs = []
+
+    def begin(workers: str) -> TrainingJob:
+        jobs.append(TrainingJob(nodes, tmp_path, workers))
+        return jobs[-1]
+
+    yield begin
+    for job in jobs:
+        job.stop()
+
+
+def trainer(nodes: Nodes) -> tuple[str, int]:
+    """A node that trains, and the process that does; not the head, where the driver is."""
+    for node in ("node2", "node1"):
+        if found := nodes.trainers(node):
+            return node, found[0]
+    raise AssertionError("nobody trains on the nodes")
+
+
+def note_fault(job: TrainingJob) -> tuple[float, int]:
+    """To be called just before a fault: the moment, and the steps done.
+
+    The checkpoint to go back to is not older than an interval, and the time to write the next one.
+    """
+    age = job.checkpoint_age()
+    assert age < CHECKPOINT_SECONDS + 10, age
+    return time.monotonic(), job.steps_done()
+
+
+def test_a_killed_training_worker_costs_one_checkpoint_interval_at_most(
+    nodes: Nodes, start: StartJob
+) -> None:
+    job = start("2")
+    job.wait_until_at_work()
+    _, pid = trainer(nodes)
+    since, done = note_fault(job)
+    os.kill(pid, signal.SIGKILL)
+    back_at_work(job, since=since, done=done, fault="worker killed")
+    job.result()
+
+
+def test_an_elastic_run_goes_on_without_the_node_that_died(nodes: Nodes, start: StartJob) -> None:
+    job = start("1:2")
+    job.wait_for(r"training on 2 worker", seconds=200)
+    job.wait_until_at_work()
+    node, _ = trainer(nodes)
+    since, done = note_fault(job)
+    nodes("kill", node)
+    back_at_work(job, since=since, done=done, fault="node killed, --workers 1:2")
+    job.wait_for(r"training on 1 worker", since=since)
+    job.result()
+
+
+def test_a_run_of_fixed_size_says_that_it_waits_and_goes_on_when_the_node_is_back(
+    nodes: Nodes, start: StartJob
+) -> None:
+    job = start("2")
+    job.wait_until_at_work()
+    node, _ = trainer(nodes)
+    since, done = note_fault(job)
+    nodes("kill", node)
+    job.wait_for(r"waiting for .*: the cluster has 2 CPUs", since=since, seconds=60)
+    back = time.monotonic()
+    nodes("start", node)
+    back_at_work(
+        job, since=back, done=done, fault="node killed and back, --workers 2, from then on"
+    )
+    job.result()
+
+
+def test_an_elastic_run_goes_on_without_a_node_that_is_cut_off_for_a_minute(
+    nodes: Nodes, start: StartJob
+) -> None:
+    job = start("1:2")
+    job.wait_until_at_work()
+    node, _ = trainer(nodes)
+    since, done = note_fault(job)
+    nodes("cut", node)
+    back_at_work(job, since=since, done=done, fault="node cut off for 60 s, --workers 1:2")
+    time.sleep(max(0.0, since + CUT_SECONDS - time.monotonic()))
+    nodes("heal", node)
+    job.result()
+    assert nodes.states()[node] == "alive"
+
+
+def test_a_job_whose_driver_was_killed_goes_on_when_submitted_again(
+    nodes: Nodes, start: StartJob
+) -> None:
+    job = start("2")
+    job.wait_until_at_work()
+    since, done = note_fault(job)
+    job.stop()
+    job = start("2")
+    back_at_work(job, since=since, done=done, fault="driver killed")
+    job.result()
+
+
+def test_a_job_goes_on_when_submitted_again_to_a_head_that_restarted(
+    nodes: Nodes, start: StartJob
+) -> None:
+    job = start("2")
+    job.wait_until_at_work()
+    since, done = note_fault(job)
+    nodes("kill", "head")
+    job.process.wait(timeout=60)
+    nodes("start", "head", "node1", "node2")
+    job = start("2")
+    back_at_work(job, since=since, done=done, fault="head restarted")
+    job.result()

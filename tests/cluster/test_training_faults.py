@@ -1,0 +1,111 @@
+"""Notices and stragglers, in real runs on two workers; each test prints what was lost."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tiny import REPOSITORY
+from toy_faults import (
+    STEPS,
+    Aside,
+    Noticed,
+    SlowDisk,
+    Traced,
+    check_history,
+    is_running,
+    seconds_to_recover,
+    tell,
+    trace,
+    train_toy,
+    wait_for,
+)
+
+pytestmark = pytest.mark.faults
+
+GRACE_SECONDS = 30
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_that_gets_sigterm_leaves_a_checkpoint_in_time_and_no_step_is_lost(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], rank: int
+) -> None:
+    took: list[float] = []
+
+    def cloud() -> None:
+        wait_for((tmp_path / "fault").exists)
+        time.sleep(0.1)
+        pid = int((tmp_path / "fault").read_text())
+        began = time.monotonic()
+        while is_running(pid):
+            if time.monotonic() - began > GRACE_SECONDS:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        took.append(time.monotonic() - began)
+
+    task = Noticed(folder=str(tmp_path), rank=rank, batches=STEPS + STEPS // 2)
+    with Aside(cloud):
+        run = train_toy(task)
+    out = capsys.readouterr().out
+    noticed = re.findall(rf"worker {rank} was told to leave: checkpoint at step (\d+)", out)
+    assert noticed, out
+    assert re.findall(r"resumed at epoch 2 of 2, behind step (\d+)", out) == noticed, out
+    check_history(run)
+    assert took[0] < GRACE_SECONDS
+    seconds = seconds_to_recover(tmp_path)
+    with capsys.disabled():
+        tell(f"SIGTERM to worker {rank}", f"checkpoint, leaves after {took[0]:.1f} s", 0, seconds)
+    assert seconds < 90
+
+
+def test_a_drained_node_is_left_in_time_and_costs_none_of_the_failures(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parent / "drained_node.py", tmp_path],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": f"{REPOSITORY}/tests:{REPOSITORY}/tests/cluster"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"worker (\d) was told to leave: checkpoint at step (\d+)", done.stdout)
+    print(*[line for line in done.stdout.splitlines() if line.startswith("FAULT")])  # noqa: T201
+
+
+@pytest.mark.parametrize("kind", ["stopped", "slow disk"])
+def test_a_straggler_is_named_and_the_others_are_not(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    finished = threading.Event()
+
+    def throttle() -> None:
+        """Leave worker 1 a tenth of its time."""
+        wait_for(lambda: len(trace(tmp_path, 1)) > 20)
+        pid = trace(tmp_path, 1)[-1][0]
+        while is_running(pid) and not finished.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.45)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
+
+    if kind == "stopped":
+        with Aside(throttle):
+            run = train_toy(Traced(folder=str(tmp_path)), epochs=1)
+            finished.set()
+    else:
+        run = train_toy(SlowDisk(folder=str(tmp_path), rank=1), epochs=1)
+    out = capsys.readouterr().out
+    check_history(run, epochs=1)
+    lines = [line for line in out.splitlines() if "times as long as the others" in line]
+    assert lines, out
+    with capsys.disabled():
+        tell(f"straggler ({kind})", lines[0], 0, 0)
+    assert all(re.search(r"worker 1 on [\d.]+ takes \d+ times", line) for line in lines)
+    if kind == "slow disk":
+        assert "mostly waiting for its data" in lines[0]

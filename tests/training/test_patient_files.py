@@ -1,0 +1,101 @@
+import pickle
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import fs
+
+from rnnray.training import patient_files
+from rnnray.training.patient_files import PatientFiles, persist
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in [("_PAUSE", 0.05), ("_SILENCE", 0.1), ("PATIENCE", 3.0)]:
+        monkeypatch.setattr(patient_files, name, seconds)
+
+
+def files(events: list[dict[str, Any]]) -> fs.FileSystem:
+    return fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "place", events.append))
+
+
+def mend_later(blocked: Path, seconds: float = 0.6) -> None:
+    """Put a folder where a file is in the way, after a while."""
+
+    def mend() -> None:
+        time.sleep(seconds)
+        blocked.unlink()
+        blocked.mkdir()
+
+    threading.Thread(target=mend).start()
+
+
+def test_a_checkpoint_is_written_when_the_storage_takes_it_again(tmp_path: Path) -> None:
+    source, blocked = tmp_path / "source", tmp_path / "blocked"
+    source.mkdir()
+    (source / "model").write_bytes(b"m" * 100_000)
+    (source / "empty").write_bytes(b"")
+    blocked.write_text("in the way")
+    events: list[dict[str, Any]] = []
+    mend_later(blocked)
+    fs.copy_files(str(source), str(blocked), destination_filesystem=files(events))
+    assert {path.name for path in blocked.iterdir()} == {"model", "empty"}
+    assert (blocked / "model").read_bytes() == b"m" * 100_000
+    messages = [event["message"] for event in events]
+    assert messages[0].startswith("place: the storage refuses (Not a directory), trying again")
+    assert messages[-1].startswith("place: written after ")
+    assert not any(event.get("gave_up") for event in events)
+
+
+def test_storage_that_stays_away_is_the_reason_of_the_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    events: list[dict[str, Any]] = []
+    with pytest.raises(OSError, match="Not a directory"):  # noqa: SIM117
+        with files(events).open_output_stream(str(tmp_path / "file/snapshot")) as stream:
+            stream.write(b"{}")
+    assert events[-1]["gave_up"]
+    assert "mend it, then run the same again" in events[-1]["message"]
+
+
+def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path: Path) -> None:
+    """Ray Train's list of checkpoints: half of it would end every later run."""
+    snapshot = tmp_path / "snapshot.json"
+    snapshot.write_text("old")
+    with files([]).open_output_stream(str(snapshot)) as stream:
+        stream.write(b"ne")
+        assert snapshot.read_text() == "old"
+        stream.write(b"w")
+    assert snapshot.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot.json"]
+
+
+def test_a_missing_file_is_missing_at_once(tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    patient = files(events)
+    with pytest.raises(FileNotFoundError):
+        patient.open_input_stream(str(tmp_path / "nothing"))
+    assert patient.get_file_info(str(tmp_path / "nothing")).type == fs.FileType.NotFound
+    assert events == []
+
+
+def test_a_server_s_own_words_which_may_have_keys_are_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patient_files, "PATIENCE", 0.2)
+
+    def refuse() -> None:
+        raise OSError("AWS Error INVALID_ACCESS_KEY_ID during PutObject: the id AKIASECRET is none")
+
+    events: list[dict[str, Any]] = []
+    with pytest.raises(OSError, match="AKIASECRET"):
+        persist("s3://bucket/run", refuse, events.append)
+    assert "(INVALID_ACCESS_KEY_ID)" in events[-1]["message"]
+    assert "AKIASECRET" not in str(events)
+
+
+def test_it_is_the_same_file_system_in_every_process() -> None:
+    """Ray Train refuses a checkpoint on another file system than the run's."""
+    mine = fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "place", print))
+    assert pickle.loads(pickle.dumps(mine)) == mine
