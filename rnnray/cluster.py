@@ -60,15 +60,10 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
         raise nobody
     with nullcontext() if verbose else muted_stderr():
         try:
-            if address:
-                ray.init(**options)
-            else:
-                with on_loopback():
-                    ray.init(**options, **new)
-        except ValueError:
-            # `ray start` left a cluster running, which takes no such settings. Not address="auto":
-            # that would also join the private cluster of another job, and die with it.
-            ray.init(**options)
+            with on_loopback() if not left or _is_on_loopback(left) else nullcontext():
+                # Not address="auto": that would also join the private cluster of another job, and
+                # die with it.
+                ray.init(**options, **({} if left else new))
         except ConnectionError as error:
             raise nobody from error
     context = ray.data.DataContext.get_current()
@@ -88,6 +83,15 @@ def _answers(address: str) -> bool:
     except (OSError, OverflowError):
         return False
     return True
+
+
+def _is_on_loopback(address: str) -> bool:
+    """Whether a cluster can be reached from this machine alone; one that can be from others too is
+    known to Ray by the machine's outer address.
+    """
+    host, _, port = address.rpartition(":")
+    outer = ray.util.get_node_ip_address()
+    return host in ("127.0.0.1", "localhost") and not _answers(f"{outer}:{port}")
 
 
 @contextmanager

@@ -116,7 +116,11 @@ class TrainingJob:
         )
         self._lines: list[tuple[float, str]] = []
         self.process = subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=(folder / "stderr.log").open("a"),
+            text=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -171,7 +175,9 @@ class TrainingJob:
         self.process.wait(timeout=400)
         self._reader.join(timeout=30)
         assert self.process.returncode == 0, self.said
-        result: dict[str, Any] = json.loads(self._lines[-1][1])
+        # Ray's own lines about nodes that it lost may come behind it.
+        (last,) = [line for _, line in self._lines if line.startswith("{")]
+        result: dict[str, Any] = json.loads(last)
         position = json.loads((Path(result["last_checkpoint"]) / "position.json").read_text())
         history = position["history"]
         assert [metrics["epoch"] for metrics in history] == list(range(1, EPOCHS + 1))
