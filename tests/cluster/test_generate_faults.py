@@ -117,12 +117,10 @@ def chance() -> random.Random:
 def test_five_kills_lose_nothing_and_nothing_is_done_twice(
     where: str,
     start: Start,
-    generate: Generate,
     object_store: ObjectStore,
     unbroken: dict[str, bytes],
     chance: random.Random,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place: Folder | Bucket
     if where == "folder":
@@ -130,8 +128,6 @@ def test_five_kills_lose_nothing_and_nothing_is_done_twice(
     else:
         output, settings = object_store.uri("kills"), dict(object_store)
         place = Bucket(object_store, "kills/run-1/")
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
     total = len(list(filter(is_kept, unbroken)))
     there: dict[str, Any] = {}
     for life in range(KILLS):
@@ -150,7 +146,7 @@ def test_five_kills_lose_nothing_and_nothing_is_done_twice(
         (place.path / "bach").mkdir(exist_ok=True)
         (place.path / "bach" / f".{life:032x}.part").write_bytes(b"half")
 
-    ended = generate(output)
+    ended = end(start(output, settings))
     assert ended.code == 0, ended.err
     assert place.contents() == unbroken
     now = place.stamps()

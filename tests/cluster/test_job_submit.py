@@ -40,6 +40,7 @@ def job_server(free_ports: Callable[[int], list[int]]) -> Iterator[tuple[str, di
     environment["PATH"] = f"{BIN}:{os.environ['PATH']}"
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = "0"
+    environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # or it listens on the network too
     # Short: Ray puts Unix sockets below it, whose paths may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as temp:
         head = subprocess.Popen(

@@ -68,6 +68,7 @@ def head(
     environment["PATH"] = f"{BIN}:{os.environ['PATH']}"
     environment["PYTHONPATH"] = str(REPOSITORY)
     environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = "0"
+    environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # or it listens on the network too
     token = tmp_path_factory.mktemp("token") / "token"
     token.write_text(secrets.token_hex(32))
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
