@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 import ray
 import ray.data
 from ray._private import ray_constants
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rnnray.errors import UserError
 from rnnray.quiet import muted_stderr
@@ -107,6 +108,13 @@ def on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = spans_machines
+
+
+def on_this_node() -> NodeAffinitySchedulingStrategy:
+    """For actors that a driver cannot do without: Ray starts those without CPUs on any node, and
+    they would die with it.
+    """
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _most(resource: str) -> float:

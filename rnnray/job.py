@@ -18,6 +18,7 @@ from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from rnnray import cluster, storage
 from rnnray.errors import UserError, find_user_error
+from rnnray.progress import printable
 from rnnray.training.config import Config
 from rnnray.yaml_file import read_mapping
 
@@ -185,9 +186,7 @@ def _finite(value: Any) -> Any:
 
 def _fail(message: str, code: int = 1) -> NoReturn:
     sys.stdout.flush()
-    line = " ".join(message.split())
-    # Names in a stranger's file may have escape sequences, which a terminal would obey.
-    sys.stderr.write(f"error: {''.join(c if c.isprintable() else '?' for c in line)}\n")
+    sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
     sys.exit(code)
 
 

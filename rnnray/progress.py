@@ -9,14 +9,23 @@ from typing import Any, Self
 
 from ray.util.queue import Empty, Queue
 
+from rnnray import cluster
+
 Event = dict[str, Any]
 _SILENCE_SECONDS = 10.0
 
 
 def say(text: str) -> None:
     """Print one line for people, with the time of day."""
-    sys.stdout.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
+    sys.stdout.write(f"[{time.strftime('%H:%M:%S')}] {printable(text)}\n")
     sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """A question mark for all that does not print: names in strangers' files may have escape
+    sequences, which a terminal would obey.
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class Every:
@@ -43,7 +52,9 @@ class Events:
     """
 
     def __init__(self, handler: Callable[[Event], None]) -> None:
-        self._queue = Queue(actor_options={"num_cpus": 0})
+        self._queue = Queue(
+            actor_options={"num_cpus": 0, "scheduling_strategy": cluster.on_this_node()}
+        )
         self._handler = handler
         self._thread = threading.Thread(target=self._deliver, daemon=True)
         self.tell = Tell(self._queue)

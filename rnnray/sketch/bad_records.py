@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import ray
 
+from rnnray import cluster
 from rnnray.errors import UserError
 from rnnray.progress import say
 
@@ -31,7 +32,8 @@ class BadRecords:
     """Takes the errors of bad records from any process of the cluster: call it with an error."""
 
     def __init__(self) -> None:
-        self._actor: Any = ray.remote(num_cpus=0)(_Tally).remote()
+        tally = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(_Tally)
+        self._actor: Any = tally.remote()
 
     def __call__(self, error: UserError) -> None:
         """Count a bad record; waits, so that the tally is complete when the data are read."""

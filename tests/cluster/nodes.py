@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ EPOCHS = 3
 STEPS = 1250
 _BATCH = 16
 RECOVERY_SECONDS = 90.0
+# Until a checkpoint that is due counts: written, stored, and seen by Ray Train, which looks every
+# two seconds.
+STORE_SECONDS = 6.0
 
 
 def need_namespaces() -> None:
@@ -151,24 +155,28 @@ class TrainingJob:
             time.sleep(0.2)
 
     def wait_until_at_work(self) -> None:
-        """Wait until it is in the middle of the second epoch, with a checkpoint in it."""
+        """Wait until it is in the second epoch, with a checkpoint in it."""
         self.wait_for(r"epoch 1/\d done", seconds=300)
         deadline = time.monotonic() + 120
-        while not list((self._storage / "hurt").glob("epoch-0001-step-*/position.json")):
+        while "epoch-0001-step-" not in " ".join(self.checkpoints()):
             assert time.monotonic() < deadline, self.said
             time.sleep(0.2)
-        self.wait_for(r"epoch 2/\d  step", seconds=60)
 
-    def steps_done(self) -> int:
-        """Steps from the first epoch's beginning that it told of."""
-        steps = re.findall(r"epoch (\d+)/\d  step ([\d,]+)/", self.said)
-        epoch, step = steps[-1]
-        return (int(epoch) - 1) * STEPS + int(step.replace(",", ""))
+    def wait_for_progress(self) -> int:
+        """Wait for the next line that says how far it is; the steps done since the beginning.
 
-    def checkpoint_age(self) -> float:
-        """Seconds since the last checkpoint was stored."""
+        Right behind it is the moment for a fault: a line comes every five seconds, and later
+        nobody could say how many steps were done.
+        """
+        _, told = self.wait_for(
+            r"epoch (\d)/\d  step (\d{3}|\d,\d{3})/", since=time.monotonic(), seconds=60
+        )
+        return steps(told)
+
+    def checkpoints(self) -> dict[str, float]:
+        """When each checkpoint that is there now was stored, in seconds since 1970."""
         found = (self._storage / "hurt").glob("epoch-*/position.json")
-        return time.time() - max(path.stat().st_mtime for path in found)
+        return {path.parent.name: path.stat().st_mtime for path in found}
 
     def result(self) -> dict[str, Any]:
         """Wait for its end: the last line, once all epochs are there exactly once."""
@@ -193,10 +201,49 @@ class TrainingJob:
         self.process.wait()
 
 
-def back_at_work(job: TrainingJob, *, since: float, done: int, fault: str) -> None:
-    """Check and print what a fault cost: `done` steps were done when it came, at `since`."""
-    _, resumed = job.wait_for(r"resumed at epoch (\d+) of \d+, behind step (\d+)", since=since)
-    moment, _ = job.wait_for(r"epoch \d+/\d+  step", since=since, seconds=RECOVERY_SECONDS)
-    again = done - ((int(resumed[1]) - 1) * STEPS + int(resumed[2]))
-    print(f"{fault}: {max(again, 0)} steps done again, {moment - since:.0f} s to recover")  # noqa: T201
+def steps(told: re.Match[str]) -> int:
+    """Steps since the first epoch's beginning, of a line that tells epoch and step."""
+    return (int(told[1]) - 1) * STEPS + int(told[2].replace(",", ""))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What was there just before a fault."""
+
+    name: str
+    steps: int
+    """Done since the first epoch's beginning."""
+    checkpoints: dict[str, float]
+    """When each was stored, in seconds since 1970."""
+    at: float
+    """By the monotonic clock."""
+    time: float
+    """In seconds since 1970."""
+
+
+def note_fault(job: TrainingJob, name: str) -> Fault:
+    """To be called just before a fault."""
+    done = job.wait_for_progress()
+    return Fault(name, done, job.checkpoints(), time.monotonic(), time.time())
+
+
+def back_at_work(job: TrainingJob, fault: Fault, *, since: float | None = None) -> None:
+    """Check and print what a fault cost; `since` where the recovery could only begin then."""
+    since = fault.at if since is None else since
+    begun, resumed = job.wait_for(
+        r"resumed at epoch (\d+) of \d+, behind step (\d+)", since=fault.at, seconds=200
+    )
+    moment, _ = job.wait_for(
+        r"epoch \d+/\d+  step", since=max(since, begun), seconds=RECOVERY_SECONDS
+    )
+    epoch, step = int(resumed[1]) - 1, int(resumed[2])
+    checkpoint = f"epoch-{epoch:04d}" + (f"-step-{step:07d}" if step else "")
+    # One that was being stored is newer than all that were there.
+    lost = max(0.0, fault.time - fault.checkpoints.get(checkpoint, fault.time))
+    again = max(0, fault.steps - steps(resumed))
+    print(  # noqa: T201
+        f"{fault.name}: {again} steps ({lost:.0f} s of work) done again, "
+        f"{moment - since:.0f} s to recover"
+    )
+    assert lost < CHECKPOINT_SECONDS + STORE_SECONDS
     assert moment - since < RECOVERY_SECONDS

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from nodes import CHECKPOINT_SECONDS, Nodes, TrainingJob, back_at_work, need_namespaces
+from nodes import Nodes, TrainingJob, back_at_work, need_namespaces, note_fault
 
 pytestmark = pytest.mark.faults
 
@@ -60,25 +60,15 @@ def trainer(nodes: Nodes) -> tuple[str, int]:
     raise AssertionError("nobody trains on the nodes")
 
 
-def note_fault(job: TrainingJob) -> tuple[float, int]:
-    """To be called just before a fault: the moment, and the steps done.
-
-    The checkpoint to go back to is not older than an interval, and the time to write the next one.
-    """
-    age = job.checkpoint_age()
-    assert age < CHECKPOINT_SECONDS + 10, age
-    return time.monotonic(), job.steps_done()
-
-
 def test_a_killed_training_worker_costs_one_checkpoint_interval_at_most(
     nodes: Nodes, start: StartJob
 ) -> None:
     job = start("2")
     job.wait_until_at_work()
     _, pid = trainer(nodes)
-    since, done = note_fault(job)
+    fault = note_fault(job, "worker killed")
     os.kill(pid, signal.SIGKILL)
-    back_at_work(job, since=since, done=done, fault="worker killed")
+    back_at_work(job, fault)
     job.result()
 
 
@@ -87,10 +77,10 @@ def test_an_elastic_run_goes_on_without_the_node_that_died(nodes: Nodes, start: 
     job.wait_for(r"training on 2 worker", seconds=200)
     job.wait_until_at_work()
     node, _ = trainer(nodes)
-    since, done = note_fault(job)
+    fault = note_fault(job, "node killed, --workers 1:2")
     nodes("kill", node)
-    back_at_work(job, since=since, done=done, fault="node killed, --workers 1:2")
-    job.wait_for(r"training on 1 worker", since=since)
+    back_at_work(job, fault)
+    job.wait_for(r"training on 1 worker", since=fault.at)
     job.result()
 
 
@@ -100,14 +90,12 @@ def test_a_run_of_fixed_size_says_that_it_waits_and_goes_on_when_the_node_is_bac
     job = start("2")
     job.wait_until_at_work()
     node, _ = trainer(nodes)
-    since, done = note_fault(job)
+    fault = note_fault(job, "node killed and back, --workers 2")
     nodes("kill", node)
-    job.wait_for(r"waiting for .*: the cluster has 2 CPUs", since=since, seconds=60)
+    job.wait_for(r"waiting for .*: the cluster has 2 CPUs", since=fault.at, seconds=60)
     back = time.monotonic()
     nodes("start", node)
-    back_at_work(
-        job, since=back, done=done, fault="node killed and back, --workers 2, from then on"
-    )
+    back_at_work(job, fault, since=back)
     job.result()
 
 
@@ -117,10 +105,10 @@ def test_an_elastic_run_goes_on_without_a_node_that_is_cut_off_for_a_minute(
     job = start("1:2")
     job.wait_until_at_work()
     node, _ = trainer(nodes)
-    since, done = note_fault(job)
+    fault = note_fault(job, "node cut off for 60 s, --workers 1:2")
     nodes("cut", node)
-    back_at_work(job, since=since, done=done, fault="node cut off for 60 s, --workers 1:2")
-    time.sleep(max(0.0, since + CUT_SECONDS - time.monotonic()))
+    back_at_work(job, fault)
+    time.sleep(max(0.0, fault.at + CUT_SECONDS - time.monotonic()))
     nodes("heal", node)
     job.result()
     assert nodes.states()[node] == "alive"
@@ -131,10 +119,10 @@ def test_a_job_whose_driver_was_killed_goes_on_when_submitted_again(
 ) -> None:
     job = start("2")
     job.wait_until_at_work()
-    since, done = note_fault(job)
+    fault = note_fault(job, "driver killed")
     job.stop()
     job = start("2")
-    back_at_work(job, since=since, done=done, fault="driver killed")
+    back_at_work(job, fault)
     job.result()
 
 
@@ -143,10 +131,10 @@ def test_a_job_goes_on_when_submitted_again_to_a_head_that_restarted(
 ) -> None:
     job = start("2")
     job.wait_until_at_work()
-    since, done = note_fault(job)
+    fault = note_fault(job, "head restarted")
     nodes("kill", "head")
     job.process.wait(timeout=60)
     nodes("start", "head", "node1", "node2")
     job = start("2")
-    back_at_work(job, since=since, done=done, fault="head restarted")
+    back_at_work(job, fault)
     job.result()
