@@ -158,6 +158,8 @@ def test_every_option_in_the_text_is_one_of_a_job_or_of_ray(page: str) -> None:
     jobs = [file.stem for file in (REPOSITORY / "jobs").glob("*.py")]
     known = {option for name in jobs for option in job_options(name)}
     known |= ray_options("start") or frozenset()
+    for about in (script_help("cluster/local/nodes"), script_help("cluster/local/nodes", "up")):
+        known |= set(re.findall(r"--[\w-]+", about))
     known |= {"--gpus"}  # of docker
     spans = code_spans((REPOSITORY / page).read_text())
     named = {span.split()[0].partition("=")[0] for span in spans if span.startswith("--")}
