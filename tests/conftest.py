@@ -1,6 +1,7 @@
 """What all tests share: hypothesis without deadlines, the real sample, one local Ray."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from rnnray.archive import extract_tar
 # Before anything imports TensorFlow or Ray.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Where Ray finds no cluster that somebody runs, or left, on this machine. A path of pytest's is too
+# long for sockets.
+_ray_files = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+os.environ["RAY_TMPDIR"] = _ray_files.name
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "quickdraw_tutorial_sample.tar.gz"
 
