@@ -142,5 +142,5 @@ if __name__ == "__main__":
         ]
         sys.stdout.write("\n" + json.dumps(found) + "\n")
     else:
-        ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
+        cluster.connect()
         run(Path(sys.argv[1]), RATES, scheduler="none", max_concurrent=1, seconds=0.2)
