@@ -67,6 +67,9 @@ class PlantedTask(ToyTask):
         time.sleep(self.seconds)
         inputs, targets, weights = super().batch(table)
         if self.rate == self.killed_at:
+            # Data come while the model is built: not before this start stands written.
+            while not starts(Path(self.folder), self.rate):
+                time.sleep(0.01)
             try:
                 os.close(os.open(Path(self.folder) / "killed", os.O_CREAT | os.O_EXCL))
             except FileExistsError:
