@@ -1,6 +1,7 @@
 """A worker's batches of one epoch, and the time spent waiting for them."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -69,7 +70,9 @@ class Feed:
         def read() -> None:
             try:
                 batches = shuffled_batches(tables(), rows, pool_rows, seed)
-                for table in islice(batches, skip, None):
+                for table in deque(islice(batches, skip), maxlen=1):
+                    self._last = padded_batch(task, table, padded_rows)
+                for table in batches:
                     self._ahead.put(padded_batch(task, table, padded_rows))
                 self._ahead.put(None)
             except BaseException as error:  # taken over by the thread that trains
@@ -93,7 +96,14 @@ class Feed:
         self._last = batch or self._last
         return batch
 
+    @property
+    def had_rows(self) -> bool:
+        """Whether there were any rows, skipped ones too; to be asked behind `take`."""
+        return self._last is not None
+
     def idle(self) -> Batch:
-        """The last batch without weight: for a worker that has no more while others have."""
-        assert self._last is not None, "take() gave no batch yet"
+        """The last batch without weight, be it one that was skipped: for a worker that has no more
+        while others have.
+        """
+        assert self._last is not None, "there were no rows"
         return Batch(self._last.inputs, self._last.targets, np.zeros_like(self._last.weights))

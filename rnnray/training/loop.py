@@ -165,9 +165,9 @@ class TrainingLoop:
         pending: list[Any] = []  # what steps gave that the device may still be busy with
         batch = feed.take()
         more = batch is not None
-        self._check_all_have_data(batch, feed.error)
+        anybody_has_more = self._begin_together(batch, feed)
         waited = feed.waited_seconds
-        while True:
+        while anybody_has_more:
             following = feed.take() if more else None
             more = following is not None
             due = time.monotonic() - last_checkpoint > self.checkpoint_seconds
@@ -252,16 +252,20 @@ class TrainingLoop:
         self._checkpoint(here, {}, _name_within(here))
         self._rest(started)
 
-    def _check_all_have_data(self, batch: Batch | None, error: UserError | None) -> None:
-        """Agree with the other workers to begin an epoch, or to end here."""
+    def _begin_together(self, batch: Batch | None, feed: Feed) -> bool:
+        """Agree with the other workers to begin or to go on with an epoch, or to end here.
+
+        Where an epoch goes on, its last steps may be left to some of the workers, or to none.
+        """
         sums = np.zeros(self._numbers + 1)
-        sums[0], sums[-1] = batch is not None, error is not None
+        sums[0], sums[1], sums[-1] = feed.had_rows, batch is not None, feed.error is not None
         totals = self._add_up(sums)
-        raise_failure(error, totals[-1])
+        raise_failure(feed.error, totals[-1])
         if totals[0] < self.worker.count:
             raise UserError(
                 f"fewer training {self.task.row_unit} than workers ({self.worker.count}); use fewer"
             )
+        return bool(totals[1])
 
     def _step(self, batch: Batch, signals: npt.NDArray[np.float32]) -> Any:
         started = time.monotonic()

@@ -60,6 +60,16 @@ def test_a_resumed_epoch_goes_on_with_the_very_batch_that_was_next() -> None:
         np.testing.assert_array_equal(left.inputs, right.inputs)
 
 
+def test_a_worker_that_resumes_behind_its_last_batch_has_one_to_idle_with() -> None:
+    feed = make(chunks(20), skip=3)
+    assert feed.take() is None
+    assert feed.had_rows
+    assert feed.idle().inputs.shape == (8, 4)
+    nothing = make(chunks(0))
+    assert nothing.take() is None
+    assert not nothing.had_rows
+
+
 def test_a_bad_drawing_is_kept_as_an_error_for_the_other_workers_to_hear_of() -> None:
     def tables() -> Iterator[pa.Table]:
         yield rows(16)

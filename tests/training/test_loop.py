@@ -191,6 +191,40 @@ def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(tmp_path: P
     assert events[0] | {"kind": "resumed", "epoch": 2, "step": 16} == events[0]
 
 
+@pytest.mark.parametrize("others_have_more", [False, True])
+def test_a_run_that_goes_on_where_a_worker_had_no_more_data_is_not_told_that_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others_have_more: bool
+) -> None:
+    """As with workers whose shares differ, or as many rows on another number of workers."""
+
+    def train() -> Iterator[pa.Table]:
+        return chunks(16 * BATCH)
+
+    loop(ToyTask(), Storage(tmp_path / "cut"), train=train, checkpoint_seconds=0, epochs=1).run()
+    name = "epoch-0000-step-0000008"
+    shutil.move(tmp_path / "cut" / name, tmp_path / "half")
+    position = read_position(tmp_path / "half")
+    rest = loop(
+        ToyTask(),
+        Storage(tmp_path / "rest"),
+        train=lambda: chunks(8 * BATCH),
+        restored=tmp_path / "half",
+        epochs=1,
+    )
+    if others_have_more:
+        add_up = rest._add_up
+
+        def with_others(sums: np.ndarray) -> np.ndarray:
+            monkeypatch.setattr(rest, "_add_up", add_up)
+            return add_up(sums) + np.eye(len(sums))[1]
+
+        monkeypatch.setattr(rest, "_add_up", with_others)
+    (metrics,) = rest.run()
+    assert metrics["steps"] == 8 + others_have_more
+    assert metrics["loss"] == pytest.approx(position.sums[1] / position.sums[0])
+    assert metrics["validation_count"] == 77
+
+
 def test_checkpoints_within_an_epoch_come_as_often_as_asked(tmp_path: Path) -> None:
     often, never = Storage(tmp_path / "often"), Storage(tmp_path / "never")
     loop(ToyTask(), often, checkpoint_seconds=0, epochs=1).run()
