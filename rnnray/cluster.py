@@ -22,7 +22,8 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
     """Connect to the cluster of this job or machine, or start one on this machine.
 
     The cluster is that of RAY_ADDRESS (set in a submitted job), else one that `ray start` left
-    running on this machine, else a new one on 127.0.0.1 that ends with this process.
+    running on this machine, else a new one on 127.0.0.1 that ends with this process; with
+    RAY_ADDRESS=local a new one in any case.
 
     Args:
         verbose: show the logs of Ray's workers.
@@ -51,7 +52,7 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
         "_node_ip_address": "127.0.0.1",
     }
     address = os.environ.get("RAY_ADDRESS")
-    left = address or ray._private.utils.read_ray_address()
+    left = "" if address == "local" else address or ray._private.utils.read_ray_address()
     nobody = UserError(
         f"no Ray cluster lets us in at {f'RAY_ADDRESS={address}' if address else left}; start it, "
         "set RAY_AUTH_MODE=token if it wants a token, or run on this machine alone: "
@@ -117,7 +118,7 @@ def on_this_node() -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
-def _most(resource: str) -> float:
+def most(resource: str) -> float:
     """The most of a resource that the cluster can ever have, with all nodes it may start."""
     now: float = ray.cluster_resources().get(resource, 0)
     # Nodes that the autoscaler may add; the same call that `ray status` makes.
@@ -127,7 +128,7 @@ def _most(resource: str) -> float:
 
 def has_gpus() -> bool:
     """True when the cluster has a GPU, or can start a node with one."""
-    return _most("GPU") > 0
+    return most("GPU") > 0
 
 
 def worker_resources(workers: int, gpu: bool | None, cpus: float | None) -> dict[str, float]:
@@ -144,7 +145,7 @@ def worker_resources(workers: int, gpu: bool | None, cpus: float | None) -> dict
     Raises:
         UserError: the cluster can never give that; the message says what is there.
     """
-    all_cpus, all_gpus = _most("CPU"), _most("GPU")
+    all_cpus, all_gpus = most("CPU"), most("GPU")
     there = f"this cluster has {all_cpus:g} CPUs and {all_gpus:g} GPUs at most"
     if gpu is None:
         gpu = all_gpus > 0

@@ -48,7 +48,8 @@ class Events:
     """Carries events from the processes of a cluster to a handler in this one.
 
     Used as a context; `tell` may be sent to other processes. The handler runs in a thread, an
-    event at a time; when none has come for ten seconds it gets `{"kind": "silence"}`.
+    event at a time; when none has come for ten seconds it gets `{"kind": "silence"}`. What it
+    raises is raised where the context ends.
     """
 
     def __init__(self, handler: Callable[[Event], None]) -> None:
@@ -56,6 +57,7 @@ class Events:
             actor_options={"num_cpus": 0, "scheduling_strategy": cluster.on_this_node()}
         )
         self._handler = handler
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._deliver, daemon=True)
         self.tell = Tell(self._queue)
 
@@ -72,6 +74,8 @@ class Events:
         self.tell({"kind": "end"})
         self._thread.join()
         self._queue.shutdown()
+        if self._error is not None and error is None:
+            raise self._error
 
     def _deliver(self) -> None:
         while True:
@@ -81,7 +85,11 @@ class Events:
                 event = {"kind": "silence"}
             if event["kind"] == "end":
                 return
-            self._handler(event)
+            if self._error is None:
+                try:
+                    self._handler(event)
+                except Exception as error:
+                    self._error = error
 
 
 class Tell:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray._private import ray_constants
 
 from rnnray import cluster
 from rnnray.errors import UserError
@@ -39,3 +40,19 @@ def test_a_wrong_ray_address_does_not_keep_a_job_waiting(
     monkeypatch.setenv("RAY_ADDRESS", scheme + nowhere)
     with pytest.raises(UserError, match=rf"RAY_ADDRESS={scheme}{nowhere}.*unset RAY_ADDRESS"):
         cluster.connect()
+
+
+def test_a_new_cluster_that_is_asked_for_by_name_listens_on_loopback_too(
+    nowhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def init(**options: object) -> None:
+        asked.append(options | {"spans_machines": ray_constants.ENABLE_RAY_CLUSTER})
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    cluster.connect()
+    assert asked[0]["_node_ip_address"] == "127.0.0.1"
+    assert asked[0]["spans_machines"] is False

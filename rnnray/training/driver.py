@@ -2,19 +2,15 @@
 
 import json
 import math
-import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ray.data
-import ray.train
-import ray.util
 from pyarrow import fs
 from ray.train import (
     Checkpoint,
@@ -27,21 +23,18 @@ from ray.train import (
 
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
-from rnnray.progress import Events, Tell, say
-from rnnray.training import elastic, notice, strategy
+from rnnray.progress import Event, Events, Tell, say
+from rnnray.training import elastic, strategy
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
-from rnnray.training.data import Shares, TrainingData, tables
+from rnnray.training.data import Shares, TrainingData
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
 from rnnray.training.task import Task
-from rnnray.training.worker import Leaving, PeerStopped, Worker
+from rnnray.training.worker_process import LEFT, WorkerJob, run_worker
 
 CONFIG = "config.yaml"
-_LEFT = "left"
-PLACEMENT_GROUP = "placement_group"
-"""What is reported beside the metrics: the id of what the run's workers reserve."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +49,6 @@ class TrainedRun:
     """The last checkpoint."""
     history: list[dict[str, float]]
     """Metrics of each epoch."""
-
-
-@dataclass(frozen=True)
-class _WorkerJob:
-    """What a worker is sent."""
-
-    task: Task
-    config: TrainingConfig
-    steps_per_epoch: int
-    checkpoint_seconds: float
-    report_steps: int
-    gpu: bool
-    tell: Tell
 
 
 class _TellFailures(UserCallback):  # type: ignore[misc]
@@ -132,9 +112,9 @@ def train(
     with _failures_told(report), elastic.room_to_read(scaling), Events(handle) as events:
         trainer = partial(
             TensorflowTrainer,
-            _train_worker,
+            run_worker,
             train_loop_config={
-                "job": _WorkerJob(
+                "job": WorkerJob(
                     task,
                     config,
                     steps,
@@ -160,12 +140,38 @@ def train(
                 callbacks=[_TellFailures(events.tell), *callbacks],
             ),
         )
-        # A run whose workers left goes on at once: to Ray Train it ended well, and is no failure.
-        while (result := _fit(trainer())).return_value == _LEFT:
+        while (result := _finish(trainer, folder, options.max_failures, report.handle)) is None:
             events.tell({"kind": "again"})
     if report.user_errors:
         raise UserError(report.user_errors[0])
     return _trained_run(folder, result, report, task)
+
+
+def _finish(
+    trainer: Callable[[], Any], folder: str, max_failures: int, handle: Callable[[Event], None]
+) -> Any:
+    """The result of a run, or None where it is to be started again.
+
+    Ray Train counts failures over a whole run, which may have one every few hours and no other
+    trouble, as on spot machines: one that got further since it was started is started again. And so
+    is one whose workers left; to Ray Train it ended well.
+    """
+    before = _checkpoints(folder, handle)
+    try:
+        result = _fit(trainer())
+    except TrainingFailedError:
+        if not max_failures or _checkpoints(folder, handle) <= before:
+            raise
+        return None
+    return None if result.return_value == LEFT else result
+
+
+def _checkpoints(folder: str, handle: Callable[[Event], None]) -> set[str]:
+    """The names of a run's checkpoints."""
+    files, path = storage.open_uri(folder)
+    selector = fs.FileSelector(path, allow_not_found=True)
+    found = persist(folder, lambda: files.get_file_info(selector), handle)
+    return {info.base_name for info in found if info.base_name.startswith("epoch-")}
 
 
 @contextmanager
@@ -212,80 +218,3 @@ def _trained_run(folder: str, result: Any, report: RunReport, task: Task) -> Tra
             return list(json.loads(stream.read())["history"])
 
     return TrainedRun(folder, best, last, persist(folder, history, report.handle))
-
-
-def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """As Ray Train does it, but one file after the other.
-
-    Each is sent when it is closed; on many of Arrow's threads at once, none would be left to send.
-    """
-    run = ray.train.get_context().get_storage()
-    path = run.build_checkpoint_path_from_name(name)
-    run.storage_filesystem.create_dir(path)
-    fs.copy_files(
-        checkpoint.path, path, destination_filesystem=run.storage_filesystem, use_threads=False
-    )
-    return Checkpoint(path, run.storage_filesystem)
-
-
-def _train_worker(arguments: dict[str, Any]) -> str | None:
-    """What runs in each worker process; returns how it ended before the run did, if so."""
-    job: _WorkerJob = arguments["job"]
-    context = ray.train.get_context()
-    node = {"rank": context.get_world_rank(), "node": ray.util.get_node_ip_address()}
-    strategy.quiet_tensorflow()
-    if context.get_local_world_size() == context.get_world_size():
-        strategy.keep_on_loopback()
-    # Workers on one node share its cores; each alone would start a thread for every core.
-    threads = max(1, (os.cpu_count() or 1) // context.get_local_world_size())
-    on_gpu = strategy.configure_devices(
-        0 if job.gpu else threads, small_operations=job.task.unrolls and not job.config.xla
-    )
-    from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (imports TensorFlow)
-
-    def report(metrics: dict[str, float], checkpoint: Path | None, name: str | None) -> None:
-        kept = Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
-        reserved = ray.get_runtime_context().get_placement_group_id()
-        where = {PLACEMENT_GROUP: reserved} if metrics else {}
-        ray.train.report(
-            {**metrics, **where},
-            checkpoint=kept,
-            checkpoint_dir_name=name,
-            checkpoint_upload_fn=_upload,
-        )
-
-    worker = Worker(
-        rank=context.get_world_rank(),
-        count=context.get_world_size(),
-        train=lambda: tables(ray.train.get_dataset_shard("train")),
-        validation=lambda: tables(ray.train.get_dataset_shard("validation")),
-        tell=lambda event: job.tell(node | event),
-        report=report,
-        told_to_leave=notice.came,
-    )
-    if worker.rank == 0:
-        worker.tell({"kind": "group", "workers": worker.count})
-    latest = ray.train.get_checkpoint()
-    mirrored = strategy.create_strategy(worker.count)
-    notice.expect()  # behind TensorFlow's strategy, which takes SIGTERM and keeps it to itself
-    try:
-        with latest.as_directory() if latest else nullcontext() as folder:
-            TrainingLoop(
-                job.task,
-                job.config,
-                worker,
-                mirrored,
-                steps_per_epoch=job.steps_per_epoch,
-                checkpoint_seconds=job.checkpoint_seconds,
-                report_steps=job.report_steps,
-                unroll=not on_gpu,
-                restored=Path(folder) if folder else None,
-            ).run()
-    except UserError as error:
-        # Not raised: Ray Train would start the workers again, to meet the same error.
-        job.tell({"kind": "user_error", "message": str(error)})
-    except PeerStopped:
-        pass
-    except Leaving:
-        return _LEFT
-    return None

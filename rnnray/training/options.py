@@ -31,7 +31,8 @@ class RunOptions(Config):
     checkpoint_minutes: Annotated[float, Gt(0)] = 10.0
     """Minutes between checkpoints within an epoch; there is one at each epoch's end anyhow."""
     max_failures: Annotated[int, Ge(0)] = 3
-    """How often a run goes on from its last checkpoint when a worker died."""
+    """How often workers may die without a new checkpoint in between; with 0 the first time ends
+    the run."""
 
     @field_validator("workers")
     @classmethod

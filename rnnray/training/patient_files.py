@@ -24,32 +24,34 @@ Tell = Callable[[dict[str, Any]], None]
 T = TypeVar("T")
 
 
-def persist(place: str, attempt: Callable[[], T], tell: Tell) -> T:
+def persist(place: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = False) -> T:
     """What the attempt returns, however often it takes.
 
     Args:
         place: what storage, for messages.
         attempt: what may fail.
         tell: takes events {"kind": "storage", "message": ...}, the last one with "gave_up".
+        writes: a folder that is missing may come back, as a network drive's does.
 
     Raises:
-        FileNotFoundError: at once: there is no such file, and there will be none.
-        OSError: the storage has refused for `PATIENCE` seconds.
+        FileNotFoundError: at once, unless it writes: there is no such file, and there will be none.
+        TimeoutError: the storage has refused for `PATIENCE` seconds.
     """
     began = time.monotonic()
     pause, told = _PAUSE, float("-inf")
     while True:
         try:
             result = attempt()
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not writes:
+                raise
             waited = time.monotonic() - began
             trouble = f"{place}: the storage refuses ({_reason(error)})"
             if waited + pause > PATIENCE:
-                message = f"{trouble} for {waited:.0f} s now; mend it, then run the same again"
+                message = f"{trouble} for {waited:.0f} s now"
                 tell({"kind": "storage", "message": message, "gave_up": True})
-                raise
+                # Not the error itself: Ray Train tries some of S3's again, which waited already.
+                raise TimeoutError(message) from None
             if waited > _SILENCE and time.monotonic() - told > _LINE_SECONDS:
                 told = time.monotonic()
                 left = f"trying again for {PATIENCE - waited:.0f} s more at most"
@@ -92,8 +94,8 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
     def __hash__(self) -> int:
         return hash(self._place)
 
-    def _persist(self, attempt: Callable[[], T]) -> T:
-        return persist(self._place, attempt, self._tell)
+    def _persist(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
+        return persist(self._place, attempt, self._tell, writes=writes)
 
     def get_type_name(self) -> str:
         """The name of what is underneath."""
@@ -113,7 +115,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     def create_dir(self, path: str, recursive: bool) -> None:
         """As underneath."""
-        self._persist(lambda: self._files.create_dir(path, recursive=recursive))
+        self._persist(lambda: self._files.create_dir(path, recursive=recursive), writes=True)
 
     def delete_dir(self, path: str) -> None:
         """As underneath."""
@@ -171,7 +173,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
             finally:
                 part.unlink(missing_ok=True)
 
-        self._persist(attempt)
+        self._persist(attempt, writes=True)
 
 
 class _Outgoing(RawIOBase):

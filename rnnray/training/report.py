@@ -14,6 +14,8 @@ from rnnray.errors import UserError
 from rnnray.progress import Event, say
 from rnnray.training.task import Task
 
+_LONG_START = 60.0  # seconds
+
 
 class RunReport:
     """Prints the progress events of a run and writes TensorBoard event files into its folder.
@@ -55,7 +57,8 @@ class RunReport:
     def _take_silence(self, _: Event) -> None:
         if not self._heard_of_workers:
             waited = time.monotonic() - self._started
-            say(f"starting workers ({waited:.0f} s; each imports TensorFlow first)")
+            busy = ", or waits for other jobs to end: `ray status`" if waited > _LONG_START else ""
+            say(f"starting workers ({waited:.0f} s; each imports TensorFlow first{busy})")
 
     def _take_user_error(self, event: Event) -> None:
         self.user_errors.append(event["message"])
@@ -63,11 +66,15 @@ class RunReport:
     def _take_failure(self, event: Event) -> None:
         for rank, message in event["failures"].items():
             say(f"worker {rank} failed: {_reason(message)}")
-        self._take_again({})
+        # Ray Train decides after this whether they start again.
+        self._started, self._heard_of_workers = time.monotonic(), False
 
     def _take_again(self, _: Event) -> None:
         self._started, self._heard_of_workers = time.monotonic(), False
         say("starting the workers again, from the last checkpoint")
+
+    def _take_group(self, _: Event) -> None:
+        self.last_words = ""  # what was in the way of an earlier group is over
 
     def _take_leaving(self, event: Event) -> None:
         say(f"worker {event['rank']} was told to leave: checkpoint at step {event['step']}")
@@ -84,7 +91,7 @@ class RunReport:
     def _take_storage(self, event: Event) -> None:
         say(event["message"])
         if event.get("gave_up"):
-            self.last_words = event["message"]
+            self.last_words = f"{event['message']}; mend it, then run the same again"
 
     def _take_resumed(self, event: Event) -> None:
         if event["epoch"] > event["epochs"]:

@@ -10,7 +10,7 @@ from ray.train import UserCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.util.placement_group import PlacementGroup
 
-from rnnray.training import driver
+from rnnray.training import driver, worker_process
 from rnnray.training.options import RunOptions
 from rnnray.tuning.space import with_values
 from rnnray.tuning.trial import TrialJob, reported
@@ -51,7 +51,7 @@ def _report_callback(values: Mapping[str, Any], metric: str) -> UserCallback:
         def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
             if metrics[0]:
                 ours = reported(metrics[0], values, metric)
-                ours |= {driver.PLACEMENT_GROUP: metrics[0][driver.PLACEMENT_GROUP]}
+                ours |= {worker_process.PLACEMENT_GROUP: metrics[0][worker_process.PLACEMENT_GROUP]}
                 super().after_report(run_context, [ours], checkpoint)
 
     return Report()
@@ -74,6 +74,6 @@ class FreeWorkers(ray.tune.Callback):  # type: ignore[misc]
 
 
 def _free_workers(trial: Any) -> None:
-    reserved = trial.last_result.get(driver.PLACEMENT_GROUP)
+    reserved = trial.last_result.get(worker_process.PLACEMENT_GROUP)
     if reserved:
         ray.util.remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(reserved)))

@@ -1,0 +1,121 @@
+"""What runs in each worker process of a training run: the loop, with Ray Train around it."""
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.util
+from pyarrow import fs
+from ray.train import Checkpoint
+
+from rnnray.errors import UserError
+from rnnray.progress import Tell
+from rnnray.training import notice, strategy
+from rnnray.training.config import TrainingConfig
+from rnnray.training.data import tables
+from rnnray.training.task import Task
+from rnnray.training.worker import Leaving, PeerStopped, Worker
+
+LEFT = "left"
+PLACEMENT_GROUP = "placement_group"
+"""What is reported beside the metrics: the id of what the run's workers reserve."""
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What a worker is sent."""
+
+    task: Task
+    config: TrainingConfig
+    steps_per_epoch: int
+    checkpoint_seconds: float
+    report_steps: int
+    gpu: bool
+    tell: Tell
+
+
+def run_worker(arguments: dict[str, Any]) -> str | None:
+    """Train as one of the workers, with Ray Train around.
+
+    Args:
+        arguments: `job`: the `WorkerJob`.
+
+    Returns:
+        `LEFT` where a worker was told to leave before the run was done.
+    """
+    job: WorkerJob = arguments["job"]
+    context = ray.train.get_context()
+    node = {"rank": context.get_world_rank(), "node": ray.util.get_node_ip_address()}
+    strategy.quiet_tensorflow()
+    if context.get_local_world_size() == context.get_world_size():
+        strategy.keep_on_loopback()
+    # Workers on one node share its cores; each alone would start a thread for every core.
+    threads = max(1, (os.cpu_count() or 1) // context.get_local_world_size())
+    on_gpu = strategy.configure_devices(
+        0 if job.gpu else threads, small_operations=job.task.unrolls and not job.config.xla
+    )
+    from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (imports TensorFlow)
+
+    def report(metrics: dict[str, float], checkpoint: Path | None, name: str | None) -> None:
+        kept = Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
+        reserved = ray.get_runtime_context().get_placement_group_id()
+        where = {PLACEMENT_GROUP: reserved} if metrics else {}
+        ray.train.report(
+            {**metrics, **where},
+            checkpoint=kept,
+            checkpoint_dir_name=name,
+            checkpoint_upload_fn=_upload,
+        )
+
+    worker = Worker(
+        rank=context.get_world_rank(),
+        count=context.get_world_size(),
+        train=lambda: tables(ray.train.get_dataset_shard("train")),
+        validation=lambda: tables(ray.train.get_dataset_shard("validation")),
+        tell=lambda event: job.tell(node | event),
+        report=report,
+        told_to_leave=notice.came,
+    )
+    if worker.rank == 0:
+        worker.tell({"kind": "group", "workers": worker.count})
+    latest = ray.train.get_checkpoint()
+    mirrored = strategy.create_strategy(worker.count)
+    notice.expect()  # behind TensorFlow's strategy, which takes SIGTERM and keeps it to itself
+    try:
+        with latest.as_directory() if latest else nullcontext() as folder:
+            TrainingLoop(
+                job.task,
+                job.config,
+                worker,
+                mirrored,
+                steps_per_epoch=job.steps_per_epoch,
+                checkpoint_seconds=job.checkpoint_seconds,
+                report_steps=job.report_steps,
+                unroll=not on_gpu,
+                restored=Path(folder) if folder else None,
+            ).run()
+    except UserError as error:
+        # Not raised: Ray Train would start the workers again, to meet the same error.
+        job.tell({"kind": "user_error", "message": str(error)})
+    except PeerStopped:
+        pass
+    except Leaving:
+        return LEFT
+    return None
+
+
+def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """As Ray Train does it, but one file after the other.
+
+    Each is sent when it is closed; on many of Arrow's threads at once, none would be left to send.
+    """
+    run = ray.train.get_context().get_storage()
+    path = run.build_checkpoint_path_from_name(name)
+    run.storage_filesystem.create_dir(path)
+    fs.copy_files(
+        checkpoint.path, path, destination_filesystem=run.storage_filesystem, use_threads=False
+    )
+    return Checkpoint(path, run.storage_filesystem)
