@@ -1,12 +1,30 @@
 """What a run keeps in its folder of what was asked, so that another run is not mixed with it."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rnnray import storage
 from rnnray.errors import UserError
+from rnnray.progress import say
 from rnnray.yaml_file import read_mapping
+
+# Where Ray unpacks what `ray job submit --working-dir` sends, and deletes it some time.
+_UPLOADED = "working_dir_files"
+
+
+def say_if_short_lived(folder: str) -> None:
+    """Warn where a submitted job's results would lie in its copy of the working directory.
+
+    Args:
+        folder: absolute path, or URI.
+    """
+    if _UPLOADED in Path(folder).parts:
+        say(
+            f"{folder}: is in this job's copy of its working directory, which Ray deletes; to keep "
+            "the results, give an absolute path or a URI"
+        )
 
 
 def keep(folder: str, name: str, values: dict[str, Any], what: str) -> bool:
@@ -22,6 +40,7 @@ def keep(folder: str, name: str, values: dict[str, Any], what: str) -> bool:
         UserError: the earlier run was asked something else (the differing fields are named), or
             nothing can be written there, or what it was asked is no YAML any more.
     """
+    say_if_short_lived(folder)
     storage.check_writable(folder)
     file = storage.join(folder, name)
     saved = storage.read_bytes(file)
