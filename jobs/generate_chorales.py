@@ -6,7 +6,7 @@ compare with (bach/), the manifest (manifest/, Parquet, a row a chorale), the pa
 last of all summary.json. The same command goes on where it stopped, whatever stopped it, and the
 result is the same, byte for byte. S3: credentials and endpoint come from the standard AWS_*
 settings. The last line of the output is JSON: complete, output, page, chorales written and found,
-seconds by stage, chorales_per_second; with --dry-run, what would be written and what is there.
+seconds by stage, chorales_per_second; with --dry-run, what would be written, is there, is missing.
 """
 
 from typing import Any

@@ -1,9 +1,11 @@
-"""What all tests share: hypothesis without deadlines, the real sample, one local Ray."""
+"""What all tests share: hypothesis without deadlines, the real sample, one local Ray, one S3."""
 
 import os
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -56,3 +58,38 @@ def ray_cluster() -> Iterator[None]:
     context.print_on_execution_start = False
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], list[int]]:
+    """Finds ports on 127.0.0.1 that nobody listens on."""
+
+    def find(count: int) -> list[int]:
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for each in sockets:
+                each.bind(("127.0.0.1", 0))
+            return [each.getsockname()[1] for each in sockets]
+        finally:
+            for each in sockets:
+                each.close()
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def object_store(
+    tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
+) -> Iterator[Any]:
+    """A real S3 server with a bucket, an `ObjectStore`; its settings are not in this process's
+    environment.
+    """
+    from object_store import ObjectStore  # noqa: PLC0415  (boto3: only for the tests that need it)
+
+    store = ObjectStore(tmp_path_factory.mktemp("object_store"), *free_ports(1))
+    store.start()
+    try:
+        store.create_bucket()
+        yield store
+    finally:
+        store.stop()

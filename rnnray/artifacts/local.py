@@ -20,7 +20,10 @@ _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 @dataclass(frozen=True)
 class LocalStore:
-    """A local folder. Content types and metadata are not kept."""
+    """A local folder. Content types and metadata are not kept.
+
+    Links to other folders are not followed when it is listed: what is behind them is not its own.
+    """
 
     uri: str
 
@@ -43,6 +46,9 @@ class LocalStore:
                     shutil.copyfile(content, temporary)
                 else:
                     temporary.write_bytes(content)
+                # A name may reach the disk before the content does, and the power may fail between.
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
                 if if_absent:
                     _link(temporary, path)
                 else:
@@ -116,20 +122,24 @@ class LocalStore:
         try:
             with os.scandir(where) as found:
                 # "a-b" comes before "a/b", as it does in S3: a folder counts with its slash.
-                entries = sorted(found, key=lambda e: e.name + "/" * e.is_dir())
+                entries = sorted(found, key=lambda e: e.name + "/" * _is_folder(e))
         except _NOT_THERE:
             return
         except OSError as error:
             raise UserError(f"{where}: cannot be read ({error.strerror})") from error
         for entry in entries:
             key = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir():
+            if _is_folder(entry):
                 if f"{key}/".startswith(prefix):
                     yield from self._below(key, prefix)
             elif key.startswith(prefix) and not _TEMPORARY.fullmatch(entry.name):
                 size = self.size(key)
                 if size is not None:
                     yield Entry(key, size)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
 
 
 def _link(temporary: Path, path: Path) -> None:

@@ -115,6 +115,10 @@ def refusal(uri: str, error: Exception) -> UserError:
             f"{uri}: the object store at {_host()} refuses access ({code}); check "
             "the credentials and their rights on this bucket"
         )
+    status = _status(error)
+    if status >= 500 and status != 501:  # that is for a request which no S3 service lacks
+        trouble = "has no room; make some" if status == 507 else f"failed (HTTP status {status})"
+        return UserError(f"{uri}: the object store at {_host()} {trouble}, then run again")
     return UserError(
         f"{uri}: the object store at {_host()} does not do what was asked ({code}); "
         "check that AWS_ENDPOINT_URL_S3 is an S3 service"

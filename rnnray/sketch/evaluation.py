@@ -62,14 +62,14 @@ def judge_with(
         dataset: sketch tables.
         actor: its constructor takes `threads` and the further arguments.
         workers: actors; None for as many as the data keep busy, at most one a GPU, or as many as
-            leave a CPU for reading: each takes seconds to start.
+            leave a CPU for reading, of all nodes that the cluster may start: each takes seconds.
         arguments: for the constructor.
     """
     gpus = cluster.has_gpus()
     fewest = workers or 1
     if workers is None:
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        workers = int(ray.cluster_resources().get("GPU", 0)) if gpus else min(cpus - 1, 8)
+        cpus = int(cluster.most("CPU"))
+        workers = int(cluster.most("GPU")) if gpus else min(cpus - 1, 8)
         workers = max(1, workers)
     resources = cluster.worker_resources(workers, gpus, None)
     return dataset.map_batches(

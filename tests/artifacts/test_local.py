@@ -1,6 +1,7 @@
 """Artifacts in a local folder."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,37 @@ def test_files_of_a_put_that_was_killed_are_not_listed(tmp_path: Path) -> None:
     put(store, "a", ".b.part")
     (tmp_path / f".{'0' * 32}.part").write_bytes(b"half")
     assert [entry.key for entry in store.list()] == [".b.part", "a"]
+
+
+def test_content_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power failure could leave a file that is there, and empty."""
+    store = open_store(str(tmp_path / "store"))
+    synced: list[int] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        assert list(store.list()) == []
+        synced.append(os.fstat(descriptor).st_size)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    (tmp_path / "file").write_bytes(b"four")
+    for content in (b"content", tmp_path / "file"):
+        for if_absent in (False, True):
+            store.put("a", content, content_type="", if_absent=if_absent)
+            store.delete("a")
+    assert synced == [7, 7, 4, 4]
+
+
+def test_what_is_behind_a_link_to_a_folder_is_not_listed(tmp_path: Path) -> None:
+    store, elsewhere = open_store(str(tmp_path / "store")), open_store(str(tmp_path / "elsewhere"))
+    put(store, "b")
+    put(elsewhere, "x")
+    for name in ("a", "c"):
+        Path(store.uri, name).symlink_to(elsewhere.uri)
+    assert [entry.key for entry in store.list()] == ["b"]
 
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:

@@ -90,6 +90,24 @@ def test_a_server_that_is_not_s3_is_one_line(bucket: Store, server: Server) -> N
     assert "check that AWS_ENDPOINT_URL_S3 is an S3 service" in message(caught)
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (507, "has no room; make some, then run again"),
+        (520, "failed (HTTP status 520), then run again"),
+        (501, "check that AWS_ENDPOINT_URL_S3 is an S3 service"),
+    ],
+)
+def test_a_server_that_fails_is_not_taken_for_another_service(
+    bucket: Store, server: Server, status: int, words: str
+) -> None:
+    server.answers = [(status, "InsufficientStorage")] * 3
+    with pytest.raises(UserError) as caught:
+        put(bucket, "a")
+    assert words in message(caught)
+    assert len(server.requests) <= 2
+
+
 def test_boto_writes_nothing_into_logs_whatever_their_level(
     bucket: Store, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -80,8 +80,7 @@ class Run:
                     self.put(piece.files["wav"], recording)
                 yield piece
 
-        bach = {"nats_per_note": 0.5, "parallel_fifths": 0.1, "crossing": 0.02}
-        for file in build(title, TEMPO, recorded(), bach_figures=bach, link=link):
+        for file in build(title, TEMPO, recorded(), link=link):
             self.put(file.key, file.content)
 
     def put(self, key: str, content: bytes) -> None:

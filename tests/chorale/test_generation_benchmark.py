@@ -8,6 +8,7 @@ from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.generation import benchmark
 from rnnray.chorale.generation.options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.run import Generated, open_run
+from rnnray.errors import UserError
 
 
 def test_each_way_has_its_rate_and_nothing_stays_behind(
@@ -23,7 +24,7 @@ def test_each_way_has_its_rate_and_nothing_stays_behind(
             store.put(key, b"", content_type="")
         places.append(store.uri)
         names = ("compose", "render", "upload", "first", "pieces", "publish")
-        return Generated(store.uri, "", 6, 0, dict.fromkeys(names, 1.0) | {"total": 3.0}, 1.0)
+        return Generated(store.uri, "", 6, 0, dict.fromkeys(names, 1.0) | {"total": 3.0}, 321.0)
 
     monkeypatch.setattr(benchmark.run, "generate", generate)
     monkeypatch.setattr(benchmark.ray, "cluster_resources", lambda: {"CPU": 4.0})
@@ -36,5 +37,23 @@ def test_each_way_has_its_rate_and_nothing_stays_behind(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert benchmark.generate(6, 9, "corpus")["s3"] is None
     said = capsys.readouterr().out
-    assert "composing and rendering took 50% of the 4 CPUs' time" in said
+    assert "together 50% of the 4 CPUs' time" in said
+    assert "local: the driver held 321 MiB" in said
     assert "times the book's way" in said
+
+
+def test_why_a_run_failed_is_not_hidden_by_what_stays_behind(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> Generated:
+        raise UserError("the first error")
+
+    def fail_again(*_: object) -> None:
+        raise UserError("the second error")
+
+    monkeypatch.setattr(benchmark, "_book", lambda chords, checkpoint: 1.0)
+    monkeypatch.setattr(benchmark.run, "generate", fail)
+    monkeypatch.setattr(benchmark.folder, "clear", fail_again)
+    with pytest.raises(UserError, match="the first error"):
+        benchmark.generate(6, 9, "corpus")
+    assert "stays behind: the second error" in capsys.readouterr().out

@@ -3,44 +3,27 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from composers import chorales, save_checkpoint, save_corpus
+from composers import chorales
+from generated import CHORDS, PART_SIZE, TEMPERATURES
 
 from rnnray.chorale import table
 from rnnray.chorale.generation.options import GenerationConfig
-from rnnray.chorale.generation.plan import BACH_COUNT, PART_SIZE, Plan, make_plan
+from rnnray.chorale.generation.plan import BACH_COUNT, Plan, is_written_by_runs, make_plan
 from rnnray.errors import UserError
-
-CHORDS = 16
-TEMPERATURES = (0.8, 1.5)
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> GenerationConfig:
-    place = tmp_path_factory.mktemp("generation")
-    return GenerationConfig(
-        checkpoint=save_checkpoint(place / "checkpoint", "strong"),
-        temperatures=TEMPERATURES,
-        count=PART_SIZE + 3,
-        chords=CHORDS,
-        data=save_corpus(place / "corpus.parquet", (20, 33, 9, CHORDS, 40)),
-        seed_from="test:0:2",
-    )
-
-
-@pytest.fixture(scope="module")
-def made(config: GenerationConfig) -> Plan:
-    return make_plan("run-1", config)
 
 
 def test_every_chorale_of_every_temperature_is_in_exactly_one_part(made: Plan) -> None:
-    for count in (1, PART_SIZE, PART_SIZE + 1, 1000):
-        parts = replace(made, config=made.config.model_copy(update={"count": count})).parts()
+    for count, device in product((1, PART_SIZE, PART_SIZE + 1, 1000), ("cpu", "gpu")):
+        config = made.config.model_copy(update={"count": count})
+        plan = replace(made, config=config, device=device)
+        parts = plan.parts()
         for temperature in TEMPERATURES:
             indices = [
                 index
@@ -49,7 +32,8 @@ def test_every_chorale_of_every_temperature_is_in_exactly_one_part(made: Plan) -
                 for index in range(part.start, part.stop)
             ]
             assert indices == list(range(count))
-        assert all(0 < part.stop - part.start <= PART_SIZE for part in parts)
+        assert parts[-1].temperature is None
+        assert all(0 < part.stop - part.start <= plan.part_size for part in parts)
         assert len({part.manifest for part in parts}) == len(parts)
 
 
@@ -105,7 +89,6 @@ def test_another_seed_shows_other_pieces_of_bach(config: GenerationConfig, tmp_p
     ("changes", "words"),
     [
         ({"checkpoint": "/nowhere"}, "not a checkpoint of the composer"),
-        ({"tempo": 0.5}, "tempo 0.5"),
         ({"chords": 10**6}, "more than an hour"),
         ({"seed_from": f"test:0:{CHORDS}"}, "leaves nothing to compose"),
         ({"seed_from": "test:9:1"}, "test has 4 chorales"),
@@ -118,6 +101,28 @@ def test_bad_input_is_told_before_anything_is_written(
     with pytest.raises(UserError, match=words) as error:
         make_plan("run-1", config.model_copy(update=changes))
     assert "\n" not in str(error.value)
+
+
+def test_a_relative_checkpoint_is_found_by_processes_that_work_elsewhere(
+    config: GenerationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = Path(config.checkpoint)
+    monkeypatch.chdir(checkpoint.parent)
+    plan = make_plan("run-1", config.model_copy(update={"checkpoint": checkpoint.name}))
+    assert plan.config.checkpoint == str(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("page/mine.js", "page/page.js.orig", "page/photos/000.js", "page/temperature=1/a.js"),
+        *("page//page.css", "page/../page/page.css", "page/bach", "manifest/../part-00000.parquet"),
+        *("temperature=1\n/000000.wav", "temperature=../000000.wav", "temperature=1/\u0663.wav"),
+        *("temperature=hot/000000.wav", "bach/part-0.parquet.bak", "lock.json", "mine/run.yaml"),
+    ],
+)
+def test_what_no_run_writes_is_no_run_s(key: str) -> None:
+    assert not is_written_by_runs(key)
 
 
 @pytest.mark.parametrize("damage", [None, b"PK but not for long"])

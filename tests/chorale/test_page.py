@@ -28,7 +28,7 @@ def piece(index: int = 0, temperature: float | None = 1.0, **changes: Any) -> Pi
 
 
 def built(*pieces: Piece, title: str = "Title", sign: str = "") -> dict[str, PageFile]:
-    files = build(title, 80, pieces, bach_figures={"crossing": 0.02}, link=lambda key: key + sign)
+    files = build(title, 80, pieces, link=lambda key: key + sign)
     return {file.key: file for file in files}
 
 
@@ -56,9 +56,7 @@ def test_files_come_while_the_pieces_do_and_the_index_last():
             asked += 1
             yield piece(index)
 
-    asked_before = {
-        file.key: asked for file in build("", 80, pieces(), bach_figures={}, link=lambda key: key)
-    }
+    asked_before = {file.key: asked for file in build("", 80, pieces(), link=lambda key: key)}
     assert asked_before["page/temperature=1/0000.js"] <= CHUNK + 1
     assert asked_before["page/temperature=1/0002.js"] == 3 * CHUNK
     assert list(asked_before)[-1] == "index.html"
@@ -93,13 +91,21 @@ def test_every_piece_is_found_with_its_chords_figures_and_links():
 def test_figures_that_a_piece_lacks_do_not_move_to_another_piece():
     first = piece(0, figures={"crossing": 0.5})
     second = piece(1, figures={"nats_per_note": 0.25, "crossing": math.nan})
-    files = built(first, second, piece(0, None, figures={"crossing": 0.0}))
+    files = built(first, second)
     _, composed = data(files["page/temperature=1/figures.js"])
     assert composed["figures"] == {"crossing": [0.5, None], "nats_per_note": [None, 0.25]}
     run = run_of(files)
     assert run["figures"] == ["crossing", "nats_per_note"]
     assert run["groups"][0]["means"] == {"crossing": 0.5, "nats_per_note": 0.25}
-    assert run["bach"] == {"crossing": 0.02}
+
+
+def test_means_stand_beside_bachs_means():
+    """Not beside a maximum, as the longest standstill of all pieces of Bach's is."""
+    frozen = [piece(i, None, figures={"longest_frozen": value}) for i, value in enumerate((8, 40))]
+    run = run_of(built(piece(figures={"longest_frozen": 16}), *frozen))
+    assert [group["means"]["longest_frozen"] for group in run["groups"]] == [16, 24]
+    assert run["bach"] == {"longest_frozen": 24}
+    assert run_of(built(piece()))["bach"] == {}
 
 
 def test_quiz_knows_which_temperatures_have_sound():
@@ -139,7 +145,7 @@ def test_nothing_is_loaded_from_elsewhere():
 
 
 def test_every_file_has_its_type_and_is_listed_once():
-    files = list(build("", 80, [piece()], bach_figures={}, link=lambda key: key))
+    files = list(build("", 80, [piece()], link=lambda key: key))
     assert len({file.key for file in files}) == len(files)
     kinds = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
     for file in files:
@@ -169,7 +175,7 @@ def test_pieces_that_the_page_would_show_wrong_are_refused(pieces: list[Piece], 
 @pytest.mark.parametrize("tempo", [0.0, -1.0, math.inf, math.nan])
 def test_tempo_that_cannot_move_a_playhead_is_refused(tempo: float):
     with pytest.raises(ValueError, match="tempo"):
-        next(build("", tempo, [], bach_figures={}, link=lambda key: key))
+        next(build("", tempo, [], link=lambda key: key))
 
 
 def test_texts_can_be_read_in_light_and_in_dark():

@@ -1,15 +1,12 @@
-"""What the tests with several processes share: jobs as subprocesses, one trained run, ports."""
+"""What the tests with several processes share: jobs as subprocesses, one trained run."""
 
 import json
 import runpy
-import socket
 import sys
-from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 import tiny_chorale
-from object_store import ObjectStore
 from tiny import REPOSITORY, SOURCE, TINY, Ended, RunJob, Trained, run_file
 from tiny_chorale import TrainedChorale
 
@@ -71,34 +68,3 @@ def trained_chorale(run_job: RunJob, tmp_path_factory: pytest.TempPathFactory) -
     )
     assert ended.code == 0, ended.out + ended.err
     return TrainedChorale(ended, folder / "runs", config, corpus)
-
-
-@pytest.fixture(scope="session")
-def free_ports() -> Callable[[int], list[int]]:
-    """Finds ports on 127.0.0.1 that nobody listens on."""
-
-    def find(count: int) -> list[int]:
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for each in sockets:
-                each.bind(("127.0.0.1", 0))
-            return [each.getsockname()[1] for each in sockets]
-        finally:
-            for each in sockets:
-                each.close()
-
-    return find
-
-
-@pytest.fixture(scope="session")
-def object_store(
-    tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
-) -> Iterator[ObjectStore]:
-    """A real S3 server with a bucket; its settings are not in this process's environment."""
-    store = ObjectStore(tmp_path_factory.mktemp("object_store"), *free_ports(1))
-    store.start()
-    try:
-        store.create_bucket()
-        yield store
-    finally:
-        store.stop()

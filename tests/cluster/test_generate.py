@@ -91,6 +91,10 @@ def test_a_run_is_complete_and_says_so(
     assert set(summary["temperatures"]) == set(TEMPERATURES)
     assert summary["files"] == len(files)
 
+    # The first ones can be heard while most are still to be made.
+    stamps = [path.stat().st_mtime for path in folder.rglob("*.wav")]
+    assert max(stamps) - min(stamps) > 0.3, "all at the end"
+
     test = [row for row in open_corpus(str(trained_chorale.corpus)).to_pylist()
             if row["split"] == "test"]  # fmt: skip
     for index, piece in enumerate(test):
@@ -100,7 +104,7 @@ def test_a_run_is_complete_and_says_so(
 
 def test_the_manifest_is_what_the_files_sound_like(unbroken: tuple[Path, Ended]) -> None:
     folder, _ = unbroken
-    rows = pq.read_table(folder / "manifest", partitioning=None).to_pylist()
+    rows = pq.read_table(folder / "manifest").to_pylist()
     assert len(rows) == 2 * COUNT
     assert len({tuple(row["chords"]) for row in rows}) > COUNT, "the same chorales again and again"
     for row in rows[:: COUNT // 5]:
@@ -207,6 +211,8 @@ def test_starting_over_replaces_what_was_there(generate: Generate, tmp_path: Pat
     first = contents(tmp_path / "run-1")
     assert "seed (1 there, 0 now)" in generate(*few).failed_with()
     assert contents(tmp_path / "run-1") == first
+    (tmp_path / "run-1" / "run.yaml").write_bytes(b"")
+    assert "damaged; start over with --overwrite" in generate(*few).failed_with()
     ended = generate("--count", "2", "--formats", "mid", "--overwrite")
     assert ended.code == 0, ended.err
     second = contents(tmp_path / "run-1")
@@ -223,6 +229,9 @@ def test_starting_over_replaces_what_was_there(generate: Generate, tmp_path: Pat
         (["--temperatures", "nan"], "--temperatures"),
         (["--temperatures", "0.8", "0.80000001"], "names a temperature twice"),
         (["--count", "0"], "--count 0"),
+        (["--count", "1000001"], "--count 1000001"),
+        (["--tempo", "3.9"], "--tempo 3.9"),
+        (["--tempo", "nan"], "--tempo nan"),
         (["--chords", "0"], "--chords 0"),
         (["--name", "../run"], "--name ../run"),
         (["--formats", "mp3"], "--formats"),

@@ -38,8 +38,8 @@ def scripts(text: str) -> list[str]:
 def test_a_title_is_text_in_the_listening_page(evil: str) -> None:
     piece = Piece(evil, 1.0, CHORDS, {evil: 1.0}, {"wav": f"temperature=1/{evil}.wav"})
     title = evil.replace("\ud800", "?")  # no UTF-8, which no command line gives
-    built = list(page.build(title, 80, [piece], bach_figures={}, link=lambda key: key))
-    plain = list(page.build("a", 80, [piece], bach_figures={}, link=lambda key: key))
+    built = list(page.build(title, 80, [piece], link=lambda key: key))
+    plain = list(page.build("a", 80, [piece], link=lambda key: key))
     index = built[-1].content.decode()
     assert f"<title>{html.escape(title)}</title>" in index
     assert index.count("<") - plain[-1].content.decode().count("<") == 0

@@ -13,8 +13,10 @@ from rnnray.chorale import config
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT
 from rnnray.chorale.generation import folder, run
 from rnnray.chorale.generation.options import FORMATS, GenerationConfig, GenerationOptions
+from rnnray.chorale.generation.plan import RUN
 from rnnray.chorale.sound import synthesize, wav_bytes
 from rnnray.chorale.task import ChoraleTask
+from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.training import checkpoints, strategy
 from rnnray.training.checkpoints import Position
@@ -102,7 +104,7 @@ def _ours(name: str, asked: GenerationConfig, output: str) -> float:
     try:
         made = run.generate(asked, options)
     finally:
-        folder.clear(run.open_run(options))
+        _delete(options)
     seconds = made.seconds
     rate = made.written / seconds["total"]
     cpus = ray.cluster_resources().get("CPU", 1)
@@ -111,10 +113,22 @@ def _ours(name: str, asked: GenerationConfig, output: str) -> float:
         f"{seconds['first']:.1f}, the last after {seconds['pieces']:.1f}, the page took "
         f"{seconds['publish']:.1f}"
     )
-    stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in run.STAGES)
     working = seconds["compose"] + seconds["render"]
+    share = working / (cpus * seconds["pieces"])
     say(
-        f"{name}: seconds that workers were busy: {stages}; composing and rendering took "
-        f"{working / (cpus * seconds['pieces']):.0%} of the {cpus:g} CPUs' time"
+        f"{name}: composing took {seconds['compose']:.1f} s of CPUs and rendering "
+        f"{seconds['render']:.1f}, together {share:.0%} of the {cpus:g} CPUs' time; uploads took "
+        f"{seconds['upload']:.1f} s, added up"
     )
+    say(f"{name}: the driver held {made.driver_mib:,.0f} MiB at most")
     return rate
+
+
+def _delete(options: GenerationOptions) -> None:
+    store = run.open_run(options)
+    try:
+        folder.clear(store)
+        store.delete(RUN)
+    except UserError as problem:
+        # What made the run fail, if it did, must not be hidden.
+        say(f"{store.uri}: what was written there stays behind: {problem}")

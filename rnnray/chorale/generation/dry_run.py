@@ -10,7 +10,7 @@ from rnnray.chorale.generation import folder
 from rnnray.chorale.generation.options import FORMATS, GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import file_contents
 from rnnray.chorale.generation.plan import is_written_by_runs, make_plan
-from rnnray.chorale.generation.run import open_run
+from rnnray.chorale.generation.run import count_chorales, open_run
 from rnnray.progress import say
 
 _SUFFIXES = tuple(f".{suffix}" for suffix in FORMATS)
@@ -20,19 +20,21 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
     """Say and return what `generate` would write; writes nothing, and needs no cluster.
 
     A WAV's size is exact, as it follows from chords and tempo; the others' are those of an excerpt
-    of Bach. The page and the manifest, some percent of the MIDI and MusicXML, are left out.
+    of Bach. The page and the manifest, some percent of the MIDI and MusicXML, are left out. What is
+    missing is counted by whole parts, as for CPUs where no run has begun.
 
     Raises:
         UserError: as in `generate`.
     """
     store = open_run(options)
     plan = make_plan(options.name, config)
-    saved = folder.saved_run(store)
-    complete = False
+    saved = folder.saved_run(store, overwrite=options.overwrite)
+    complete, missing = False, plan.parts()
     if saved is not None and not options.overwrite:
-        folder.check_same(store, saved, plan.asked())
+        plan = folder.begun(store, saved, plan)
         complete = folder.is_complete(store)
-    chorales = config.count * len(config.temperatures)
+        missing = [plan.part(place) for place in folder.unfinished(store, plan)]
+    chorales, to_compose = count_chorales(plan.parts()), count_chorales(missing)
     # Of the length that is composed, also where no chorale of Bach's is that long.
     excerpt = np.resize(plan.bach[0][1], (config.chords, VOICE_COUNT))
     each = {suffix: len(content) for suffix, content in file_contents(excerpt, "", config).items()}
@@ -44,7 +46,8 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
     sizes = {suffix: size * pieces for suffix, size in each.items()}
     say(
         f"{store.uri}: {chorales:,} chorales and {len(plan.bach)} excerpts of Bach, "
-        f"{pieces * len(each):,} files, {sum(sizes.values()) / 1e9:.2f} GB"
+        f"{pieces * len(each):,} files, {sum(sizes.values()) / 1e9:.2f} GB; the page and the "
+        "manifest come on top"
     )
     for suffix, size in sizes.items():
         say(f"    {suffix}: {each[suffix]:,} bytes a piece, {size / 1e9:.3f} GB")
@@ -52,6 +55,7 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
         f"there already: {there['files']:,} files, {there['bytes'] / 1e9:.2f} GB"
         + (", which --overwrite deletes" if options.overwrite and there["files"] else "")
     )
+    say(f"missing: {to_compose:,} chorales, {len(missing):,} of {len(plan.parts()):,} parts")
     return {
         "dry_run": True,
         "complete": complete,
@@ -61,4 +65,5 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
         "files": pieces * len(each),
         "bytes": sizes,
         "there": {"files": there["files"], "bytes": there["bytes"]},
+        "missing": {"chorales": to_compose, "parts": len(missing)},
     }

@@ -20,22 +20,34 @@ from rnnray.progress import say
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
+_RELEASE_SECONDS = 10.0
+_LOOKS = 30  # at another machine's lock
 _ATTEMPTS = 3
 
 
 class RunLock:
-    """Held within a `with` statement; a thread beats meanwhile.
+    """Held within a `with` statement; a thread beats meanwhile, and gives the lock back.
 
     Args:
         store: of the run.
         beat_seconds: between two beats.
+        watch_seconds: for so long the lock of another machine is watched for a beat.
+        release_seconds: so long the end waits for a store that is away.
 
     Raises:
         UserError: on entering, when another run is at work there.
     """
 
-    def __init__(self, store: Store, *, beat_seconds: float = BEAT_SECONDS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        beat_seconds: float = BEAT_SECONDS,
+        watch_seconds: float = STALE_SECONDS,
+        release_seconds: float = _RELEASE_SECONDS,
+    ) -> None:
         self._store, self._beat_seconds = store, beat_seconds
+        self._watch_seconds, self._release_seconds = watch_seconds, release_seconds
         self._token = uuid.uuid4().hex
         self._taken_by: str | None = None
         self._ended = threading.Event()
@@ -43,11 +55,15 @@ class RunLock:
 
     def __enter__(self) -> Self:
         for _ in range(_ATTEMPTS):
+            # There are stores that take no notice of `if_absent`, and would overwrite a lock.
+            found = self._store.get(LOCK)
+            if found is not None:
+                self._clear_stale(found)
             try:
                 self._put(if_absent=True)
                 break
             except Exists:
-                self._clear_stale()
+                continue
         else:
             raise UserError(f"{self._store.uri}: other runs keep taking its {LOCK}; run again")
         self._thread.start()
@@ -60,13 +76,10 @@ class RunLock:
         traceback: TracebackType | None,
     ) -> None:
         self._ended.set()
-        self._thread.join()
-        try:
-            if self._read().get("owner") == self._token:
-                self._store.delete(LOCK)
-        except UserError as problem:
-            # A store that fails now must not hide why the run ends.
-            say(f"{LOCK} stays behind and is stale in {STALE_SECONDS:g} s: {problem}")
+        self._thread.join(self._release_seconds)
+        if self._thread.is_alive():
+            # A store that is away must not hide why the run ends, nor keep it from ending.
+            say(f"{self._store.uri}: does not answer, so its {LOCK} stays behind")
 
     def check(self) -> None:
         """Raise `UserError` when another run has taken the lock, as it may after an outage."""
@@ -90,31 +103,46 @@ class RunLock:
             if_absent=if_absent,
         )
 
-    def _read(self) -> dict[str, Any]:
-        """What the lock says; {} where there is none, or nothing that a run wrote."""
-        try:
-            lock = json.loads(self._store.get(LOCK) or b"{}")
-        except (ValueError, RecursionError):
-            return {}
-        kinds = {"owner": str, "host": str, "pid": int, "beat": float}
-        if not isinstance(lock, dict) or {n: type(v) for n, v in lock.items()} != kinds:
-            return {}
-        return lock if lock["host"].isprintable() and 0 < lock["pid"] < 1 << 31 else {}
+    def _clear_stale(self, found: bytes) -> None:
+        """Delete a lock of nobody who is at work."""
+        lock = _parse(found)
+        if lock:
+            if lock["host"] == socket.gethostname():
+                self._check_dead(lock)
+            else:
+                self._watch(lock, found)
+            say(f"taking over from a run that has died ({_name(lock)})")
+        # Of two runs that take over at once, the first may lose its new lock here: it will find
+        # that with its next beat.
+        self._store.delete(LOCK)
 
-    def _clear_stale(self) -> None:
-        lock = self._read()
-        age = time.time() - float(lock.get("beat", 0))
-        if age < STALE_SECONDS and not _is_dead(lock):
+    def _check_dead(self, lock: dict[str, Any]) -> None:
+        """Raise `UserError` unless a run of this machine has died, or was silent for long."""
+        age = time.time() - float(lock["beat"])
+        if age < STALE_SECONDS and not _has_ended(lock["pid"]):
             raise UserError(
                 f"{self._store.uri}: another run is writing there ({_name(lock)}, last heard of "
                 f"{max(age, 0):.0f} s ago); take another --name, or wait: if it was killed, this "
                 f"is free {STALE_SECONDS:g} s after that"
             )
-        if lock:
-            say(f"taking over from a run that has died ({_name(lock)})")
-        # Of two runs that take over at once, the first may lose its new lock here: it will find
-        # that with its next beat.
-        self._store.delete(LOCK)
+
+    def _watch(self, lock: dict[str, Any], found: bytes) -> None:
+        """Raise `UserError` if a run of another machine, whose clock may be wrong, beats."""
+        say(
+            f"{self._store.uri}: a run was writing there ({_name(lock)}); "
+            f"watching for {self._watch_seconds:g} s whether it still is"
+        )
+        end = time.monotonic() + self._watch_seconds
+        while time.monotonic() < end:
+            time.sleep(self._watch_seconds / _LOOKS)
+            now = self._store.get(LOCK)
+            if now is None:
+                return
+            if now != found:
+                raise UserError(
+                    f"{self._store.uri}: another run is writing there ({_name(_parse(now))}); "
+                    "take another --name, or wait"
+                )
 
     def _beat(self) -> None:
         while not self._ended.wait(self._beat_seconds):
@@ -127,17 +155,34 @@ class RunLock:
             except UserError:
                 # An outage that ends is none of the lock's business; one that lasts ends the run.
                 continue
+        try:
+            if self._read().get("owner") == self._token:
+                self._store.delete(LOCK)
+        except UserError as problem:
+            say(f"{LOCK} stays behind: {problem}")
+
+    def _read(self) -> dict[str, Any]:
+        return _parse(self._store.get(LOCK) or b"")
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    """What a lock says; {} for what no run wrote."""
+    try:
+        lock = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    kinds = {"owner": str, "host": str, "pid": int, "beat": float}
+    if not isinstance(lock, dict) or {n: type(v) for n, v in lock.items()} != kinds:
+        return {}
+    return lock if lock["host"].isprintable() and 0 < lock["pid"] < 1 << 31 else {}
 
 
 def _name(lock: dict[str, Any]) -> str:
     return f"process {lock.get('pid', '?')} on {lock.get('host', '?')}"
 
 
-def _is_dead(lock: dict[str, Any]) -> bool:
-    """Whether the owner was a process of this machine that has ended."""
-    pid = lock.get("pid")
-    if lock.get("host") != socket.gethostname() or not isinstance(pid, int):
-        return False
+def _has_ended(pid: int) -> bool:
+    """Whether a process of this machine has."""
     if pid == os.getpid():
         # Of an earlier process: containers that start again give the same numbers again.
         return True

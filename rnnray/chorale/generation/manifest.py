@@ -16,7 +16,7 @@ from rnnray.artifacts import Exists, Store
 from rnnray.chorale.chords import HIGHEST_PITCH, VOICE_COUNT, Chords
 from rnnray.chorale.critique import critique
 from rnnray.chorale.generation.options import FORMATS
-from rnnray.chorale.generation.plan import CONTENT_TYPES, Part
+from rnnray.chorale.generation.plan import CONTENT_TYPES, SUMMARY, Part, Plan
 from rnnray.errors import UserError
 
 FIGURES = (
@@ -56,17 +56,17 @@ def figures_of(chords: Chords) -> dict[str, float]:
 class Parts:
     """Collects rows until a part is whole, and writes it. Holds unfinished parts alone."""
 
-    def __init__(self, store: Store, parts: list[Part]) -> None:
-        self._store, self._parts = store, parts
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self._store, self._plan = store, plan
         self._tables: dict[int, list[pa.Table]] = {}
 
     def add(self, number: int, rows: pa.Table) -> None:
-        """Take rows, `SCHEMA`, of a part, given as its place in the list of parts.
+        """Take rows, `SCHEMA`, of a part, given as its place in the plan's list.
 
         Raises:
             UserError: another run wrote the part meanwhile, and not the same.
         """
-        part = self._parts[number]
+        part = self._plan.part(number)
         tables = self._tables.setdefault(number, [])
         tables.append(rows)
         if sum(map(len, tables)) < part.stop - part.start:
@@ -74,7 +74,11 @@ class Parts:
         content = _to_parquet(pa.concat_tables(self._tables.pop(number)))
         try:
             self._store.put(
-                part.manifest, content, content_type=CONTENT_TYPES["parquet"], if_absent=True
+                part.manifest,
+                content,
+                content_type=CONTENT_TYPES["parquet"],
+                metadata=self._plan.metadata(part),
+                if_absent=True,
             )
         except Exists as error:
             if self._store.get(part.manifest) != content:
@@ -98,8 +102,8 @@ def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
         # TypeError and KeyError come from Ray's own types of columns.
         except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
             raise UserError(
-                f"{store.uri}/{part.manifest}: is missing or damaged; delete it and {{}}, then run "
-                "again".format("summary.json")
+                f"{store.uri}/{part.manifest}: is missing or damaged; delete it and {SUMMARY}, "
+                "then run again"
             ) from error
         chords = rows["chords"].combine_chunks()
         for place, row in enumerate(rows.drop_columns(["chords"]).to_pylist()):

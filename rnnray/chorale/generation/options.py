@@ -6,6 +6,7 @@ import tyro
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field, field_validator
 
+from rnnray.chorale.midi import FASTEST, SLOWEST
 from rnnray.chorale.sound import InstrumentName
 from rnnray.training.config import Config
 from rnnray.training.options import RunName
@@ -27,7 +28,7 @@ class GenerationConfig(Config):
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     temperatures: Annotated[tuple[Temperature, ...], MinLen(1)] = (0.8, 1.0, 1.5)
     """1 takes the composer at its word, less is tamer, more is wilder, 0 is the likeliest note."""
-    count: Annotated[int, Ge(1)] = 100
+    count: Annotated[int, Ge(1), Le(1_000_000)] = 100  # keys have six digits
     """Chorales at each temperature."""
     chords: Annotated[int, Ge(1)] = 64
     """Length in chords (sixteenths), what is given included."""
@@ -41,8 +42,8 @@ class GenerationConfig(Config):
     """Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."""
     data: str = "jsb"
     """Corpus of real chorales, for --seed-from and for the page; as in jobs/train_chorale.py."""
-    tempo: float = 80.0
-    """Quarter notes a minute."""
+    tempo: Annotated[float, Ge(SLOWEST), Le(FASTEST)] = 80.0
+    """Quarter notes a minute, from 4 to 1000."""
     instrument: InstrumentName = "organ"
     """Of the WAV: organ, choir, or the book's plain sine."""
 

@@ -7,6 +7,7 @@ stages go sheaves of a few chorales; back to the driver come rows of the manifes
 
 import hashlib
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,26 +18,30 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
+from rnnray import cluster
 from rnnray.artifacts import Store
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.generation.manifest import ROW, figures_of
 from rnnray.chorale.generation.options import GenerationConfig
-from rnnray.chorale.generation.plan import CONTENT_TYPES, PART_SIZE, Plan
+from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
 from rnnray.chorale.midi import midi_bytes
 from rnnray.chorale.musicxml import musicxml_bytes
 from rnnray.chorale.sound import synthesize, wav_bytes
 from rnnray.chorale.tokens import NONE
+from rnnray.errors import UserError
 
 if TYPE_CHECKING:
     from rnnray.chorale.sampler import Sampler
 
-_SHEAF = 8  # chorales; some 20 MB of files
+# Of a sheaf, at most; some 20 MB of files.
+_SHEAF_CHORALES, _SHEAF_SECONDS = 8, 100
 
 # Rendering bounds a run, and is given two tasks a CPU: one often waits for its turn, and Ray Data
 # sets a third of the CPUs aside for the stages that need few.
 _SAMPLER_CPUS, _RENDER_CPUS, _UPLOAD_CPUS = 0.25, 0.5, 0.05
 _UPLOAD_THREADS = 8
+_CPUS_A_SAMPLER = 8  # composing costs a tenth of what rendering does
 
 _SECONDS = [(f"{stage}_seconds", pa.float64()) for stage in ("compose", "render", "upload")]
 SHEAF = pa.schema(
@@ -46,7 +51,7 @@ SHEAF = pa.schema(
         ("contents", pa.list_(pa.large_binary())),  # of the rows' files, one row after the other
         ("chorales", pa.int64()),  # that were composed: 0 for Bach's
         ("written", pa.int64()),  # of them, those of which a file was not there before
-        *_SECONDS,  # that the stage was busy with the sheaf
+        *_SECONDS,  # of a CPU for composing and rendering, of the clock for uploading
     ]
 )
 Row = dict[str, Any]  # of the manifest; columns that are not known yet are left out
@@ -59,25 +64,31 @@ class Compose:
     tries again.
     """
 
-    def __init__(self, plan: Plan, gpu: bool) -> None:
-        self._plan, self._gpu = plan, gpu
-        self._parts = plan.parts()
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
 
     @cached_property
     def _sampler(self) -> "Sampler":
-        if not self._gpu:
+        checkpoint = self._plan.config.checkpoint
+        if self._plan.device == "cpu":
             # Ray hides no GPU from an actor that reserves none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         # One thread: sums are added up in one order, however many cores a machine has, and the
         # other cores are rendering.
-        composer = TrainedComposer(self._plan.config.checkpoint, threads=1)
-        return composer.sampler(batch_size=PART_SIZE, seed=self._plan.config.seed)
+        composer = TrainedComposer(checkpoint, threads=1)
+        # After loading, so that it is the digest of what was loaded or of something newer.
+        if model_digest(checkpoint) != self._plan.model:
+            raise UserError(
+                f"{checkpoint}: is another model on {socket.gethostname()} than where the run "
+                "began, or was replaced since; keep it where all nodes see the same"
+            )
+        return composer.sampler(batch_size=self._plan.part_size, seed=self._plan.config.seed)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """Parts, given by their place in the plan -> sheaves."""
         for place in table["part"].to_pylist():
-            started = time.perf_counter()
-            part = self._parts[place]
+            started = time.process_time()
+            part = self._plan.part(place)
             requests = self._plan.requests(part)
             (composed,) = self._sampler.compose(requests)
             rows: list[Row] = []
@@ -95,17 +106,24 @@ class Compose:
                         "nats_per_note": float(composition.nats[counted].mean(dtype=np.float64)),
                     }
                 )
-            seconds = (time.perf_counter() - started) / len(rows)
-            for first in range(0, len(rows), _SHEAF):
-                some = rows[first : first + _SHEAF]
+            seconds = (time.process_time() - started) / len(rows)
+            size = sheaf_size(self._plan.config)
+            for first in range(0, len(rows), size):
+                some = rows[first : first + size]
                 yield _table({"part": place, "rows": some, "compose_seconds": seconds * len(some)})
+
+
+def sheaf_size(config: GenerationConfig) -> int:
+    """Chorales in a sheaf, at most: fewer long ones, since all their sound is held at once."""
+    seconds = config.chords * 15 / config.tempo
+    return max(1, min(_SHEAF_CHORALES, int(_SHEAF_SECONDS / seconds)))
 
 
 def render(table: pa.Table, plan: Plan) -> pa.Table:
     """A sheaf with the contents of all files, and with the figures of its chorales."""
+    started = time.process_time()
     (sheaf,) = table.to_pylist()
-    started = time.perf_counter()
-    part = plan.parts()[sheaf["part"]]
+    part = plan.part(sheaf["part"])
     contents: list[bytes] = []
     for row in sheaf["rows"]:
         chords = np.array(row["chords"], np.int16).reshape(-1, VOICE_COUNT)
@@ -120,7 +138,7 @@ def render(table: pa.Table, plan: Plan) -> pa.Table:
             for suffix, content in files.items()
         ]
         row.update(figures_of(chords))
-    sheaf |= {"contents": contents, "render_seconds": time.perf_counter() - started}
+    sheaf |= {"contents": contents, "render_seconds": time.process_time() - started}
     return _table(sheaf)
 
 
@@ -147,7 +165,6 @@ class Upload:
 
     def __init__(self, store: Store, plan: Plan, resumes: bool) -> None:
         self._store, self._plan, self._resumes = store, plan, resumes
-        self._parts = plan.parts()
         self._threads = ThreadPoolExecutor(_UPLOAD_THREADS)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -155,7 +172,7 @@ class Upload:
         started = time.perf_counter()
         (sheaf,) = table.drop_columns(["contents"]).to_pylist()
         contents = iter(table["contents"].combine_chunks().flatten())
-        part = self._parts[sheaf["part"]]
+        part = self._plan.part(sheaf["part"])
         puts = [
             [
                 self._threads.submit(
@@ -185,7 +202,7 @@ class Upload:
 
 
 def sheaves(
-    plan: Plan, places: list[int], store: Store, *, resumes: bool, samplers: int, gpu: bool
+    plan: Plan, places: list[int], store: Store, *, resumes: bool, samplers: int | None
 ) -> Iterator[pa.Table]:
     """Compose, render and store some parts of a plan.
 
@@ -194,8 +211,7 @@ def sheaves(
         places: of the parts, in the plan's list.
         store: of the run.
         resumes: see `Upload`.
-        samplers: actors that compose, at most.
-        gpu: each has a GPU.
+        samplers: actors that compose, at most; by default one a GPU, or one for eight CPUs.
 
     Returns:
         Tables of `SHEAF` without contents, as they come.
@@ -205,16 +221,15 @@ def sheaves(
     )
     # In bytes; a block, which is a task's worth, is then a single row: a part, or a sheaf.
     parts.context.target_max_block_size = 1
-    uploads = max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)
     stored = (
         parts.map_batches(
             Compose,
-            fn_constructor_args=(plan, gpu),
+            fn_constructor_args=(plan,),
             batch_size=1,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(samplers, len(places))),
+            compute=sampler_pool(plan, len(places), samplers),
             num_cpus=_SAMPLER_CPUS,
-            num_gpus=1 if gpu else 0,
+            num_gpus=1 if plan.device == "gpu" else 0,
         )
         .map_batches(
             render,
@@ -228,12 +243,31 @@ def sheaves(
             fn_constructor_args=(store, plan, resumes),
             batch_size=1,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=min(uploads, len(places))),
+            compute=upload_pool(len(places)),
             num_cpus=_UPLOAD_CPUS,
         )
     )
     tables: Iterator[pa.Table] = iter(stored.iter_batches(batch_size=None, batch_format="pyarrow"))
     return tables
+
+
+def sampler_pool(plan: Plan, parts: int, samplers: int | None) -> ray.data.ActorPoolStrategy:
+    """One sampler to begin with; at most one a part and, unless their number is given, one a GPU or
+    one for eight CPUs, of all nodes that the cluster may start.
+    """
+    if samplers is None:
+        gpu = plan.device == "gpu"
+        samplers = int(cluster.most("GPU") if gpu else cluster.most("CPU") / _CPUS_A_SAMPLER)
+    return ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, min(samplers, parts)))
+
+
+def upload_pool(parts: int) -> ray.data.ActorPoolStrategy:
+    """An uploader for two CPUs: of those that are there and, at most, of those that may come."""
+    now, most = (
+        max(1, min(int(cpus / 2), parts))
+        for cpus in (ray.cluster_resources().get("CPU", 0), cluster.most("CPU"))
+    )
+    return ray.data.ActorPoolStrategy(min_size=now, max_size=most)
 
 
 def rows_of(sheaf: pa.Table) -> pa.Table:

@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -13,20 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnray import storage
-from rnnray.chorale import table, tokens
+from rnnray.chorale import page, table, tokens
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import read_checkpoint
 from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.generation.options import FORMATS, GenerationConfig, temperature_text
 from rnnray.chorale.given import given_tokens, read_opening
-from rnnray.chorale.midi import check_tempo
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
 from rnnray.training import checkpoints
 
-PART_SIZE = 64
-"""Chorales of a part, and the sampler's batch: a part is always composed as the same batch."""
+Device = Literal["cpu", "gpu"]
+PART_SIZES: Mapping[Device, int] = {"cpu": 64, "gpu": 512}
+"""Chorales of a part, and the sampler's batch, by the kind of device: a part is always composed as
+the same batch. More at once keep a GPU busy; on a CPU the first ones would only come later."""
 BACH_COUNT = 40
 _LONGEST_SECONDS = 3600
 
@@ -41,11 +43,18 @@ CONTENT_TYPES: Mapping[str, str] = {
     "yaml": "application/yaml",
 }
 
-_SUFFIX = rf"\.({'|'.join(FORMATS)})"
+_TEMPERATURE = r"\d[\d.e-]*"  # as `temperature_text` writes it
 _WRITTEN = re.compile(
-    rf"temperature=[^/]+/\d+{_SUFFIX}|bach/\d+{_SUFFIX}|bach/part-\d+\.parquet"
-    r"|manifest/temperature=[^/]+/part-\d+\.parquet|page/.+"
-    rf"|{re.escape(PAGE)}|{re.escape(SUMMARY)}|{re.escape(RUN)}"
+    "|".join(
+        [
+            rf"(temperature={_TEMPERATURE}|bach)/\d+\.({'|'.join(FORMATS)})",
+            rf"(manifest/{_TEMPERATURE}|bach)/part-\d+\.parquet",
+            rf"page/(temperature={_TEMPERATURE}|bach)/(\d+|figures)\.js",
+            *(re.escape(f"page/{name}") for name in page.FILES),
+            *map(re.escape, (RUN, SUMMARY, PAGE)),
+        ]
+    ),
+    re.ASCII,
 )
 
 
@@ -74,7 +83,9 @@ class Part:
         """Key of the part's manifest."""
         if self.temperature is None:
             return BACH_PART
-        return f"manifest/{self.folder}/part-{self.number:05d}.parquet"
+        # Not "temperature=…": readers of the whole folder would make that a column, and it is one.
+        folder = temperature_text(self.temperature)
+        return f"manifest/{folder}/part-{self.number:05d}.parquet"
 
     def key(self, index: int, suffix: str) -> str:
         """Key of a file of a chorale."""
@@ -96,19 +107,30 @@ class Plan:
     """Of every chorale, int8 [4n], -1 is to be composed."""
     bach: tuple[tuple[str, Chords], ...]
     """Name ("test 12") and chords of real excerpts."""
+    device: Device = "cpu"
+    """What composes. A GPU's arithmetic is another one, so a run keeps to what it began on."""
+
+    @property
+    def part_size(self) -> int:
+        """Chorales of a part, at most, and the sampler's batch."""
+        return PART_SIZES[self.device]
 
     def parts(self) -> list[Part]:
         """All parts: one of each temperature after the other, so that all are soon to be heard."""
-        count = self.config.count
-        composed = [
-            Part(temperature, number, start, min(start + PART_SIZE, count))
-            for number, start in enumerate(range(0, count, PART_SIZE))
-            for temperature in self.config.temperatures
-        ]
-        return [*composed, Part(None, 0, 0, len(self.bach))]
+        composed = len(self.config.temperatures) * -(-self.config.count // self.part_size)
+        return [self.part(place) for place in range(composed + 1)]
+
+    def part(self, place: int) -> Part:
+        """The part at a place of that list; Bach's is the last."""
+        temperatures, count = self.config.temperatures, self.config.count
+        number, which = divmod(place, len(temperatures))
+        start = number * self.part_size
+        if start >= count:
+            return Part(None, 0, 0, len(self.bach))
+        return Part(temperatures[which], number, start, min(start + self.part_size, count))
 
     def requests(self, part: Part) -> list[Request]:
-        """What the sampler is asked for, at most `PART_SIZE`."""
+        """What the sampler is asked for, at most `part_size`."""
         indices = range(part.start, part.stop)
         if part.temperature is None:
             return [Request(tokens.to_tokens(self.bach[index][1]), index) for index in indices]
@@ -121,22 +143,26 @@ class Plan:
             return f"Bach, {self.bach[index][0]}"
         return f"Chorale {index} at temperature {temperature_text(part.temperature)}"
 
-    def metadata(self, part: Part, index: int) -> dict[str, str]:
-        """What a chorale's files carry in an object store."""
-        composed = part.temperature is not None
-        return {
-            "temperature": temperature_text(part.temperature) if composed else "bach",  # type: ignore[arg-type]
-            "index": str(index),
-            "run": self.name,
-            "model": self.model,
-        }
+    def metadata(self, part: Part | None = None, index: int | None = None) -> dict[str, str]:
+        """What a file of the run carries in an object store: one of a part, of a chorale, or of
+        neither.
+        """
+        about = {"run": self.name, "model": self.model}
+        if part is not None:
+            about["temperature"] = (
+                "bach" if part.temperature is None else temperature_text(part.temperature)
+            )
+        if index is not None:
+            about["index"] = str(index)
+        return about
 
     def asked(self) -> dict[str, object]:
         """What run.yaml keeps; the digests say what the places held."""
         config = self.config.model_dump(mode="json")
         config["checkpoint"] = _without_secrets(self.config.checkpoint)
         config["data"] = _without_secrets(self.config.data)
-        return {**config, "model": self.model, "corpus": self.corpus}
+        digests = {"model": self.model, "corpus": self.corpus}
+        return {**config, **digests, "device": self.device}
 
 
 def is_written_by_runs(key: str) -> bool:
@@ -149,10 +175,11 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
 
     Raises:
         UserError: not a composer's checkpoint, no such corpus, an opening that is not there or
-            leaves nothing to compose, a tempo out of range.
+            leaves nothing to compose, more than an hour of music.
     """
+    # Processes of a cluster that was started elsewhere have another working directory.
+    config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
     read_checkpoint(config.checkpoint)
-    check_tempo(config.tempo)
     if config.chords * 15 / config.tempo > _LONGEST_SECONDS:
         raise UserError(
             f"--chords {config.chords} at --tempo {config.tempo:g}: lasts more than an hour; "
@@ -169,7 +196,7 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
     return Plan(
         name=name,
         config=config,
-        model=_model_digest(config.checkpoint),
+        model=model_digest(config.checkpoint),
         corpus=_corpus_digest(corpus),
         given=given,
         bach=tuple(_excerpts(corpus, config.chords, config.seed)),
@@ -196,7 +223,12 @@ def _named(corpus: pa.Table, split: str) -> list[tuple[str, Chords]]:
     return [(f"{split} {place}", piece) for place, piece in enumerate(table.chords_of(rows))]
 
 
-def _model_digest(checkpoint: str) -> str:
+def model_digest(checkpoint: str) -> str:
+    """SHA-256 of a checkpoint's model.
+
+    Raises:
+        UserError: it is not there, or no such file.
+    """
     uri = storage.join(checkpoint, checkpoints.MODEL)
     content = storage.read_bytes(uri)
     if content is None or not zipfile.is_zipfile(io.BytesIO(content)):

@@ -26,22 +26,19 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
     Raises:
         UserError: the storage refuses it, or a part of the manifest is missing.
     """
-    bach = _figures(store, [part for part in plan.parts() if part.temperature is None])
 
     def link(key: str) -> str:
         return key if presign_hours is None else store.presign(key, presign_hours)
 
-    # The quiz needs real pieces, the page shows them last.
-    for file in page.build(
-        plan.name, plan.config.tempo, _pieces(store, plan), bach_figures=bach["figures"], link=link
-    ):
-        store.put(file.key, file.content, content_type=file.content_type)
+    for file in page.build(plan.name, plan.config.tempo, _pieces(store, plan), link=link):
+        store.put(file.key, file.content, content_type=file.content_type, metadata=plan.metadata())
     if not summarise:
         return
     temperatures = {
         temperature_text(temperature): _figures(store, _parts(plan, temperature))
         for temperature in plan.config.temperatures
     }
+    bach = _figures(store, _parts(plan, None))
     everything = [*temperatures.values(), bach]
     summary = {
         "run": plan.name,
@@ -55,7 +52,7 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
     }
     store.tidy()
     content = json.dumps(summary, indent=1, allow_nan=False).encode()
-    store.put(SUMMARY, content, content_type=CONTENT_TYPES["json"])
+    store.put(SUMMARY, content, content_type=CONTENT_TYPES["json"], metadata=plan.metadata())
 
 
 def _parts(plan: Plan, temperature: float | None) -> list[Part]:
@@ -75,6 +72,7 @@ def _figures(store: Store, parts: list[Part]) -> dict[str, Any]:
 
 
 def _pieces(store: Store, plan: Plan) -> Iterator[page.Piece]:
+    # The quiz needs real pieces, the page shows them last.
     for temperature in (*plan.config.temperatures, None):
         for row in manifest.read(store, _parts(plan, temperature)):
             index = row["index"]

@@ -2,14 +2,14 @@
 
 import resource
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import ray
 
-from rnnray import cluster, storage
+from rnnray import cluster, run_folder, storage
 from rnnray.artifacts import Store, open_store
 from rnnray.chorale.generation import folder, manifest
 from rnnray.chorale.generation.lock import RunLock
@@ -20,7 +20,7 @@ from rnnray.chorale.generation.publishing import publish
 from rnnray.progress import Every, say
 
 STAGES = ("compose", "render", "upload")
-_CPUS_A_SAMPLER = 8  # composing costs a tenth of what rendering does
+_PRESIGNED = b"X-Amz-Signature"  # in every presigned link
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Generated:
     found: int
     """Chorales that were there already."""
     seconds: dict[str, float]
-    """compose, render, upload: that the stage's workers were busy, added up; first, pieces: until
-    the first and the last chorales were stored, once the cluster is there; publish: for page and
-    summary; total: of everything."""
+    """compose, render: of CPUs, added up over the stage's workers; upload: that workers waited for
+    the store, added up; first, pieces: until the first and the last chorales were stored, once the
+    cluster is there; publish: for page and summary; total: of everything."""
     driver_mib: float
     """The most memory that this process held; it does not grow with the number of chorales."""
 
@@ -51,8 +51,15 @@ class Generated:
 
 
 def open_run(options: GenerationOptions) -> Store:
-    """The store of a run's folder."""
-    return open_store(storage.join(options.output, options.name))
+    """The store of a run's folder.
+
+    Raises:
+        UserError: no such place, or one without the links that are asked for.
+    """
+    store = open_store(storage.join(options.output, options.name))
+    if options.presign_hours is not None:
+        store.presign(PAGE, options.presign_hours)  # a local folder has no links, and says so
+    return store
 
 
 def generate(
@@ -60,8 +67,9 @@ def generate(
 ) -> Generated:
     """Compose, render and store all chorales of a run that are not there yet.
 
-    What is written depends on `config` and the name alone, however often the run is interrupted
-    and on how many machines it goes on; with `presign_hours`, the page's links also on the time.
+    What is written depends on `config`, the name and the kind of device alone, however often the
+    run is interrupted and on how many machines it goes on; with `presign_hours`, the page's links
+    also on the time.
 
     Args:
         config: what to compose.
@@ -74,41 +82,36 @@ def generate(
     """
     started = time.monotonic()
     store = open_run(options)
-    if options.presign_hours is not None:
-        store.presign(PAGE, options.presign_hours)  # a local folder has no links, and says so
+    run_folder.say_if_short_lived(store.uri)
     plan = make_plan(options.name, config)
-    saved = folder.saved_run(store)
+    saved = folder.saved_run(store, overwrite=options.overwrite)
     if saved is not None and not options.overwrite:
-        folder.check_same(store, saved, plan.asked())
+        begun = folder.begun(store, saved, plan)
         if folder.is_complete(store):
-            return _complete_already(store, plan, options)
+            return _complete_already(store, begun, options)
 
     cluster.connect(verbose=verbose)
     gpu = not options.no_gpu and cluster.has_gpus()
-    # A GPU's arithmetic is another one, so a run keeps to the kind of device that it began on.
-    asked = plan.asked() | {"device": "gpu" if gpu else "cpu"}
+    plan = replace(plan, device="gpu" if gpu else "cpu")
     with RunLock(store) as lock:
         # Another run may have begun, and even ended, while this one connected.
-        saved = folder.saved_run(store)
-        if saved is not None and options.overwrite:
-            folder.clear(store)
-            saved = None
+        saved = folder.saved_run(store, overwrite=options.overwrite)
+        resumes = saved is not None and not options.overwrite
         if saved is None:
-            folder.save(store, asked)
+            folder.save(store, plan)
+        elif options.overwrite:
+            folder.clear(store)
+            folder.save(store, plan, replaces=True)
         else:
-            folder.check_same(store, saved, asked)
+            folder.check_same(store, saved, plan.asked())
             if folder.is_complete(store):
                 return _complete_already(store, plan, options)
-        parts = plan.parts()
-        places = folder.unfinished(store, parts)
-        watch = _Watch(_chorales(parts), _chorales([parts[place] for place in places]))
+        places = folder.unfinished(store, plan)
+        watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, places)))
         say(f"{store.uri}: {watch}; composing on {'GPUs' if gpu else 'CPUs'}")
         if places:
-            samplers = options.samplers or _samplers(gpu)
-            stored = sheaves(
-                plan, places, store, resumes=saved is not None, samplers=samplers, gpu=gpu
-            )
-            collected = manifest.Parts(store, parts)
+            stored = sheaves(plan, places, store, resumes=resumes, samplers=options.samplers)
+            collected = manifest.Parts(store, plan)
             for sheaf in watch.over(stored):
                 lock.check()
                 collected.add(sheaf["part"][0].as_py(), rows_of(sheaf))
@@ -159,22 +162,16 @@ class _Watch:
                 say(f"{self}, {rate:.1f} a second")
 
 
-def _chorales(parts: Sequence[Part]) -> int:
-    """Those that are composed."""
+def count_chorales(parts: Iterable[Part]) -> int:
+    """Chorales of some parts, without Bach's."""
     return sum(part.stop - part.start for part in parts if part.temperature is not None)
 
 
-def _samplers(gpu: bool) -> int:
-    resources = ray.cluster_resources()
-    # Nodes that the autoscaler may add do not count yet, hence one at least.
-    number = resources.get("GPU", 0) if gpu else resources.get("CPU", 0) / _CPUS_A_SAMPLER
-    return max(1, int(number))
-
-
 def _complete_already(store: Store, plan: Plan, options: GenerationOptions) -> Generated:
-    chorales = _chorales(plan.parts())
-    say(f"{store.uri}: complete, all {chorales:,} chorales are there")
-    if options.presign_hours is not None:
+    chorales = count_chorales(plan.parts())
+    say(f"{store.uri}: complete, nothing to do for {chorales:,} chorales")
+    # Links of an earlier run have expired, or will.
+    if options.presign_hours is not None or _PRESIGNED in (store.get(PAGE) or b""):
         say("writing the page with new links")
         publish(store, plan, options.presign_hours, summarise=False)
     seconds = dict.fromkeys((*STAGES, "first", "pieces", "publish", "total"), 0.0)

@@ -34,6 +34,8 @@ _SCRIPTS = (
     "result.js",
     "page.js",
 )
+FILES = ("page.css", *_SCRIPTS)
+"""Names of the files in page/ that every page has."""
 _HIGHEST = 127  # of MIDI's pitches; one byte a note
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -73,7 +75,6 @@ def build(
     tempo: float,
     pieces: Iterable[Piece],
     *,
-    bach_figures: Mapping[str, float],
     link: Callable[[str], str],
 ) -> Iterator[PageFile]:
     """The files of the page, index.html last, made while the pieces come.
@@ -82,8 +83,8 @@ def build(
         title: heads the page; any text.
         tempo: quarter notes a minute, as in the pieces' sound; moves the playhead.
         pieces: all of a temperature after one another. No more than `CHUNK` of them are held, and
-            the names and figures of one temperature.
-        bach_figures: means over Bach's pieces, to stand beside the figures of each piece.
+            the names and figures of one temperature. The means over Bach's stand beside the
+            figures of each piece.
         link: an address for a key of the run: the key itself where the page lies beside it, or a
             presigned URL. It is asked for every file of every piece and of the page.
 
@@ -93,7 +94,7 @@ def build(
     """
     if not (math.isfinite(tempo) and tempo > 0):
         raise ValueError(f"tempo {tempo}: not above 0")
-    for name in ("page.css", *_SCRIPTS):
+    for name in FILES:
         yield _file(f"page/{name}", resources.files(__name__).joinpath(name).read_bytes())
     groups: list[dict[str, Any]] = []
     for temperature, group in groupby(pieces, key=lambda piece: piece.temperature):
@@ -101,11 +102,11 @@ def build(
         if any(key == other["key"] for other in groups):
             raise ValueError(f"pieces of {key} do not come one after the other")
         groups.append((yield from _group(key, group, link)))
-    run = {
+    run: dict[str, Any] = {
         "tempo": tempo,
         "chunk": CHUNK,
         "figures": list(dict.fromkeys(name for group in groups for name in group["means"])),
-        "bach": {name: _number(value) for name, value in bach_figures.items()},
+        "bach": next((group["means"] for group in groups if group["key"] == "bach"), {}),
         "groups": groups,
     }
     page = Template(resources.files(__name__).joinpath("page.html").read_text("utf-8"))

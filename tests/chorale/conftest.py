@@ -1,0 +1,43 @@
+"""A whole generation run, made once."""
+
+from pathlib import Path
+
+import generated
+import pytest
+from composers import save_checkpoint, save_corpus
+from generated import CHORDS, COUNT, TEMPERATURES
+
+from rnnray.artifacts import open_store
+from rnnray.chorale.generation.options import GenerationConfig
+from rnnray.chorale.generation.plan import Plan, make_plan
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> GenerationConfig:
+    """Of a run with three excerpts of Bach."""
+    place = tmp_path_factory.mktemp("generation")
+    return GenerationConfig(
+        checkpoint=save_checkpoint(place / "checkpoint", "strong"),
+        temperatures=TEMPERATURES,
+        count=COUNT,
+        chords=CHORDS,
+        data=save_corpus(place / "corpus.parquet", (20, 33, 9, CHORDS, 40)),
+        seed_from="test:0:2",
+        formats=("wav", "mid"),
+        tempo=200,
+        instrument="sine",
+    )
+
+
+@pytest.fixture(scope="session")
+def made(config: GenerationConfig) -> Plan:
+    """Its plan."""
+    return make_plan("run-1", config)
+
+
+@pytest.fixture(scope="session")
+def unbroken(made: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its folder, of a run all at once; not to be changed."""
+    place = tmp_path_factory.mktemp("unbroken") / "run-1"
+    generated.run(made, open_store(str(place)))
+    return place
