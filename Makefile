@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 help:
 	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt'
 	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (4 min)'
-	@echo 'make test    all tests but those of make faults'
+	@echo 'make test    all tests but those of make faults; as root it installs Chromium for them'
 	@echo 'make faults  what kills, full disks, outages and lost nodes do to runs (30 min)'
 	@echo 'make check   lint, format and types'
 	@echo 'make audit   look the pinned packages up among known vulnerabilities (needs the network)'
@@ -25,8 +25,15 @@ demo: $(READY)
 	rm -rf runs/demo
 	$(BIN)/python jobs/train_sketch.py --data demo --epochs 6 --workers 2 --name demo
 
-test: $(READY)
+test: $(READY) chromium
 	$(BIN)/python -m pytest -m 'not faults'
+
+# The tests of the page need a browser, and skip without one.
+chromium:
+	@which chromium > /dev/null || which chromium-browser > /dev/null || which google-chrome > /dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium \
+	> /dev/null; } || echo 'no Chromium here: the tests of the page will be skipped'
 
 faults: $(READY)
 	$(BIN)/python -m pytest -m faults
@@ -36,10 +43,11 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-audit: $(READY)
+audit:
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/pip install --quiet pip-audit
-	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps \
+	    --requirement constraints.txt --requirement cluster/objectstore/requirements.txt
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -48,4 +56,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test faults check audit format clean
+.PHONY: help setup demo test chromium faults check audit format clean

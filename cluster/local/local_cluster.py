@@ -11,6 +11,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -47,13 +48,15 @@ class LocalCluster:
         self.nodes: dict[str, Node] = {}
         self.namespaces = False
         self.gcs, self.dashboard_port = "", 0
-        # Also known when nodes.json is lost: namespaces are found by it.
+        # What Ray takes for /tmp: sockets lie below it, whose paths may have 107 characters.
+        self.ray_tmpdir = "/tmp"
+        # Also known when nodes.json is lost: namespaces, processes and folders are found by it.
         self.name = f"rnnray-{hashlib.sha256(str(state).encode()).hexdigest()[:6]}"
         self._file, self._token = state / "nodes.json", state / "token"
         with suppress(FileNotFoundError):
             saved = json.loads(self._file.read_text())
             self.namespaces, self.gcs = saved["namespaces"], saved["gcs"]
-            self.dashboard_port = saved["dashboard_port"]
+            self.dashboard_port, self.ray_tmpdir = saved["dashboard_port"], saved["ray_tmpdir"]
             self.nodes = {name: Node(**node) for name, node in saved["nodes"].items()}
 
     def up(self, workers: int, cpus: int, head_cpus: int, *, namespaces: bool) -> None:
@@ -68,6 +71,9 @@ class LocalCluster:
         self._token.chmod(0o600)
         self._token.write_text(secrets.token_hex(32))
         port, self.dashboard_port = (6379, 8265) if namespaces else free_ports(2)
+        if not namespaces:
+            # Not /tmp/ray, where every Ray of this machine would take this cluster for its own.
+            self.ray_tmpdir = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp")
         self.gcs = f"{self.placement.address(0)}:{port}"
         names = [HEAD, *(f"node{index}" for index in range(1, workers + 1))]
         for index, name in enumerate(names):
@@ -80,7 +86,8 @@ class LocalCluster:
         self.start(names[1:])
 
     def start(self, names: Iterable[str]) -> None:
-        """Start nodes, and wait for them; what is left of their earlier lives ends first.
+        """Start nodes, and wait for them; what is left of their earlier lives ends first, and the
+        cable of one that was cut off is plugged in.
 
         Raises:
             Refused: a node is up already, or does not come up within two minutes.
@@ -91,9 +98,12 @@ class LocalCluster:
             self._check_runs(HEAD)
         before = self._alive()
         for name in names:
-            if self._node(name).runs() and name in before.values():
+            runs, cut = self._node(name).runs(), self.placement.is_cut(name)
+            if runs and name in before.values() and not cut:
                 raise Refused(f"{name} is up already")
             kill(self.placement, name)
+            if cut:
+                self.placement.heal(name)
             self._start(name)
         self._wait_for(set(names), set(before), _START_SECONDS)
 
@@ -159,18 +169,23 @@ class LocalCluster:
         return [*self.placement.enter(HEAD, self._own(HEAD)), *command], environment
 
     def down(self) -> bool:
-        """Stop everything and forget it; true when there was anything."""
-        names = list(self.nodes)
-        for name in reversed(names):  # the head last: the others would look for it
-            kill(self.placement, name)
-        if names:
-            self.placement.remove()
-        elif Namespaces.allowed():
-            Namespaces(self.name).remove()
+        """Stop everything and forget it, also what nodes.json does not tell; true when there was
+        anything.
+        """
+        names = set(self.nodes)
+        for placement in self._placements():
+            here = placement.nodes()
+            # The head last: the others would look for it.
+            for name in sorted(here, key=HEAD.__eq__):
+                kill(placement, name)
+            placement.remove()
+            names |= here
         for path in (self._file, self._token):
             path.unlink(missing_ok=True)
         for name in names:
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        for folder in Path("/tmp").glob(f"{self.name}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # the user's folder may hold something else
             self.folder.rmdir()
         return bool(names)
@@ -179,6 +194,12 @@ class LocalCluster:
     def placement(self) -> Placement:
         """Where its nodes run."""
         return Namespaces(self.name) if self.namespaces else Processes(self.name)
+
+    def _placements(self) -> list[Placement]:
+        """Where nodes of it may run; everywhere, when nothing is known of it."""
+        if self.nodes:
+            return [self.placement]
+        return [*([Namespaces(self.name)] if Namespaces.allowed() else []), Processes(self.name)]
 
     def _start(self, name: str) -> None:
         node = self.nodes[name]
@@ -234,6 +255,9 @@ class LocalCluster:
         ours = {n: v for n, v in os.environ.items() if not n.startswith(("RAY_", "TF_"))}
         ours["PATH"] = f"{Path(ray_command()).parent}:{ours.get('PATH', os.defpath)}"
         ours |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self._token)}
+        ours["RAY_TMPDIR"] = self.ray_tmpdir
+        if not self.namespaces:
+            ours["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # see loopback_ray.py
         return ours | HEALTH_CHECKS | {MARK: f"{self.name}-{name}"}
 
     def _node(self, name: str) -> Node:
@@ -268,6 +292,7 @@ class LocalCluster:
             "namespaces": self.namespaces,
             "gcs": self.gcs,
             "dashboard_port": self.dashboard_port,
+            "ray_tmpdir": self.ray_tmpdir,
             "nodes": {name: asdict(node) for name, node in self.nodes.items()},
         }
         temporary = self._file.with_suffix(".part")

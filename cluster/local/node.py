@@ -9,6 +9,7 @@ from pathlib import Path
 from placement import HEAD, Refused, start_time
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+_LOOPBACK_RAY = Path(__file__).with_name("loopback_ray.py")
 _OBJECT_STORE_BYTES = 300_000_000
 
 
@@ -32,8 +33,14 @@ class Node:
 def start_command(
     name: str, node: Node, gcs: str, dashboard_port: int, *, shared: bool
 ) -> list[str]:
-    """The `ray start` of a node; `shared` when others have its address, and Ray's usual ports."""
-    command = [ray_command(), "start", "--block", "--disable-usage-stats"]
+    """The `ray start` of a node; `shared` when others have its address, 127.0.0.1, and Ray's usual
+    ports.
+
+    Raises:
+        Refused: there is no `ray` here.
+    """
+    ray = [_python(), str(_LOOPBACK_RAY)] if shared else [ray_command()]
+    command = [*ray, "start", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address", node.address, "--node-name", name]
     command += ["--num-cpus", str(node.cpus), "--object-store-memory", str(_OBJECT_STORE_BYTES)]
     if name == HEAD:
@@ -63,6 +70,14 @@ def ray_command() -> str:
     if found is None:
         raise Refused("there is no `ray` here; run `make setup` first")
     return found
+
+
+def _python() -> str:
+    """The Python of `ray_command`."""
+    python = Path(ray_command()).resolve().parent / "python3"
+    if not python.exists():
+        raise Refused(f"there is no {python}, of the `ray` beside it; run `make setup` first")
+    return str(python)
 
 
 def free_ports(count: int) -> list[int]:

@@ -19,6 +19,7 @@ MARK = "RNNRAY_LOCAL_NODE"
 """Environment variable of all processes of a node: which cluster and node they are of."""
 _SUBNET = "10.77.0"
 _BRIDGE = "cluster"
+_RAY_FOLDER = Path("/tmp/ray")
 # Two Rays that share /tmp/ray share files by which a process finds its node: each gets its own.
 _OWN_FOLDER = 'mount --bind "$0" /tmp/ray && exec "$@"'
 _KILL_SECONDS = 20.0
@@ -36,7 +37,9 @@ class Namespaces:
 
     @classmethod
     def allowed(cls) -> bool:
-        """Whether this user may make network namespaces here, and mount in them."""
+        """Whether this user may make here what `create` and `enter` do: some containers allow
+        namespaces, but no mounts, bridges or cables.
+        """
         probe = f"rnnray-probe-{os.getpid()}"
         try:
             _ip("netns", "add", probe)
@@ -44,6 +47,9 @@ class Namespaces:
             return False
         try:
             _ip("netns", "exec", probe, "mount", "--bind", "/tmp", "/tmp")
+            _ip("-n", probe, "link", "add", _BRIDGE, "type", "bridge")
+            _ip("-n", probe, "link", "add", "eth0", "type", "veth", "peer", "name", "node1")
+            _ip("-n", probe, "link", "set", "node1", "master", _BRIDGE)
         except Refused:
             return False
         finally:
@@ -73,9 +79,16 @@ class Namespaces:
     def enter(self, node: str, folder: Path) -> list[str]:
         """What to put before a command so that it runs on a node, with a /tmp/ray of its own."""
         folder.mkdir(parents=True, exist_ok=True)
-        Path("/tmp/ray").mkdir(mode=0o1777, exist_ok=True)
+        if not _RAY_FOLDER.exists():
+            _RAY_FOLDER.mkdir(exist_ok=True)
+            _RAY_FOLDER.chmod(0o1777)  # the Rays of other users want it too
         inside = ("sh", "-c", _OWN_FOLDER, str(folder))
         return ["ip", "netns", "exec", self._name(node), *inside]
+
+    def nodes(self) -> set[str]:
+        """The nodes of the cluster that are here, also those that nobody wrote down."""
+        prefix = self._name("")
+        return {name.removeprefix(prefix) for name in _namespaces() if name.startswith(prefix)}
 
     def processes(self, node: str) -> set[int]:
         """The processes of a node."""
@@ -96,10 +109,9 @@ class Namespaces:
         return node != HEAD and ",UP" not in _ip("-n", self._name(HEAD), "link", "show", node)
 
     def remove(self) -> None:
-        """Remove all namespaces of the cluster, also those that nobody wrote down."""
-        for name in _namespaces():
-            if name.startswith(f"{self._cluster}-"):
-                _ip("netns", "delete", name)
+        """Remove all namespaces of the cluster."""
+        for node in self.nodes():
+            _ip("netns", "delete", self._name(node))
 
     def _name(self, node: str) -> str:
         return f"{self._cluster}-{node}"
@@ -122,22 +134,20 @@ class Processes:
         """Nothing to put before a command."""
         return []
 
+    def nodes(self) -> set[str]:
+        """The nodes of the cluster that are here, also those that nobody wrote down."""
+        return {node for node, _ in self._marked().values() if node}
+
     def processes(self, node: str) -> set[int]:
         """The processes of a node: those with its mark, and what they started.
 
         Ray's workers write their title over their environment, and the mark with it.
         """
-        mark = f"{MARK}={self._cluster}-{node}".encode()
         found: set[int] = set()
         children: dict[int, set[int]] = {}
-        for pid in _all_processes():
-            try:
-                environment = Path(f"/proc/{pid}/environ").read_bytes()
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it ended, or is another user's
-                continue
-            children.setdefault(int(fields[1]), set()).add(pid)
-            if mark in environment.split(b"\0"):
+        for pid, (marked, parent) in self._marked().items():
+            children.setdefault(parent, set()).add(pid)
+            if marked == node:
                 found.add(pid)
         waiting = list(found)
         while waiting:
@@ -161,6 +171,20 @@ class Processes:
 
     def remove(self) -> None:
         """Nothing to remove."""
+
+    def _marked(self) -> dict[int, tuple[str, int]]:
+        """All processes of this user: the node whose mark they have, if any, and their parent."""
+        mark = f"{MARK}={self._cluster}-".encode()
+        found = {}
+        for pid in _all_processes():
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it ended, or is another user's
+                continue
+            nodes = [each.removeprefix(mark) for each in environment if each.startswith(mark)]
+            found[pid] = (nodes[0].decode() if nodes else "", int(fields[1]))
+        return found
 
 
 Placement = Namespaces | Processes

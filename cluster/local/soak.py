@@ -2,8 +2,11 @@
 """Load for a cluster of several nodes on this machine: training, a sweep and batch generation at
 the same time, one run of each after the other until the time is over.
 
-Samples the memory of every process of the cluster, and checks what each run leaves. Prints a table,
-and JSON as the last line; exits with 1 if a run failed or left less than it should.
+Samples the memory of every process of the cluster, and checks what each run leaves. Prints how far
+it is every half minute, at the end a table, and JSON as the last line. Exits with 1 if a run
+failed, left less than it should or did not end within 20 minutes, if a kind of runs ended none, or
+if memory grew: if a process that lived for more than 60 % of the soak held, at its end, more memory
+of its own (RssAnon) than in the middle of its life, by more than 100 MiB and by more than 20 %.
 """
 
 import argparse
@@ -15,18 +18,22 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from local_cluster import LocalCluster
-from placement import Namespaces, Refused
+from placement import Namespaces, Refused, start_time
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_SAMPLE_SECONDS = 5.0
+_SAMPLE_SECONDS, _PROGRESS_SECONDS = 5.0, 30.0
+_RUN_SECONDS = 1200.0
+# What a process is judged by: the rule stands above.
+_MOST_OF_THE_SOAK, _GROWTH_MIB, _GROWTH_SHARE = 0.6, 100.0, 0.2
 _EPOCHS, _TRIALS, _CHORALES = 6, 4, 60
 _SMALL = "--model.lstm-units 32 --optimizer.learning-rate 0.01"
 
@@ -41,12 +48,41 @@ class Process:
     seconds: list[float] = field(default_factory=list)  # since the soak began
     mib: list[float] = field(default_factory=list)
 
+    def lived(self) -> float:
+        """Seconds between its first and its last sample."""
+        return self.seconds[-1] - self.seconds[0]
+
+    def half_time_mib(self) -> float:
+        """What it held in the middle of its life."""
+        middle = (self.seconds[0] + self.seconds[-1]) / 2
+        return next(m for s, m in zip(self.seconds, self.mib, strict=True) if s >= middle)
+
     def growth(self) -> float:
         """MiB between the middle of its life and its end."""
-        return self.mib[-1] - self.mib[len(self.mib) // 2]
+        return self.mib[-1] - self.half_time_mib()
 
 
-class Runs(threading.Thread):
+class Watched(threading.Thread):
+    """A thread whose exception is a failure of the soak, and not a traceback that goes by."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self.failures = list[str]()
+
+    def run(self) -> None:
+        """`work`, and what becomes of it."""
+        try:
+            self.work()
+        except Exception as error:
+            traceback.print_exc()
+            self.failures.append(f"{self.name}: {type(error).__name__}: {error}")
+
+    def work(self) -> None:
+        """What the thread does."""
+        raise NotImplementedError
+
+
+class Runs(Watched):
     """Runs of one kind, one after the other, as jobs that are submitted to the cluster.
 
     Args:
@@ -65,11 +101,11 @@ class Runs(threading.Thread):
         lost: Callable[[Result], str],
         until: float,
     ) -> None:
-        super().__init__(name=kind)
+        super().__init__(kind)
         self._cluster, self._job, self._lost, self._until = cluster, job, lost, until
-        self.ended, self.failures = 0, list[str]()
+        self.ended = 0
 
-    def run(self) -> None:
+    def work(self) -> None:
         """See `Runs`."""
         while time.monotonic() < self._until:
             name = f"{self.name}-{self.ended}"
@@ -85,17 +121,25 @@ class Runs(threading.Thread):
 
 
 def submit(cluster: LocalCluster, job: str) -> tuple[int, str]:
-    """Exit code and output of a job; `job` is its command line."""
+    """Exit code and output of a job; `job` is its command line.
+
+    Raises:
+        Refused: it did not end within 20 minutes, or the head does not run.
+    """
     words = ["ray", "job", "submit", "--working-dir", str(_REPOSITORY), "--", *shlex.split(job)]
     command, environment = cluster.command(words)
-    done = subprocess.run(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=_RUN_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Refused(f"no end after {_RUN_SECONDS / 60:.0f} minutes: {job}") from error
     return done.returncode, done.stdout
 
 
@@ -105,21 +149,58 @@ def last_result(output: str) -> Result:
     return dict(json.loads(lines[-1])) if lines else {}
 
 
-def watch(cluster: LocalCluster, over: threading.Event, seen: dict[int, Process]) -> None:
-    """Sample the memory of the cluster's processes until it is over."""
-    started = time.monotonic()
-    while not over.wait(_SAMPLE_SECONDS):
-        for node in cluster.nodes:
-            for pid in cluster.placement.processes(node):
-                try:
-                    title, mib = _title(pid), _own_mib(pid)
-                except OSError:  # it has ended
-                    continue
-                process = seen.setdefault(pid, Process(title))
-                if "IDLE" not in title:
-                    process.title = title
-                process.seconds.append(time.monotonic() - started)
-                process.mib.append(mib)
+class Watch(Watched):
+    """Samples the memory of the cluster's processes until it is over, and says how far the soak is.
+
+    Args:
+        cluster: whose processes.
+        kinds: the runs, of which it tells how many ended; more may be added.
+    """
+
+    def __init__(self, cluster: LocalCluster, kinds: Collection[Runs]) -> None:
+        super().__init__("watch")
+        self._cluster, self._kinds, self._over = cluster, kinds, threading.Event()
+        # By number and start: numbers go to others in the course of a soak.
+        self.seen: dict[tuple[int, str], Process] = {}
+        self.seconds = 0.0
+
+    def stop(self) -> None:
+        """Have it end, and wait for that."""
+        self._over.set()
+        self.join()
+
+    def work(self) -> None:
+        """See `Watch`."""
+        started = told = time.monotonic()
+        while not self._over.wait(_SAMPLE_SECONDS):
+            self.seconds = time.monotonic() - started
+            sampled = [
+                mib
+                for node in self._cluster.nodes
+                for pid in self._cluster.placement.processes(node)
+                if (mib := self._sample(pid)) is not None
+            ]
+            if time.monotonic() - told >= _PROGRESS_SECONDS:
+                told = time.monotonic()
+                ended = ", ".join(f"{kind.ended} {kind.name}" for kind in self._kinds)
+                print(
+                    f"minute {self.seconds / 60:.1f}: {len(sampled)} processes, "
+                    f"{sum(sampled):,.0f} MiB; ended: {ended or 'none'}",
+                    flush=True,
+                )
+
+    def _sample(self, pid: int) -> float | None:
+        """What a process holds, MiB, which is noted; None when it has ended."""
+        try:
+            title, mib = _title(pid), _own_mib(pid)
+        except OSError:
+            return None
+        process = self.seen.setdefault((pid, start_time(pid)), Process(title))
+        if "IDLE" not in title:
+            process.title = title
+        process.seconds.append(self.seconds)
+        process.mib.append(mib)
+        return mib
 
 
 def _title(pid: int) -> str:
@@ -139,16 +220,16 @@ def _own_mib(pid: int) -> float:
     return 0.0
 
 
-def table(seen: dict[int, Process]) -> list[Result]:
+def table(seen: Iterable[Process]) -> list[Result]:
     """A row for each kind of process, largest first."""
     kinds = defaultdict(list)
-    for process in seen.values():
+    for process in seen:
         kinds[process.title].append(process)
     rows = [
         {
             "process": title,
             "count": len(processes),
-            "longest_seconds": round(max(p.seconds[-1] - p.seconds[0] for p in processes)),
+            "longest_seconds": round(max(p.lived() for p in processes)),
             "most_mib": round(max(max(p.mib) for p in processes)),
             "growth_mib": round(max(p.growth() for p in processes)),
         }
@@ -157,8 +238,35 @@ def table(seen: dict[int, Process]) -> list[Result]:
     return sorted(rows, key=lambda row: -row["most_mib"])
 
 
+def grown(seen: Iterable[Process], seconds: float) -> list[str]:
+    """A line for each process whose memory grew, by the rule above; `seconds` of the soak."""
+    return [
+        f"memory: {process.title} grew from {process.half_time_mib():.0f} to "
+        f"{process.mib[-1]:.0f} MiB in the second half of its {process.lived() / 60:.1f} minutes"
+        for process in seen
+        if process.lived() > _MOST_OF_THE_SOAK * seconds
+        and process.growth() > max(_GROWTH_MIB, _GROWTH_SHARE * process.half_time_mib())
+    ]
+
+
+def failures(kinds: Iterable[Runs], watch: Watch) -> list[str]:
+    """All that went wrong, a line each, once all threads have ended."""
+    found = [failure for thread in (*kinds, watch) for failure in thread.failures]
+    found += [f"{kind.name}: no run ended" for kind in kinds if not kind.ended]
+    if not watch.seen:
+        found.append("watch: it saw no process")
+    return found + grown(watch.seen.values(), watch.seconds)
+
+
 def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
-    """Runs and memory of so many minutes; the runs' folders lie in `place`."""
+    """Runs and memory of so many minutes; the runs' folders lie in `place`.
+
+    Raises:
+        Refused: there is no composer to generate with.
+    """
+    kinds: list[Runs] = []
+    watch = Watch(cluster, kinds)
+    watch.start()
     composer = f"jobs/train_chorale.py --data music21 --epochs 1 {_SMALL} --storage-path {place}"
     code, output = submit(cluster, f"{composer} --name composer")
     if code:
@@ -166,7 +274,7 @@ def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
     checkpoint = last_result(output)["checkpoint"]
     until = time.monotonic() + minutes * 60
 
-    kinds = [
+    kinds += [
         Runs(
             "train",
             cluster,
@@ -206,27 +314,25 @@ def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
             until,
         ),
     ]
-    seen: dict[int, Process] = {}
-    over = threading.Event()
-    watcher = threading.Thread(target=watch, args=(cluster, over, seen))
-    watcher.start()
     for kind in kinds:
         kind.start()
     for kind in kinds:
         kind.join()
-    over.set()
-    watcher.join()
-    rows = table(seen)
+    watch.stop()
+    rows = table(watch.seen.values())
     print(f"{'process':44}{'count':>6}{'longest s':>11}{'most MiB':>10}{'grew, MiB':>11}")
     for row in rows:
         print(
             f"{row['process'][:43]:44}{row['count']:6}{row['longest_seconds']:11}"
             f"{row['most_mib']:10}{row['growth_mib']:11}"
         )
+    found = failures(kinds, watch)
+    for failure in found:
+        print(f"FAILED: {failure}")
     return {
         "minutes": minutes,
         "runs": {kind.name: kind.ended for kind in kinds},
-        "failures": [failure for kind in kinds for failure in kind.failures],
+        "failures": found,
         "processes": rows,
     }
 
@@ -238,6 +344,7 @@ def _main() -> int:
     with tempfile.TemporaryDirectory(prefix="rnnray-soak-") as folder:
         cluster = LocalCluster(Path(folder) / "nodes")
         try:
+            print("starting three nodes", flush=True)
             cluster.up(2, cpus=3, head_cpus=2, namespaces=Namespaces.allowed())
             result = soak(cluster, options.minutes, Path(folder))
         except Refused as error:

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+sys.path.append(str(Path(__file__).parents[2] / "cluster" / "local"))
+from local_cluster import HEALTH_CHECKS
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = REPOSITORY / "cluster" / "docker" / "Dockerfile"
@@ -52,6 +56,16 @@ def test_nothing_runs_as_root() -> None:
 def test_a_container_starts_no_cluster_without_a_token() -> None:
     assert "RAY_AUTH_MODE=token" in all_of("ENV")
     assert not any(re.search("TOKEN=|KEY|SECRET|PASSWORD", line) for line in all_of("ENV"))
+
+
+def test_a_node_that_is_cut_off_is_found_as_soon_on_every_kind_of_cluster() -> None:
+    """In containers, and so on Kubernetes too; in those that `ray up` starts; on one machine."""
+    ours = {f"{name}={value}" for name, value in HEALTH_CHECKS.items()}
+    assert ours <= {word for line in all_of("ENV") for word in line.split()}
+    options = yaml.safe_load((REPOSITORY / "cluster.yaml").read_text())["docker"]["run_options"]
+    assert ours <= {option.removeprefix("--env ") for option in options}
+    by_hand = (REPOSITORY / "cluster" / "README.md").read_text()
+    assert all(setting in by_hand for setting in ours)
 
 
 def test_only_what_it_copies_is_sent_to_the_build() -> None:

@@ -185,6 +185,27 @@ def test_no_secret_is_in_a_file(file: Path) -> None:
                     assert "value" not in variable
 
 
+@pytest.mark.parametrize("name", WITH_PODS)
+def test_a_gpu_node_that_is_taken_away_has_its_whole_grace_period_for_a_checkpoint(
+    name: str,
+) -> None:
+    """Ray ends a node by itself, after a time of its own, and the pod with it."""
+    from ray._private import ray_constants  # noqa: PLC0415  (seconds)
+
+    drain = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
+    assert hasattr(ray_constants, drain)
+    graceful = {
+        group: pod
+        for group, pod in pods(cluster_spec(name)).items()
+        if "terminationGracePeriodSeconds" in pod
+    }
+    assert "gpu" in graceful
+    for pod in graceful.values():
+        variables = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        grace = pod["terminationGracePeriodSeconds"]
+        assert 0.75 * grace <= float(variables[drain]) <= grace - 5
+
+
 @pytest.mark.parametrize("name", ["train", "tune", "generate"])
 def test_a_job_ends_its_cluster_and_goes_on_after_a_failure(name: str) -> None:
     (document,) = documents(REPOSITORY / "cluster" / "kuberay" / f"{name}.yaml")

@@ -1,6 +1,7 @@
 """cluster.yaml: what `ray up` would do on AWS, as far as it can be seen without paying for it."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,20 @@ def test_workers_join_the_head(config: dict[str, Any]) -> None:
     assert "--autoscaling-config=~/ray_bootstrap_config.yaml" in head.split()
     assert "--port=6379" in head.split()
     assert "--address=$RAY_HEAD_IP:6379" in worker.split()
+
+
+def test_a_worker_hears_that_its_spot_machine_is_taken_back(config: dict[str, Any]) -> None:
+    """Ray does not ask, and without it up to a whole checkpoint interval is done again."""
+    *_, start, watch = config["worker_start_ray_commands"]
+    assert "ray start" in start
+    (script,) = [Path(word) for word in watch.split() if word.endswith(".py")]
+    project = Path("/home/ray/rnnray")
+    assert config["file_mounts"][str(project)] == "."
+    assert (REPOSITORY / script.relative_to(project)).is_file()
+    # As Ray runs it: in parentheses, and the shell ends at once.
+    assert watch.endswith("&")
+    subprocess.run(["bash", "-n", "-c", f"({watch})"], check=True)
+    assert not any("spot_notice" in line for line in config["head_start_ray_commands"])
 
 
 def test_storage_is_reached_by_roles_and_no_credential_is_in_the_file(
