@@ -1,12 +1,15 @@
 """Several real nodes on this machine (cluster/local), and a training job on them that is hurt."""
 
 import json
+import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,36 +87,47 @@ class Nodes:
         (name,) = [each for each in namespaces if each == f"{self.cluster()}-{node}"]
         return [int(pid) for pid in subprocess.check_output(["ip", "netns", "pids", name]).split()]
 
+    def commands(self, node: str) -> dict[int, bytes]:
+        """The command line of each process of a node, its words ended by zeros."""
+        found = {}
+        for pid in self.pids(node):
+            with suppress(FileNotFoundError):
+                found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return found
+
     def trainers(self, node: str) -> list[int]:
         """The training workers' processes on a node."""
-        found = []
-        for pid in self.pids(node):
-            try:
-                title = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except FileNotFoundError:
-                continue
-            if b"RayTrainWorker" in title:
-                found.append(pid)
-        return found
+        return [pid for pid, title in self.commands(node).items() if b"RayTrainWorker" in title]
 
     def cluster(self) -> str:
         """What the names of its namespaces begin with."""
-        nodes = json.loads((self.state / "nodes.json").read_text())
-        return str(nodes["name"])
+        return str(self._saved()["name"])
+
+    def address(self, node: str) -> str:
+        """The address of a node."""
+        return str(self._saved()["nodes"][node]["address"])
+
+    def _saved(self) -> dict[str, Any]:
+        saved: dict[str, Any] = json.loads((self.state / "nodes.json").read_text())
+        return saved
 
 
 class TrainingJob:
     """jobs/train_sketch.py on the head of the nodes, and what it says, and when.
 
-    Small enough to take a minute, and with a checkpoint every few seconds.
+    Small enough to take a minute, and with a checkpoint every few seconds. Submitted to the head's
+    job server, or started there by hand.
     """
 
-    def __init__(self, nodes: Nodes, folder: Path, workers: str) -> None:
+    def __init__(self, nodes: Nodes, folder: Path, workers: str, *, submit: bool = False) -> None:
+        self._nodes = nodes
         config = folder / "config.yaml"
         config.write_text(json.dumps(TINY | {"epochs": EPOCHS, "global_batch_size": _BATCH}))
         self._storage = folder / "runs"
         command = nodes.command(
-            *("run", "--", "jobs/train_sketch.py", "--config", config),
+            *("run", "--"),
+            *(("ray", "job", "submit", "--working-dir", ".", "--") if submit else ()),
+            *("jobs/train_sketch.py", "--config", config),
             *("--data", f"demo:{STEPS * _BATCH}", "--workers", workers),
             *("--checkpoint-minutes", CHECKPOINT_SECONDS / 60),
             *("--storage-path", self._storage, "--name", "hurt"),
@@ -195,6 +209,14 @@ class TrainingJob:
         assert result["epochs"] == EPOCHS
         return result
 
+    def kill_driver(self) -> None:
+        """End the job's own process on the head, as lack of memory might."""
+        for pid, command in self._nodes.commands("head").items():
+            if b"jobs/train_sketch.py" in command and b"submit" not in command:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.process.wait(timeout=60)
+
     def stop(self) -> None:
         """End it, if it runs."""
         self.process.kill()
@@ -227,8 +249,12 @@ def note_fault(job: TrainingJob, name: str) -> Fault:
     return Fault(name, done, job.checkpoints(), time.monotonic(), time.time())
 
 
-def back_at_work(job: TrainingJob, fault: Fault, *, since: float | None = None) -> None:
-    """Check and print what a fault cost; `since` where the recovery could only begin then."""
+def back_at_work(
+    job: TrainingJob, fault: Fault, *, since: float | None = None
+) -> tuple[float, float]:
+    """Check, print and return what a fault cost: seconds of work done again, seconds to recover;
+    `since` where the recovery could only begin then.
+    """
     since = fault.at if since is None else since
     begun, resumed = job.wait_for(
         r"resumed at epoch (\d+) of \d+, behind step (\d+)", since=fault.at, seconds=200
@@ -247,3 +273,4 @@ def back_at_work(job: TrainingJob, fault: Fault, *, since: float | None = None) 
     )
     assert lost < CHECKPOINT_SECONDS + STORE_SECONDS
     assert moment - since < RECOVERY_SECONDS
+    return lost, moment - since

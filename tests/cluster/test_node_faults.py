@@ -4,10 +4,13 @@ Each test prints what the fault cost: steps done again, and seconds to recover.
 """
 
 import os
+import re
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,8 @@ from nodes import Nodes, TrainingJob, back_at_work, need_namespaces, note_fault
 pytestmark = pytest.mark.faults
 
 CUT_SECONDS = 60.0
-StartJob = Callable[[str], TrainingJob]
+GRACE_SECONDS = 30.0  # the shortest that clouds and Kubernetes give by default
+StartJob = Callable[..., TrainingJob]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +47,8 @@ def start(nodes: Nodes, tmp_path: Path) -> Iterator[StartJob]:
     """Starts the job, or submits it again."""
     jobs = []
 
-    def begin(workers: str) -> TrainingJob:
-        jobs.append(TrainingJob(nodes, tmp_path, workers))
+    def begin(workers: str, *, submit: bool = False) -> TrainingJob:
+        jobs.append(TrainingJob(nodes, tmp_path, workers, submit=submit))
         return jobs[-1]
 
     yield begin
@@ -114,14 +118,75 @@ def test_an_elastic_run_goes_on_without_a_node_that_is_cut_off_for_a_minute(
     assert nodes.states()[node] == "alive"
 
 
-def test_a_job_whose_driver_was_killed_goes_on_when_submitted_again(
+def test_a_run_of_fixed_size_says_that_it_waits_for_a_node_that_is_cut_off_and_goes_on(
     nodes: Nodes, start: StartJob
 ) -> None:
     job = start("2")
     job.wait_until_at_work()
-    fault = note_fault(job, "driver killed")
-    job.stop()
+    node, _ = trainer(nodes)
+    fault = note_fault(job, "node cut off for 60 s, --workers 2")
+    nodes("cut", node)
+    job.wait_for(r"waiting for .*: the cluster has 2 CPUs", since=fault.at, seconds=CUT_SECONDS)
+    time.sleep(max(0.0, fault.at + CUT_SECONDS - time.monotonic()))
+    back = time.monotonic()
+    nodes("heal", node)
+    back_at_work(job, fault, since=back)
+    job.result()
+
+
+def test_a_worker_that_is_told_to_leave_stores_a_checkpoint_before_it_must_go(
+    nodes: Nodes, start: StartJob
+) -> None:
     job = start("2")
+    job.wait_until_at_work()
+    _, pid = trainer(nodes)
+    fault = note_fault(job, "notice (SIGTERM)")
+    os.kill(pid, signal.SIGTERM)
+    job.wait_for(r"worker \d was told to leave", since=fault.at, seconds=GRACE_SECONDS)
+    while not (new := {*job.checkpoints()} - {*fault.checkpoints}):
+        assert time.monotonic() < fault.at + GRACE_SECONDS
+        time.sleep(0.1)
+    print(f"{fault.name}: {min(new)} is stored")  # noqa: T201
+    lost, _ = back_at_work(job, fault)
+    assert lost == 0
+    job.result()
+
+
+def test_a_worker_that_is_slowed_down_is_named_with_its_node(nodes: Nodes, start: StartJob) -> None:
+    job = start("2")
+    job.wait_until_at_work()
+    node, pid = trainer(nodes)
+    began = time.monotonic()
+    over = threading.Event()
+
+    def slow_down() -> None:
+        while not over.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.18)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.02)
+
+    with ThreadPoolExecutor() as threads:
+        slowing = threads.submit(slow_down)
+        try:
+            address = re.escape(nodes.address(node))
+            moment, told = job.wait_for(rf"worker \d on {address} takes (\d+) times", since=began)
+        finally:
+            over.set()
+        slowing.result()
+    print(f"one worker held up: {told[0]} as long, said after {moment - began:.0f} s")  # noqa: T201
+    job.result()
+
+
+def test_a_job_whose_driver_was_killed_goes_on_when_submitted_again(
+    nodes: Nodes, start: StartJob
+) -> None:
+    job = start("2", submit=True)
+    job.wait_until_at_work()
+    fault = note_fault(job, "driver killed")
+    job.kill_driver()
+    assert job.process.returncode == 1
+    job = start("2", submit=True)
     back_at_work(job, fault)
     job.result()
 
@@ -129,12 +194,12 @@ def test_a_job_whose_driver_was_killed_goes_on_when_submitted_again(
 def test_a_job_goes_on_when_submitted_again_to_a_head_that_restarted(
     nodes: Nodes, start: StartJob
 ) -> None:
-    job = start("2")
+    job = start("2", submit=True)
     job.wait_until_at_work()
     fault = note_fault(job, "head restarted")
     nodes("kill", "head")
     job.process.wait(timeout=60)
     nodes("start", "head", "node1", "node2")
-    job = start("2")
+    job = start("2", submit=True)
     back_at_work(job, fault)
     job.result()

@@ -123,6 +123,8 @@ def test_a_file_that_goes_in_mid_epoch_is_named_and_the_checkpoint_stands_for_wh
     began = time.monotonic()
     done = ended(process, out)
     seconds = time.monotonic() - began
+    told = re.findall(r"epoch 2/3  step ([\d,]+)/", done.out)  # of the epoch that it broke
+    again = int(told[-1].replace(",", "")) if told else 0
     line = done.failed_with()
     assert line.startswith(f"error: {shard}: ")
     assert words in line
@@ -134,7 +136,7 @@ def test_a_file_that_goes_in_mid_epoch_is_named_and_the_checkpoint_stands_for_wh
     assert done.code == 0, done.out + done.err
     assert "resumed at epoch 2 of 3, behind step 0" in done.out
     assert done.result["epochs"] == 3
-    tell(f"data file gone ({words})", f"one line after {seconds:.0f} s: {line}", 0, seconds)
+    tell(f"data file gone ({words})", f"one line after {seconds:.0f} s: {line}", again, seconds)
 
 
 def test_a_full_disk_is_waited_for_and_no_step_is_lost(
