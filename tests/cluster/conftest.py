@@ -1,13 +1,14 @@
 """What the tests with several processes share: jobs as subprocesses, one trained run."""
 
 import json
-import runpy
-import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 
+import job_server
 import pytest
 import tiny_chorale
-from tiny import REPOSITORY, SOURCE, TINY, Ended, RunJob, Trained, run_file
+from job_server import Head
+from tiny import SOURCE, TINY, RunJob, Trained, run_file
 from tiny_chorale import TrainedChorale
 
 
@@ -20,21 +21,18 @@ def run_job(ray_cluster: None) -> RunJob:
 
 
 @pytest.fixture
-def run_here(
-    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> RunJob:
-    """Runs a file of jobs/ in this process, which saves the seconds that a new one starts in."""
+def run_here(ray_cluster: None, run_here: RunJob) -> RunJob:
+    """Runs a file of jobs/ in this process, on the tests' Ray cluster."""
+    return run_here
 
-    def run(name: str, *arguments: str) -> Ended:
-        file = str(REPOSITORY / "jobs" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [file, *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            runpy.run_path(file, run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return Ended(exit_.value.code, captured.out, captured.err)
 
-    return run
+@pytest.fixture(scope="session")
+def head(
+    free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Head]:
+    """Another cluster, with a job server that wants a token."""
+    with job_server.running(free_ports(4), tmp_path_factory.mktemp("token") / "token") as head:
+        yield head
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from nodes import runs
 from tiny import REPOSITORY
 from toy_faults import (
     STEPS,
@@ -19,7 +20,6 @@ from toy_faults import (
     SlowDisk,
     Traced,
     check_history,
-    is_running,
     seconds_to_recover,
     tell,
     trace,
@@ -43,7 +43,7 @@ def test_a_worker_that_gets_sigterm_leaves_a_checkpoint_in_time_and_no_step_is_l
         time.sleep(0.1)
         pid = int((tmp_path / "fault").read_text())
         began = time.monotonic()
-        while is_running(pid):
+        while runs(pid):
             if time.monotonic() - began > GRACE_SECONDS:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)

@@ -161,8 +161,3 @@ class Aside:
         self._thread.join()
         if self._error:
             raise self._error
-
-
-def is_running(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -2,13 +2,10 @@
 
 import os
 import pickle
-import runpy
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny import REPOSITORY, Ended, RunJob
 
 
 class Evil:
@@ -39,19 +36,3 @@ def evil(canary: Path) -> Evil:
 def evil_pickle(evil: Evil) -> bytes:
     """A pickle that makes the canary."""
     return pickle.dumps(evil)
-
-
-@pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunJob:
-    """Runs a file of jobs/ in this process, which saves the seconds that a new one starts in."""
-
-    def run(name: str, *arguments: str) -> Ended:
-        file = str(REPOSITORY / "jobs" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [file, *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            runpy.run_path(file, run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return Ended(exit_.value.code, captured.out, captured.err)
-
-    return run
