@@ -4,12 +4,20 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import costs
 import job_server
 import pytest
 import tiny_chorale
 from job_server import Head
 from tiny import SOURCE, TINY, RunJob, Trained, run_file
 from tiny_chorale import TrainedChorale
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if costs.noted:
+        terminalreporter.section("what faults cost")
+        for line in costs.noted:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import costs
 import pytest
 from tiny import REPOSITORY, TINY
 
@@ -252,7 +253,7 @@ def note_fault(job: TrainingJob, name: str) -> Fault:
 def back_at_work(
     job: TrainingJob, fault: Fault, *, since: float | None = None
 ) -> tuple[float, float]:
-    """Check, print and return what a fault cost: seconds of work done again, seconds to recover;
+    """Check, note and return what a fault cost: seconds of work done again, seconds to recover;
     `since` where the recovery could only begin then.
     """
     since = fault.at if since is None else since
@@ -267,10 +268,7 @@ def back_at_work(
     # One that was being stored is newer than all that were there.
     lost = max(0.0, fault.time - fault.checkpoints.get(checkpoint, fault.time))
     again = max(0, fault.steps - steps(resumed))
-    print(  # noqa: T201
-        f"{fault.name}: {again} steps ({lost:.0f} s of work) done again, "
-        f"{moment - since:.0f} s to recover"
-    )
+    costs.note(fault.name, f"{lost:.0f} s of work lost", again, moment - since)
     assert lost < CHECKPOINT_SECONDS + STORE_SECONDS
     assert moment - since < RECOVERY_SECONDS
     return lost, moment - since

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import costs
 import pytest
 from nodes import runs
 from tiny import REPOSITORY
@@ -21,7 +22,6 @@ from toy_faults import (
     Traced,
     check_history,
     seconds_to_recover,
-    tell,
     trace,
     train_toy,
     wait_for,
@@ -59,8 +59,7 @@ def test_a_worker_that_gets_sigterm_leaves_a_checkpoint_in_time_and_no_step_is_l
     check_history(run)
     assert took[0] < GRACE_SECONDS
     seconds = seconds_to_recover(tmp_path)
-    with capsys.disabled():
-        tell(f"SIGTERM to worker {rank}", f"checkpoint, leaves after {took[0]:.1f} s", 0, seconds)
+    costs.note(f"SIGTERM to worker {rank}", f"gone after {took[0]:.1f} s", 0, seconds)
     assert seconds < 90
 
 
@@ -80,7 +79,9 @@ def test_a_drained_node_is_left_in_time_and_costs_none_of_the_failures(tmp_path:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"worker (\d) was told to leave: checkpoint at step (\d+)", done.stdout)
-    print(*[line for line in done.stdout.splitlines() if line.startswith("FAULT")])  # noqa: T201
+    recovered = re.findall(r"^recovered after (.+) s$", done.stdout, re.MULTILINE)
+    costs.note("node drained", "checkpoint, moves to another node", 0, float(recovered[0]))
+    assert float(recovered[0]) < 90
 
 
 @pytest.mark.parametrize("kind", ["stopped", "slow disk"])
@@ -110,8 +111,7 @@ def test_a_straggler_is_named_and_the_others_are_not(
     check_history(run, epochs=1)
     lines = [line for line in out.splitlines() if "times as long as the others" in line]
     assert lines, out
-    with capsys.disabled():
-        tell(f"straggler ({kind})", lines[0], 0, 0)
+    costs.note(f"straggler ({kind})", lines[0], 0, 0)
     assert all(re.search(r"worker 1 on [\d.]+ takes \d+ times", line) for line in lines)
     if kind == "slow disk":
         assert "mostly waiting for its data" in lines[0]

@@ -129,10 +129,6 @@ def train_toy(task: Traced, *, epochs: int = 2, **options: Any) -> TrainedRun:
     )
 
 
-def tell(fault: str, happens: str, steps: int, seconds: float) -> None:
-    print(f"FAULT {fault}: {happens}; {steps} steps done again, {seconds:.0f} s to recover")  # noqa: T201
-
-
 def check_history(run: TrainedRun, epochs: int = 2) -> None:
     """Right number of epochs, no gaps, no doubles."""
     expected = [(epoch, STEPS) for epoch in range(1, epochs + 1)]
