@@ -30,7 +30,8 @@ test: $(READY) chromium
 
 # The tests of the page need a browser, and skip without one.
 chromium:
-	@which chromium > /dev/null || which chromium-browser > /dev/null || which google-chrome > /dev/null || \
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || \
+	command -v google-chrome > /dev/null || \
 	{ [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium \
 	> /dev/null; } || echo 'no Chromium here: the tests of the page will be skipped'

@@ -49,7 +49,7 @@ class Events:
 
     Used as a context; `tell` may be sent to other processes. The handler runs in a thread, an
     event at a time; when none has come for ten seconds it gets `{"kind": "silence"}`. What it
-    raises is raised where the context ends.
+    raises is said, and the next event delivered: whoever sends them must not suffer from it.
     """
 
     def __init__(self, handler: Callable[[Event], None]) -> None:
@@ -57,7 +57,6 @@ class Events:
             actor_options={"num_cpus": 0, "scheduling_strategy": cluster.on_this_node()}
         )
         self._handler = handler
-        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._deliver, daemon=True)
         self.tell = Tell(self._queue)
 
@@ -74,8 +73,6 @@ class Events:
         self.tell({"kind": "end"})
         self._thread.join()
         self._queue.shutdown()
-        if self._error is not None and error is None:
-            raise self._error
 
     def _deliver(self) -> None:
         while True:
@@ -85,11 +82,10 @@ class Events:
                 event = {"kind": "silence"}
             if event["kind"] == "end":
                 return
-            if self._error is None:
-                try:
-                    self._handler(event)
-                except Exception as error:
-                    self._error = error
+            try:
+                self._handler(event)
+            except Exception as error:
+                say(f"progress is lost ({event['kind']}): {error!r}")
 
 
 class Tell:

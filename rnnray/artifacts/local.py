@@ -22,7 +22,7 @@ _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 class LocalStore:
     """A local folder. Content types and metadata are not kept.
 
-    Links to other folders are not followed when it is listed: what is behind them is not its own.
+    A link to another folder is listed as such: what is behind it is not its own.
     """
 
     uri: str
@@ -133,7 +133,7 @@ class LocalStore:
                 if f"{key}/".startswith(prefix):
                     yield from self._below(key, prefix)
             elif key.startswith(prefix) and not _TEMPORARY.fullmatch(entry.name):
-                size = self.size(key)
+                size = 0 if entry.is_dir() else self.size(key)
                 if size is not None:
                     yield Entry(key, size)
 

@@ -117,7 +117,7 @@ def refusal(uri: str, error: Exception) -> UserError:
         )
     status = _status(error)
     if status >= 500 and status != 501:  # that is for a request which no S3 service lacks
-        trouble = "has no room; make some" if status == 507 else f"failed (HTTP status {status})"
+        trouble = "has no room; make some" if status == 507 else f"fails ({status}); check it"
         return UserError(f"{uri}: the object store at {_host()} {trouble}, then run again")
     return UserError(
         f"{uri}: the object store at {_host()} does not do what was asked ({code}); "

@@ -20,10 +20,11 @@ from ray.train import (
     TrainingFailedError,
     UserCallback,
 )
+from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
-from rnnray.progress import Event, Events, Tell, say
+from rnnray.progress import Events, Tell, say
 from rnnray.training import elastic, strategy
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
@@ -109,69 +110,93 @@ def train(
     files, path = storage.open_uri(storage.absolute(options.storage_path))
     report = RunReport(folder, task)
     handle = elastic.with_waits(scaling, report.handle)
-    with _failures_told(report), elastic.room_to_read(scaling), Events(handle) as events:
-        trainer = partial(
-            TensorflowTrainer,
-            run_worker,
-            train_loop_config={
-                "job": WorkerJob(
-                    task,
-                    config,
-                    steps,
-                    options.checkpoint_minutes * 60,
-                    report_steps,
-                    scaling.use_gpu,
-                    events.tell,
-                )
-            },
-            datasets={"train": data.training, "validation": data.validation},
-            dataset_config=Shares(),
-            scaling_config=scaling,
-            run_config=RunConfig(
-                storage_path=path,
-                storage_filesystem=fs.PyFileSystem(PatientFiles(files, folder, events.tell)),
-                name=options.name,
-                failure_config=FailureConfig(max_failures=options.max_failures),
-                checkpoint_config=CheckpointConfig(
-                    num_to_keep=1,  # the best; the last one is always kept
-                    checkpoint_score_attribute=task.score[0],
-                    checkpoint_score_order=task.score[1],
+    with _failures_told(report):
+        with elastic.room_to_read(scaling), Events(handle) as events:
+            job = WorkerJob(
+                task,
+                config,
+                steps,
+                options.checkpoint_minutes * 60,
+                report_steps,
+                scaling.use_gpu,
+                events.tell,
+            )
+            trainer = partial(
+                TensorflowTrainer,
+                run_worker,
+                train_loop_config={"job": job},
+                datasets={"train": data.training, "validation": data.validation},
+                dataset_config=Shares(),
+                scaling_config=scaling,
+                run_config=RunConfig(
+                    storage_path=path,
+                    storage_filesystem=fs.PyFileSystem(PatientFiles(files, folder, events.tell)),
+                    name=options.name,
+                    failure_config=FailureConfig(max_failures=0),  # see `_finish`
+                    checkpoint_config=CheckpointConfig(
+                        num_to_keep=1,  # the best; the last one is always kept
+                        checkpoint_score_attribute=task.score[0],
+                        checkpoint_score_order=task.score[1],
+                    ),
+                    callbacks=[_TellFailures(events.tell), *callbacks],
                 ),
-                callbacks=[_TellFailures(events.tell), *callbacks],
-            ),
-        )
-        while (result := _finish(trainer, folder, options.max_failures, report.handle)) is None:
-            events.tell({"kind": "again"})
-    if report.user_errors:
-        raise UserError(report.user_errors[0])
-    return _trained_run(folder, result, report, task)
+            )
+            result = _finish(trainer, options.max_failures, report, folder, events.tell)
+        if report.user_errors:
+            raise UserError(report.user_errors[0])
+        return _trained_run(folder, result, report, task)
 
 
 def _finish(
-    trainer: Callable[[], Any], folder: str, max_failures: int, handle: Callable[[Event], None]
+    trainer: Callable[[], Any], max_failures: int, report: RunReport, folder: str, tell: Tell
 ) -> Any:
-    """The result of a run, or None where it is to be started again.
+    """The result of a run, started again while it fails no more often than it may.
 
-    Ray Train counts failures over a whole run, which may have one every few hours and no other
-    trouble, as on spot machines: one that got further since it was started is started again. And so
-    is one whose workers left; to Ray Train it ended well.
+    Ray Train would count failures over the whole run, which may have one every few hours on spot
+    machines. Here those count that brought no new checkpoint since the last one.
+
+    Raises:
+        TrainingFailedError: it failed once too often, or because its storage has given up.
+        TimeoutError: the storage has refused for minutes.
     """
-    before = _checkpoints(folder, handle)
-    try:
-        result = _fit(trainer())
-    except TrainingFailedError:
-        if not max_failures or _checkpoints(folder, handle) <= before:
-            raise
-        return None
-    return None if result.return_value == LEFT else result
+    failures = 0
+    while True:
+        before = _stored(folder, report)
+        try:
+            result = _fit(trainer())
+        except TrainingFailedError:
+            if report.last_words:
+                raise
+            failures = failures + 1 if _stored(folder, report) == before else 1
+            if failures > max_failures:
+                raise
+        else:
+            if result.return_value != LEFT:
+                return result
+            failures = 0
+        tell({"kind": "again"})
 
 
-def _checkpoints(folder: str, handle: Callable[[Event], None]) -> set[str]:
-    """The names of a run's checkpoints."""
-    files, path = storage.open_uri(folder)
-    selector = fs.FileSelector(path, allow_not_found=True)
-    found = persist(folder, lambda: files.get_file_info(selector), handle)
-    return {info.base_name for info in found if info.base_name.startswith("epoch-")}
+def _stored(folder: str, report: RunReport) -> bytes | None:
+    """Ray Train's list of a run's checkpoints, another one with each that is stored whole."""
+    return _read(storage.join(folder, CHECKPOINT_MANAGER_SNAPSHOT_FILENAME), report)
+
+
+def _read(place: str, report: RunReport) -> bytes | None:
+    """The content of a file of a run, None where there is none; waits for its storage.
+
+    Raises:
+        TimeoutError: the storage has refused for minutes.
+    """
+    files, path = storage.open_uri(place)
+
+    def read() -> bytes | None:
+        if files.get_file_info(path).type != fs.FileType.File:
+            return None
+        with files.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    return persist(place, read, report.handle)
 
 
 @contextmanager
@@ -180,7 +205,7 @@ def _failures_told(report: RunReport) -> Iterator[None]:
     try:
         with report:
             yield
-    except TrainingFailedError as error:
+    except (TrainingFailedError, TimeoutError) as error:
         if report.last_words:
             raise UserError(report.last_words) from error
         raise
@@ -211,10 +236,5 @@ def _trained_run(folder: str, result: Any, report: RunReport, task: Task) -> Tra
     pick = max if direction == "max" else min
     best = uri(pick(scored, key=lambda pair: pair[0])[1])
     last = uri(result.checkpoint)
-    files, path = storage.open_uri(storage.join(last, POSITION))
-
-    def history() -> list[dict[str, float]]:
-        with files.open_input_stream(path) as stream:
-            return list(json.loads(stream.read())["history"])
-
-    return TrainedRun(folder, best, last, persist(folder, history, report.handle))
+    position = json.loads(_read(storage.join(last, POSITION), report) or b"{}")
+    return TrainedRun(folder, best, last, list(position["history"]))

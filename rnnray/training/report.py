@@ -66,15 +66,10 @@ class RunReport:
     def _take_failure(self, event: Event) -> None:
         for rank, message in event["failures"].items():
             say(f"worker {rank} failed: {_reason(message)}")
-        # Ray Train decides after this whether they start again.
-        self._started, self._heard_of_workers = time.monotonic(), False
 
     def _take_again(self, _: Event) -> None:
         self._started, self._heard_of_workers = time.monotonic(), False
         say("starting the workers again, from the last checkpoint")
-
-    def _take_group(self, _: Event) -> None:
-        self.last_words = ""  # what was in the way of an earlier group is over
 
     def _take_leaving(self, event: Event) -> None:
         say(f"worker {event['rank']} was told to leave: checkpoint at step {event['step']}")

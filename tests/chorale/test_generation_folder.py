@@ -116,7 +116,7 @@ def test_starting_over_deletes_what_runs_write_and_nothing_else(
     put(elsewhere, "000001.wav")
     Path(store.uri, "temperature=1").symlink_to(elsewhere.uri)
     folder.clear(store)
-    assert keys(store) == sorted([*theirs, "run.yaml"])
+    assert keys(store) == sorted([*theirs, "run.yaml", "temperature=1"])
     assert keys(elsewhere) == ["000001.wav"]
     assert f"deleted {len(OURS) - 1} files" in capsys.readouterr().out  # and the summary
 

@@ -138,8 +138,13 @@ def test_a_lock_beats(store: Store) -> None:
 def test_a_run_whose_lock_was_taken_stops_and_leaves_the_lock_to_the_other(store: Store) -> None:
     with RunLock(store, beat_seconds=0.01) as lock:
         lock.check()
-        store.put("lock.json", _lock(host="elsewhere", pid=7), content_type="")
-        _wait_until(lambda: lock._taken_by is not None)
+        other = _lock(host="elsewhere", pid=7)
+
+        def is_taken() -> bool:  # put again and again, as a beat may come between
+            store.put("lock.json", other, content_type="")
+            return lock._taken_by is not None
+
+        _wait_until(is_taken)
         with pytest.raises(UserError, match=r"process 7 on elsewhere\) took over"):
             lock.check()
     assert _owner(store) == "other"

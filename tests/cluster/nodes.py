@@ -40,7 +40,7 @@ def runs(pid: int) -> bool:
     """Whether there is such a process, and nobody only forgot to take note of its end."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
@@ -92,7 +92,7 @@ class Nodes:
         """The command line of each process of a node, its words ended by zeros."""
         found = {}
         for pid in self.pids(node):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # it has ended
                 found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes()
         return found
 

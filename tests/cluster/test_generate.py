@@ -91,10 +91,6 @@ def test_a_run_is_complete_and_says_so(
     assert set(summary["temperatures"]) == set(TEMPERATURES)
     assert summary["files"] == len(files)
 
-    # The first ones can be heard while most are still to be made.
-    stamps = [path.stat().st_mtime for path in folder.rglob("*.wav")]
-    assert max(stamps) - min(stamps) > 0.3, "all at the end"
-
     test = [row for row in open_corpus(str(trained_chorale.corpus)).to_pylist()
             if row["split"] == "test"]  # fmt: skip
     for index, piece in enumerate(test):

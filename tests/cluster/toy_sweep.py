@@ -68,7 +68,8 @@ class PlantedTask(ToyTask):
         inputs, targets, weights = super().batch(table)
         if self.rate == self.killed_at:
             # Data come while the model is built: not before this start stands written.
-            while not starts(Path(self.folder), self.rate):
+            deadline = time.monotonic() + 60
+            while not starts(Path(self.folder), self.rate) and time.monotonic() < deadline:
                 time.sleep(0.01)
             try:
                 os.close(os.open(Path(self.folder) / "killed", os.O_CREAT | os.O_EXCL))

@@ -1,41 +1,62 @@
-"""What the driver makes of a run's end; real runs are in tests/cluster."""
+"""How often a run is started again; real runs are in tests/cluster."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ray.train import TrainingFailedError
+from toy import ToyTask
 
-from rnnray.training.driver import _finish
-
-
-class Dying:
-    """A trainer whose workers die once too often for Ray Train, after some checkpoints."""
-
-    def __init__(self, run: Path, *checkpoints: str) -> None:
-        self._new = [run / name for name in checkpoints]
-
-    def fit(self) -> None:
-        for checkpoint in self._new:
-            checkpoint.mkdir(parents=True)
-        raise TrainingFailedError("a node was lost")
+from rnnray.training.driver import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME, _finish
+from rnnray.training.report import RunReport
+from rnnray.training.worker_process import LEFT
 
 
-def finish(trainer: Callable[[], Dying], run: Path, max_failures: int) -> object:
-    return _finish(trainer, str(run), max_failures, lambda event: None)
+@pytest.fixture
+def report(tmp_path: Path) -> Iterator[RunReport]:
+    with RunReport(str(tmp_path), ToyTask()) as report:
+        yield report
+
+
+def starts(folder: Path, report: RunReport, lives: str, max_failures: int = 3) -> int:
+    """How often a run is started whose lives end like this: d: it dies, c: it dies behind a
+    checkpoint, l: its workers leave, e: it is done.
+    """
+    left = iter(lives)
+    told: list[dict[str, Any]] = []
+
+    def fit() -> Any:
+        life = next(left)
+        if life == "c":
+            with (folder / CHECKPOINT_MANAGER_SNAPSHOT_FILENAME).open("a") as snapshot:
+                snapshot.write("epoch\n")
+        if life in "cd":
+            (folder / f"epoch-{len(told):04d}").mkdir()  # of a checkpoint that was begun
+            raise TrainingFailedError("a node was lost")
+        return SimpleNamespace(return_value=LEFT if life == "l" else None)
+
+    trainer = SimpleNamespace(fit=fit)
+    _finish(lambda: trainer, max_failures, report, str(folder), told.append)
+    return len(told) + 1
 
 
 def test_a_long_run_that_gets_further_outlasts_more_lost_nodes_than_max_failures(
-    tmp_path: Path,
+    tmp_path: Path, report: RunReport
 ) -> None:
-    run = tmp_path / "run"
-    assert finish(lambda: Dying(run, "epoch-0000-step-0000008"), run, 3) is None
-    assert finish(lambda: Dying(run, "epoch-0001"), run, 3) is None
+    assert starts(tmp_path, report, "ccccdcddlddde") == 13
 
 
-def test_a_run_that_gets_no_further_ends_and_so_does_one_that_may_not_fail(tmp_path: Path) -> None:
-    run = tmp_path / "run"
+@pytest.mark.parametrize(("lives", "max_failures"), [("dddd", 3), ("cddd", 3), ("c", 0)])
+def test_a_run_that_gets_no_further_ends(
+    tmp_path: Path, report: RunReport, lives: str, max_failures: int
+) -> None:
     with pytest.raises(TrainingFailedError, match="a node was lost"):
-        finish(lambda: Dying(run), run, 3)
-    with pytest.raises(TrainingFailedError, match="a node was lost"):
-        finish(lambda: Dying(run, "epoch-0001"), run, 0)
+        starts(tmp_path, report, lives, max_failures)
+
+
+def test_a_run_whose_storage_has_given_up_ends_at_once(tmp_path: Path, report: RunReport) -> None:
+    report.handle({"kind": "storage", "message": "s3: refuses", "gave_up": True})
+    with pytest.raises(TrainingFailedError):
+        starts(tmp_path, report, "d")

@@ -13,7 +13,8 @@ from rnnray.training.patient_files import PatientFiles, persist
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in [("_PAUSE", 0.05), ("_SILENCE", 0.1), ("PATIENCE", 3.0)]:
+    times = [("_PAUSE", 0.05), ("_LONGEST_PAUSE", 0.2), ("_SILENCE", 0.1), ("PATIENCE", 5.0)]
+    for name, seconds in times:
         monkeypatch.setattr(patient_files, name, seconds)
 
 

@@ -109,8 +109,8 @@ class RunLock:
         if lock:
             if lock["host"] == socket.gethostname():
                 self._check_dead(lock)
-            else:
-                self._watch(lock, found)
+            elif not self._is_silent(lock, found):
+                return
             say(f"taking over from a run that has died ({_name(lock)})")
         # Of two runs that take over at once, the first may lose its new lock here: it will find
         # that with its next beat.
@@ -126,8 +126,13 @@ class RunLock:
                 f"is free {STALE_SECONDS:g} s after that"
             )
 
-    def _watch(self, lock: dict[str, Any], found: bytes) -> None:
-        """Raise `UserError` if a run of another machine, whose clock may be wrong, beats."""
+    def _is_silent(self, lock: dict[str, Any], found: bytes) -> bool:
+        """Watch a run of another machine, whose clock may be wrong; false when it gives its lock
+        back meanwhile.
+
+        Raises:
+            UserError: it beats.
+        """
         say(
             f"{self._store.uri}: a run was writing there ({_name(lock)}); "
             f"watching for {self._watch_seconds:g} s whether it still is"
@@ -137,12 +142,13 @@ class RunLock:
             time.sleep(self._watch_seconds / _LOOKS)
             now = self._store.get(LOCK)
             if now is None:
-                return
+                return False
             if now != found:
                 raise UserError(
                     f"{self._store.uri}: another run is writing there ({_name(_parse(now))}); "
                     "take another --name, or wait"
                 )
+        return True
 
     def _beat(self) -> None:
         while not self._ended.wait(self._beat_seconds):

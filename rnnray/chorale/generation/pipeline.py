@@ -267,7 +267,7 @@ def upload_pool(parts: int) -> ray.data.ActorPoolStrategy:
         max(1, min(int(cpus / 2), parts))
         for cpus in (ray.cluster_resources().get("CPU", 0), cluster.most("CPU"))
     )
-    return ray.data.ActorPoolStrategy(min_size=now, max_size=most)
+    return ray.data.ActorPoolStrategy(min_size=now, max_size=max(now, most))
 
 
 def rows_of(sheaf: pa.Table) -> pa.Table:
