@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt'
-	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (4 min)'
+	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (2 min)'
 	@echo 'make test    all tests but those of make faults; as root it installs Chromium for them'
 	@echo 'make faults  what kills, full disks, outages and lost nodes do to runs (45 min)'
 	@echo 'make check   lint, format and types'
