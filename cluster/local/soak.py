@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class Process:
         return self.mib[-1] - self.half_time_mib()
 
 
-class Watched(threading.Thread):
+class Watched(threading.Thread, ABC):
     """A thread whose exception is a failure of the soak, and not a traceback that goes by."""
 
     def __init__(self, name: str) -> None:
@@ -77,9 +78,9 @@ class Watched(threading.Thread):
             traceback.print_exc()
             self.failures.append(f"{self.name}: {type(error).__name__}: {error}")
 
+    @abstractmethod
     def work(self) -> None:
         """What the thread does."""
-        raise NotImplementedError
 
 
 class Runs(Watched):

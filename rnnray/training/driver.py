@@ -236,5 +236,6 @@ def _trained_run(folder: str, result: Any, report: RunReport, task: Task) -> Tra
     pick = max if direction == "max" else min
     best = uri(pick(scored, key=lambda pair: pair[0])[1])
     last = uri(result.checkpoint)
-    position = json.loads(_read(storage.join(last, POSITION), report) or b"{}")
-    return TrainedRun(folder, best, last, list(position["history"]))
+    position = _read(storage.join(last, POSITION), report)
+    assert position is not None, f"{last} has no {POSITION}"  # Ray Train lists whole ones alone
+    return TrainedRun(folder, best, last, list(json.loads(position)["history"]))
