@@ -6,14 +6,11 @@ from rnnray.chorale import table
 from rnnray.chorale.config import ChoraleConfig
 from rnnray.chorale.task import training_rows, whole_pieces
 from rnnray.errors import UserError
-from rnnray.training.data import Blocks
-
-# Blocks that workers share; enough that each gets its part, whatever their number.
-_BLOCKS = 32
+from rnnray.training.data import Blocks, TrainingData, mixed
 
 
-def training_blocks(config: ChoraleConfig, corpus: pa.Table) -> Blocks:
-    """The windows of a corpus's train split, and the whole pieces of its valid split.
+def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
+    """The windows of a corpus's train split, mixed, and the whole pieces of its valid split.
 
     Raises:
         UserError: a split is missing, or the windows are longer than every piece.
@@ -25,9 +22,7 @@ def training_blocks(config: ChoraleConfig, corpus: pa.Table) -> Blocks:
             f"no piece of {config.data} fills a window of {config.window_chords} chords; use "
             "a smaller --window-chords, or --no-drop-remainder"
         )
-    return Blocks(_cut(training), _cut(valid), len(training))
-
-
-def _cut(rows: pa.Table) -> list[pa.Table]:
-    size = max(1, -(-len(rows) // _BLOCKS))
-    return [rows.slice(at, size) for at in range(0, len(rows), size)]
+    blocks = Blocks.of([training])
+    if config.shuffle_rows:
+        blocks = mixed(blocks, config.seed)
+    return TrainingData(blocks, Blocks.of([valid]))

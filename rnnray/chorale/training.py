@@ -10,7 +10,7 @@ from rnnray import storage
 from rnnray.chorale import table
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.config import ChoraleConfig
-from rnnray.chorale.data import training_blocks
+from rnnray.chorale.data import training_data
 from rnnray.chorale.evaluation import evaluate
 from rnnray.chorale.task import ChoraleTask
 from rnnray.progress import say
@@ -32,9 +32,9 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         `valid_nats_per_note`, and the paths of what was written.
 
     Raises:
-        UserError: see `rnnray.chorale.data.training_blocks` and `rnnray.training.driver.train`.
+        UserError: see `rnnray.chorale.data.training_data` and `rnnray.training.driver.train`.
     """
-    data = training_blocks(config, corpus).as_data()
+    data = training_data(config, corpus)
     task = ChoraleTask(config)
     run = driver.train(task, config, options, data)
     say("evaluating the best checkpoint over whole pieces")

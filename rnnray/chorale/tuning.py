@@ -6,9 +6,9 @@ from typing import Any
 import ray
 
 from rnnray.chorale.config import ChoraleConfig
-from rnnray.chorale.data import training_blocks
+from rnnray.chorale.data import training_data
 from rnnray.chorale.task import ChoraleTask
-from rnnray.training.data import Blocks
+from rnnray.training.data import TrainingData
 
 SPACE = {
     "optimizer.learning_rate": {"low": 3.0e-4, "high": 1.0e-2, "log": True},
@@ -34,6 +34,6 @@ class ChoraleProblem:
         """The task of a trial."""
         return ChoraleTask(config)
 
-    def blocks(self, config: ChoraleConfig) -> Blocks:
+    def data(self, config: ChoraleConfig) -> TrainingData:
         """A trial's windows: they depend on its configuration, and take a second to make."""
-        return training_blocks(config, ray.get(self.corpus))
+        return training_data(config, ray.get(self.corpus))

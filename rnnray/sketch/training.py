@@ -43,8 +43,8 @@ def train(
     Raises:
         UserError: see `rnnray.training.driver.train`.
     """
-    say(f"counting the drawings of {drawings.data}")
-    data = training_data(drawings)
+    say(f"reading the drawings of {drawings.data}")
+    data = training_data(drawings, config)
     run = driver.train(SketchTask(config, drawings.class_names), config, options, data)
     split = "test" if drawings.splits["test"] else "validation"
     say(f"evaluating the best checkpoint on the {split} split")

@@ -6,7 +6,7 @@ from rnnray.sketch.config import SketchConfig
 from rnnray.sketch.data import training_data
 from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.task import SketchTask
-from rnnray.training.data import Blocks
+from rnnray.training.data import TrainingData
 
 SPACE = {
     "optimizer.learning_rate": {"low": 3.0e-4, "high": 1.0e-2, "log": True},
@@ -28,14 +28,14 @@ class SketchProblem:
 
     config: SketchConfig
     class_names: tuple[str, ...]
-    drawings: Blocks
+    drawings: TrainingData
     """Read once into Ray's object store, where all trials find them."""
 
     def task(self, config: SketchConfig) -> SketchTask:
         """The task of a trial."""
         return SketchTask(config, self.class_names)
 
-    def blocks(self, config: SketchConfig) -> Blocks:
+    def data(self, config: SketchConfig) -> TrainingData:
         """A trial's drawings: the same for all."""
         return self.drawings
 
@@ -46,10 +46,4 @@ def problem(config: SketchConfig, drawings: Drawings) -> SketchProblem:
     Raises:
         UserError: the source has no drawings to train on or to validate with, or bad ones.
     """
-    data = training_data(drawings)
-    blocks = Blocks(
-        data.training.materialize().to_arrow_refs(),
-        data.validation.materialize().to_arrow_refs(),
-        data.training_rows,
-    )
-    return SketchProblem(config, drawings.class_names, blocks)
+    return SketchProblem(config, drawings.class_names, training_data(drawings, config))

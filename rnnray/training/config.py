@@ -45,7 +45,8 @@ class TrainingConfig(Config):
     scale_learning_rate: bool = False
     """Multiply the learning rate by global_batch_size / 32 (Goyal et al., 2017)."""
     shuffle_rows: Annotated[int, Ge(0)] = 16_384
-    """Rows in each worker's shuffling pool; 0 for the order of the data."""
+    """Rows that are permuted together in an epoch, at least, of data that were mixed once before; 0
+    for the order of the data, which is then not mixed at all."""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 42
     """Seed of the weights, the shuffling and the dropout."""
     precision: Literal["float32", "bfloat16"] = "float32"

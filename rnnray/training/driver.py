@@ -28,7 +28,7 @@ from rnnray.progress import Events, Tell, say
 from rnnray.training import elastic, strategy
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
-from rnnray.training.data import Shares, TrainingData
+from rnnray.training.data import TrainingData
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
@@ -95,12 +95,17 @@ def train(
             f"{options.workers} workers cannot share a global batch of {config.global_batch_size}; "
             "use fewer --workers or a larger --global-batch-size"
         )
+    rows = data.training.rows
+    if scaling.min_workers > rows:
+        raise UserError(
+            f"{rows} training {task.row_unit} for {options.workers} workers; use fewer --workers"
+        )
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     resumes = run_folder.keep(folder, CONFIG, config.model_dump(mode="json"), "a run")
-    steps = math.ceil(data.training_rows / config.global_batch_size)
+    steps = math.ceil(rows / config.global_batch_size)
     say(
         f"{'resuming' if resumes else 'training'} {folder}: "
-        f"{data.training_rows:,} {task.row_unit}, {steps:,} steps an epoch, "
+        f"{rows:,} {task.row_unit}, {steps:,} steps an epoch, "
         f"{options.workers} worker(s), "
         f"{'GPU' if scaling.use_gpu else 'CPU'}"
     )
@@ -115,7 +120,7 @@ def train(
             job = WorkerJob(
                 task,
                 config,
-                steps,
+                TrainingData(data.training.stored(), data.validation.stored()),
                 options.checkpoint_minutes * 60,
                 report_steps,
                 scaling.use_gpu,
@@ -125,8 +130,6 @@ def train(
                 TensorflowTrainer,
                 run_worker,
                 train_loop_config={"job": job},
-                datasets={"train": data.training, "validation": data.validation},
-                dataset_config=Shares(),
                 scaling_config=scaling,
                 run_config=RunConfig(
                     storage_path=path,

@@ -1,20 +1,17 @@
 """A worker's batches of one epoch, and the time spent waiting for them."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 from queue import Queue
 from threading import Thread
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from rnnray.errors import UserError, find_user_error
-from rnnray.training.batches import shuffled_batches
+from rnnray.training.batches import Share
 from rnnray.training.task import Task
 
 _BATCHES_AHEAD = 4
@@ -29,13 +26,14 @@ class Batch:
     weights: npt.NDArray[np.float32]
 
 
-def padded_batch(task: Task, table: pa.Table, rows: int) -> Batch:
-    """The rows of a table as a batch of `rows` rows; those that fill it up have the weight 0.
+def padded_batch(task: Task, share: Share, rows: int) -> Batch:
+    """A share as a batch of `rows` rows; those that do not count have the weight 0.
 
-    One shape means one compiled graph. It is filled up with the table's own rows, which leave the
+    One shape means one compiled graph. It is filled up with the share's own rows, which leave the
     statistics of batch normalisation what they are; rows of zeros would shift them.
     """
-    inputs, targets, weights = task.batch(table)
+    inputs, targets, weights = task.batch(share.rows)
+    weights[share.counted :] = 0
     if len(inputs) < rows:
         weights = np.concatenate([weights, np.zeros(rows - len(inputs), np.float32)])
         inputs = np.resize(inputs, (rows, *inputs.shape[1:]))
@@ -44,7 +42,7 @@ def padded_batch(task: Task, table: pa.Table, rows: int) -> Batch:
 
 
 class Feed:
-    """The batches of one pass over a worker's data, made ahead by a thread.
+    """The batches of a worker's shares, made ahead by a thread.
 
     It starts reading when it is made. A `UserError` of the data is kept in `error` instead of
     raised, so that the worker can tell the others, which would wait for its part of the next sum
@@ -54,13 +52,9 @@ class Feed:
     def __init__(
         self,
         task: Task,
-        tables: Callable[[], Iterable[pa.Table]],
+        shares: Callable[[], Iterable[Share]],
         *,
-        rows: int,
         padded_rows: int,
-        pool_rows: int = 0,
-        seed: tuple[int, ...] = (),
-        skip: int = 0,
     ) -> None:
         self.error: UserError | None = None
         self.waited_seconds = 0.0
@@ -69,11 +63,8 @@ class Feed:
 
         def read() -> None:
             try:
-                batches = shuffled_batches(tables(), rows, pool_rows, seed)
-                for table in deque(islice(batches, skip), maxlen=1):
-                    self._last = padded_batch(task, table, padded_rows)
-                for table in batches:
-                    self._ahead.put(padded_batch(task, table, padded_rows))
+                for share in shares():
+                    self._ahead.put(padded_batch(task, share, padded_rows))
                 self._ahead.put(None)
             except BaseException as error:  # taken over by the thread that trains
                 self._ahead.put(error)
@@ -96,14 +87,7 @@ class Feed:
         self._last = batch or self._last
         return batch
 
-    @property
-    def had_rows(self) -> bool:
-        """Whether there were any rows, skipped ones too; to be asked behind `take`."""
-        return self._last is not None
-
     def idle(self) -> Batch:
-        """The last batch without weight, be it one that was skipped: for a worker that has no more
-        while others have.
-        """
-        assert self._last is not None, "there were no rows"
+        """The last batch without weight: for steps until all workers know that this one failed."""
+        assert self._last is not None, "there was no batch"
         return Batch(self._last.inputs, self._last.targets, np.zeros_like(self._last.weights))

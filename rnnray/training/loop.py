@@ -5,8 +5,10 @@ checkpoint.
 """
 
 import dataclasses
+import math
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from rnnray.errors import UserError
 from rnnray.training import checkpoints
+from rnnray.training.batches import epoch_batches
 from rnnray.training.checkpoints import Position
 from rnnray.training.config import TrainingConfig
 from rnnray.training.feed import Batch, Feed
@@ -32,10 +34,10 @@ from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
 # checkpoints, seldom enough that a GPU is not made to wait for Python.
 _CHECK_STEPS = 8
 _PROGRESS_SECONDS = 5.0
-# What travels with each step's sums: workers with more data, workers with bad data, rank 0's wish
-# for a checkpoint, workers that must leave; behind these the workers' paces.
-_MORE, _FAILED, _DUE, _LEAVING = range(4)
-_SIGNALS = 4
+# What travels with each step's sums: workers with bad data, rank 0's wish for a checkpoint, workers
+# that must leave; after these the workers' paces.
+_FAILED, _DUE, _LEAVING = range(3)
+_SIGNALS = 3
 
 
 class TrainingLoop:
@@ -46,7 +48,6 @@ class TrainingLoop:
         config: how.
         worker: this worker.
         strategy: from `rnnray.training.strategy.create_strategy`.
-        steps_per_epoch: for the schedule and the progress; data decide when an epoch ends.
         checkpoint_seconds: between checkpoints within an epoch.
         report_steps: validate and report, with a checkpoint, after so many steps of an epoch, and
             again after as many; 0 for the end of each epoch alone.
@@ -61,19 +62,16 @@ class TrainingLoop:
         worker: Worker,
         strategy: Any,
         *,
-        steps_per_epoch: int,
         checkpoint_seconds: float = float("inf"),
         report_steps: int = 0,
         unroll: bool = True,
         restored: Path | None = None,
     ) -> None:
         self.task, self.config, self.worker = task, config, worker
-        self.steps_per_epoch, self.checkpoint_seconds = steps_per_epoch, checkpoint_seconds
-        self.report_steps = report_steps
+        self.steps_per_epoch = math.ceil(worker.training.rows / config.global_batch_size)
+        self.checkpoint_seconds, self.report_steps = checkpoint_seconds, report_steps
         # Every worker has the same shape; where the batch does not divide, some rows only fill up.
-        share, rest = divmod(config.global_batch_size, worker.count)
-        self.rows = share + (worker.rank < rest)
-        self.padded_rows = share + (rest > 0)
+        self.padded_rows = math.ceil(config.global_batch_size / worker.count)
         self._position = Position() if restored is None else checkpoints.read_position(restored)
         # Data start to come while the model is built.
         if self._position.epoch < config.epochs:
@@ -85,7 +83,7 @@ class TrainingLoop:
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)
             self.model = task.build_model(unroll=unroll)
-            self.optimizer = build_optimizer(config, config.epochs * steps_per_epoch)
+            self.optimizer = build_optimizer(config, config.epochs * self.steps_per_epoch)
             self.optimizer.build(self.model.trainable_variables)
             if restored is not None:
                 checkpoints.restore(restored, self.model, self.optimizer)
@@ -136,12 +134,17 @@ class TrainingLoop:
     def _start_feed(self, position: Position) -> Feed:
         return Feed(
             self.task,
-            self.worker.train,
-            rows=self.rows,
+            partial(
+                epoch_batches,
+                self.worker.training,
+                batch_rows=self.config.global_batch_size,
+                pool_rows=self.config.shuffle_rows,
+                seed=(self.config.seed, position.epoch),
+                first=position.step,
+                rank=self.worker.rank,
+                workers=self.worker.count,
+            ),
             padded_rows=self.padded_rows,
-            pool_rows=self.config.shuffle_rows,
-            seed=(self.config.seed, position.epoch, self.worker.rank),
-            skip=position.step,
         )
 
     def _train_epoch(self, position: Position, feed: Feed) -> dict[str, float]:
@@ -163,28 +166,24 @@ class TrainingLoop:
 
         step = position.step
         pending: list[Any] = []  # what steps gave that the device may still be busy with
-        batch = feed.take()
-        more = batch is not None
-        anybody_has_more = self._begin_together(batch, feed)
+        batch = feed.take() if step < self.steps_per_epoch else None
+        self._begin_together(feed)
         waited = feed.waited_seconds
-        while anybody_has_more:
-            following = feed.take() if more else None
-            more = following is not None
+        while step < self.steps_per_epoch:
             due = time.monotonic() - last_checkpoint > self.checkpoint_seconds
-            signals = self._signals(more, feed.error is not None, due)
+            signals = self._signals(feed.error is not None, due)
             pending.append(self._step(batch or feed.idle(), signals))
             step += 1
-            # A worker that has no more must look at every step whether another one has.
+            ended = step == self.steps_per_epoch
+            if not ended and feed.error is None:
+                batch = feed.take()
             report_is_due = bool(self.report_steps) and step % self.report_steps == 0
-            if not more or report_is_due or step % _CHECK_STEPS == 0:
+            if ended or report_is_due or step % _CHECK_STEPS == 0:
                 numbers = self._look(pending, feed.waited_seconds - waited)
                 pending, waited = [], feed.waited_seconds
                 totals += numbers[:, : self._numbers].sum(0)
                 said = numbers[-1, self._numbers :]
-                ended = not said[_MORE]
-                # Only at steps that every worker looks at: who left earlier would be waited for.
-                if ended or step % _CHECK_STEPS == 0:
-                    raise_failure(feed.error, said[_FAILED])
+                raise_failure(feed.error if said[_FAILED] else None, said[_FAILED])
                 if ended:
                     break
                 here = dataclasses.replace(position, step=step, sums=totals.tolist())
@@ -202,7 +201,6 @@ class TrainingLoop:
                 if time.monotonic() - last_progress > _PROGRESS_SECONDS:
                     last_progress = time.monotonic()
                     self._tell("step", position, step=step, metrics=metrics())
-            batch = following
         return {
             "epoch": position.epoch + 1,
             "steps": step,
@@ -211,11 +209,11 @@ class TrainingLoop:
             "resident_mib": resident_mib(),
         }
 
-    def _signals(self, more: bool, failed: bool, due: bool) -> npt.NDArray[np.float32]:
+    def _signals(self, failed: bool, due: bool) -> npt.NDArray[np.float32]:
         signals = np.zeros(self._signal_count, np.float32)
         checkpoint = due and self.worker.rank == 0
         leaving = self.worker.told_to_leave()
-        signals[[_MORE, _FAILED, _DUE, _LEAVING]] = more, failed, checkpoint, leaving
+        signals[[_FAILED, _DUE, _LEAVING]] = failed, checkpoint, leaving
         if self._pace:
             signals[_SIGNALS:] = self._pace.signals()
         return signals
@@ -252,20 +250,11 @@ class TrainingLoop:
         self._checkpoint(here, {}, _name_within(here))
         self._rest(started)
 
-    def _begin_together(self, batch: Batch | None, feed: Feed) -> bool:
-        """Agree with the other workers to begin or to go on with an epoch, or to end here.
-
-        Where an epoch goes on, its last steps may be left to some of the workers, or to none.
-        """
+    def _begin_together(self, feed: Feed) -> None:
+        """Stop where a worker's first batch is bad: it has none to take steps with meanwhile."""
         sums = np.zeros(self._numbers + 1)
-        sums[0], sums[1], sums[-1] = feed.had_rows, batch is not None, feed.error is not None
-        totals = self._add_up(sums)
-        raise_failure(feed.error, totals[-1])
-        if totals[0] < self.worker.count:
-            raise UserError(
-                f"fewer training {self.task.row_unit} than workers ({self.worker.count}); use fewer"
-            )
-        return bool(totals[1])
+        sums[-1] = feed.error is not None
+        raise_failure(feed.error, self._add_up(sums)[-1])
 
     def _step(self, batch: Batch, signals: npt.NDArray[np.float32]) -> Any:
         started = time.monotonic()

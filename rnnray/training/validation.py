@@ -1,10 +1,12 @@
 """The scores of a model on the validation data, which several workers share."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rnnray.training.batches import epoch_batches
 from rnnray.training.feed import Feed
 from rnnray.training.step import make_evaluation_step
 from rnnray.training.strategy import Sums
@@ -35,7 +37,15 @@ class Validation:
             UserError: the data are bad.
             PeerStopped: another worker's are.
         """
-        feed = Feed(self._task, self._worker.validation, rows=self._rows, padded_rows=self._rows)
+        worker = self._worker
+        shares = partial(
+            epoch_batches,
+            worker.validation,
+            batch_rows=self._rows * worker.count,
+            rank=worker.rank,
+            workers=worker.count,
+        )
+        feed = Feed(self._task, shares, padded_rows=self._rows)
         sums = np.zeros(3 + len(self._task.metric_names))
         while (batch := feed.take()) is not None:
             sums[:-1] += self._step(batch.inputs, batch.targets, batch.weights).numpy()

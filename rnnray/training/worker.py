@@ -1,14 +1,13 @@
 """A worker of a training run, as the loop sees it."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from rnnray.errors import UserError
+from rnnray.training.data import Blocks
 
 
 @dataclass(frozen=True)
@@ -17,10 +16,10 @@ class Worker:
 
     rank: int
     count: int
-    train: Callable[[], Iterable[pa.Table]]
-    """This worker's share of one pass over the training data."""
-    validation: Callable[[], Iterable[pa.Table]]
-    """This worker's share of the validation data; shares may differ in size."""
+    training: Blocks
+    """The training data of all workers."""
+    validation: Blocks
+    """The validation data of all workers."""
     tell: Callable[[dict[str, Any]], None]
     """Takes progress of this worker."""
     report: Callable[[dict[str, float], Path | None, str | None], None]
@@ -46,6 +45,6 @@ def raise_failure(error: UserError | None, workers_that_failed: float) -> None:
 
 
 def resident_mib() -> float:
-    """Resident memory of this process, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20
+    """Resident memory of this process alone, without what it shares as Ray's object store, MiB."""
+    _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+    return (resident - shared) * os.sysconf("SC_PAGESIZE") / 2**20

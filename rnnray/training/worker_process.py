@@ -15,7 +15,7 @@ from rnnray.errors import UserError
 from rnnray.progress import Tell
 from rnnray.training import notice, strategy
 from rnnray.training.config import TrainingConfig
-from rnnray.training.data import tables
+from rnnray.training.data import TrainingData
 from rnnray.training.task import Task
 from rnnray.training.worker import Leaving, PeerStopped, Worker
 
@@ -30,7 +30,7 @@ class WorkerJob:
 
     task: Task
     config: TrainingConfig
-    steps_per_epoch: int
+    data: TrainingData
     checkpoint_seconds: float
     report_steps: int
     gpu: bool
@@ -73,8 +73,8 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
     worker = Worker(
         rank=context.get_world_rank(),
         count=context.get_world_size(),
-        train=lambda: tables(ray.train.get_dataset_shard("train")),
-        validation=lambda: tables(ray.train.get_dataset_shard("validation")),
+        training=job.data.training,
+        validation=job.data.validation,
         tell=lambda event: job.tell(node | event),
         report=report,
         told_to_leave=notice.came,
@@ -91,7 +91,6 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
                 job.config,
                 worker,
                 mirrored,
-                steps_per_epoch=job.steps_per_epoch,
                 checkpoint_seconds=job.checkpoint_seconds,
                 report_steps=job.report_steps,
                 unroll=not on_gpu,

@@ -1,11 +1,9 @@
 """What a sweep costs beside its training: the same trials through Ray Tune, and by hand."""
 
-import math
 import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from typing import Any
 
 import ray.tune
@@ -14,7 +12,7 @@ from ray.tune.experiment import Trial
 from rnnray.progress import say
 from rnnray.training import strategy
 from rnnray.training.config import TrainingConfig
-from rnnray.training.data import Blocks, read_tables
+from rnnray.training.data import TrainingData
 from rnnray.training.task import Task
 from rnnray.training.worker import Worker
 from rnnray.tuning import results, search, sweep
@@ -42,10 +40,8 @@ def overhead(problem: Problem, space: Space, *, samples: int, at_once: int) -> d
     config = problem.config
     configs = [with_values(config, v) for v in search.draw(space, config, samples)]
     say(f"by hand: {samples} processes, {at_once} at a time")
-    blocks = problem.blocks(config)
-    at_hand = Blocks(
-        [*read_tables(blocks.training)], [*read_tables(blocks.validation)], blocks.training_rows
-    )
+    data = problem.data(config)
+    at_hand = TrainingData(data.training.at_hand(), data.validation.at_hand())
     started = time.monotonic()
     with ProcessPoolExecutor(
         at_once, multiprocessing.get_context("spawn"), max_tasks_per_child=1
@@ -101,7 +97,7 @@ class _Starts(ray.tune.Callback):  # type: ignore[misc]
         self.seconds.setdefault(trial.trial_id, waited)
 
 
-def _train_by_hand(task: Task, config: TrainingConfig, blocks: Blocks) -> float:
+def _train_by_hand(task: Task, config: TrainingConfig, data: TrainingData) -> float:
     """Train on one CPU without Ray; seconds in epochs."""
     strategy.quiet_tensorflow()
     strategy.configure_devices(1, small_operations=task.unrolls and not config.xla)
@@ -110,8 +106,8 @@ def _train_by_hand(task: Task, config: TrainingConfig, blocks: Blocks) -> float:
     worker = Worker(
         rank=0,
         count=1,
-        train=partial(read_tables, blocks.training),
-        validation=partial(read_tables, blocks.validation),
+        training=data.training,
+        validation=data.validation,
         tell=_ignore,
         report=_ignore,
     )
@@ -120,7 +116,6 @@ def _train_by_hand(task: Task, config: TrainingConfig, blocks: Blocks) -> float:
         config,
         worker,
         strategy.create_strategy(1),
-        steps_per_epoch=math.ceil(blocks.training_rows / config.global_batch_size),
     ).run()
     return sum(metrics["seconds"] for metrics in history)
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +13,7 @@ from ray.tune import Checkpoint
 
 from rnnray.training import strategy
 from rnnray.training.config import TrainingConfig
-from rnnray.training.data import Blocks, read_tables
+from rnnray.training.data import TrainingData
 from rnnray.training.task import Task
 from rnnray.training.worker import Worker
 from rnnray.tuning.options import SweepOptions
@@ -42,7 +41,7 @@ class Problem(Protocol):
         """The task of a trial's configuration."""
         ...
 
-    def blocks(self, config: Any) -> Blocks:
+    def data(self, config: Any) -> TrainingData:
         """The data of a trial's configuration."""
         ...
 
@@ -80,7 +79,7 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     from rnnray.training.loop import TrainingLoop  # noqa: PLC0415
 
     keras.utils.clear_session()  # of the trial that this process ran before
-    blocks = job.problem.blocks(config)
+    data = job.problem.data(config)
     compiled_at = 0.0
 
     def tell(event: dict[str, Any]) -> None:
@@ -100,8 +99,8 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     worker = Worker(
         rank=0,
         count=1,
-        train=partial(read_tables, blocks.training),
-        validation=partial(read_tables, blocks.validation),
+        training=data.training,
+        validation=data.validation,
         tell=tell,
         report=report,
     )
@@ -112,7 +111,6 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             config,
             worker,
             strategy.create_strategy(1),
-            steps_per_epoch=math.ceil(blocks.training_rows / config.global_batch_size),
             report_steps=options.report_every or 0,
             unroll=not on_gpu,
             restored=Path(folder) if folder else None,

@@ -38,7 +38,7 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             gpu=gpus,
             no_gpu=not gpus,
         ),
-        job.problem.blocks(config).as_data(),
+        job.problem.data(config),
         report_steps=options.report_every or 0,
         callbacks=[_report_callback(values, job.metric)],
     )

@@ -25,7 +25,7 @@ from rnnray.sketch.config import SketchConfig, notebook
 from rnnray.sketch.datasets import open_drawings
 from rnnray.training import driver
 from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import TrainingData
+from rnnray.training.data import Blocks, TrainingData
 from rnnray.training.driver import TrainedRun
 from rnnray.training.options import RunOptions
 
@@ -71,9 +71,8 @@ def train_toy(task: ToyTask, storage: Path, **options: Any) -> TrainedRun:
         ),
         RunOptions(storage_path=str(storage), name="toy", **options),
         TrainingData(
-            ray.data.from_arrow([rows.slice(i, 51) for i in range(0, TRAIN, 51)]),
-            ray.data.from_arrow([held_out.slice(i, 43) for i in range(0, HELD_OUT, 43)]),
-            TRAIN,
+            Blocks.of(rows.slice(i, 51) for i in range(0, TRAIN, 51)),
+            Blocks.of(held_out.slice(i, 43) for i in range(0, HELD_OUT, 43)),
         ),
     )
 

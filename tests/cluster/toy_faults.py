@@ -18,7 +18,7 @@ from toy import ToyTask
 
 from rnnray.training import driver
 from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import TrainingData
+from rnnray.training.data import Blocks, TrainingData
 from rnnray.training.driver import TrainedRun
 from rnnray.training.options import RunOptions
 
@@ -122,9 +122,7 @@ def train_toy(task: Traced, *, epochs: int = 2, **options: Any) -> TrainedRun:
         ),
         RunOptions(**({"storage_path": task.folder, "name": "toy", "workers": 2} | options)),
         TrainingData(
-            ray.data.from_arrow([rows.slice(i, 200) for i in range(0, ROWS, 200)]),
-            ray.data.from_arrow([held_out]),
-            ROWS,
+            Blocks.of(rows.slice(i, 200) for i in range(0, ROWS, 200)), Blocks.of([held_out])
         ),
     )
 

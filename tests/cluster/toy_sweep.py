@@ -15,7 +15,7 @@ from toy import ToyTask
 
 from rnnray import cluster
 from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import Blocks
+from rnnray.training.data import Blocks, TrainingData
 from rnnray.tuning import results, sweep
 from rnnray.tuning.options import SweepOptions
 from rnnray.tuning.results import Trial
@@ -97,9 +97,9 @@ class ToyProblem:
             seconds=self.seconds,
         )
 
-    def blocks(self, config: TrainingConfig) -> Blocks:
+    def data(self, config: TrainingConfig) -> TrainingData:
         rows, held_out = toy.rows(320), toy.rows(100, seed=1)
-        return Blocks([rows], [held_out], len(rows))
+        return TrainingData(Blocks.of([rows]), Blocks.of([held_out]))
 
 
 def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) -> list[Trial]:

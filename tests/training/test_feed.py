@@ -5,18 +5,20 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import ray.exceptions
 from toy import ToyTask, rows
 
 from rnnray.errors import UserError
+from rnnray.training.batches import Share
 from rnnray.training.feed import Batch, Feed, padded_batch
 
 
-def chunks(count: int, size: int = 10) -> Iterator[pa.Table]:
+def shares(count: int, size: int = 8) -> Iterator[Share]:
     table = rows(count)
-    yield from (table.slice(start, size) for start in range(0, count, size))
+    for start in range(0, count, size):
+        part = table.slice(start, size)
+        yield Share(part, len(part))
 
 
 def drained(feed: Feed) -> list[Batch]:
@@ -26,8 +28,8 @@ def drained(feed: Feed) -> list[Batch]:
     return batches
 
 
-def make(tables: Iterator[pa.Table], **options: object) -> Feed:
-    return Feed(ToyTask(), lambda: tables, rows=8, padded_rows=8, **options)  # type: ignore[arg-type]
+def make(made: Iterator[Share]) -> Feed:
+    return Feed(ToyTask(), lambda: made, padded_rows=8)
 
 
 def weights_of(batches: list[Batch]) -> list[float]:
@@ -35,7 +37,7 @@ def weights_of(batches: list[Batch]) -> list[float]:
 
 
 def test_every_row_counts_once_and_the_short_last_batch_has_the_shape_of_the_others() -> None:
-    batches = drained(make(chunks(30)))
+    batches = drained(make(shares(30)))
     assert weights_of(batches) == [8, 8, 8, 6]
     assert {batch.inputs.shape for batch in batches} == {(8, 4)}
     counted = np.concatenate([batch.inputs[batch.weights > 0] for batch in batches])
@@ -43,7 +45,7 @@ def test_every_row_counts_once_and_the_short_last_batch_has_the_shape_of_the_oth
 
 
 def test_rows_that_fill_up_are_the_batch_s_own_and_have_no_weight() -> None:
-    batch = padded_batch(ToyTask(), rows(3), 8)
+    batch = padded_batch(ToyTask(), Share(rows(3), 3), 8)
     inputs, targets, _ = ToyTask().batch(rows(3))
     order = [0, 1, 2, 0, 1, 2, 0, 1]
     np.testing.assert_array_equal(batch.inputs, inputs[order])
@@ -52,27 +54,15 @@ def test_rows_that_fill_up_are_the_batch_s_own_and_have_no_weight() -> None:
     assert batch.weights.dtype == np.float32
 
 
-def test_a_resumed_epoch_goes_on_with_the_very_batch_that_was_next() -> None:
-    whole = drained(make(chunks(50), pool_rows=20, seed=(1, 2)))
-    rest = drained(make(chunks(50), pool_rows=20, seed=(1, 2), skip=3))
-    assert len(rest) == len(whole) - 3
-    for left, right in zip(whole[3:], rest, strict=True):
-        np.testing.assert_array_equal(left.inputs, right.inputs)
-
-
-def test_a_worker_that_resumes_behind_its_last_batch_has_one_to_idle_with() -> None:
-    feed = make(chunks(20), skip=3)
-    assert feed.take() is None
-    assert feed.had_rows
-    assert feed.idle().inputs.shape == (8, 4)
-    nothing = make(chunks(0))
-    assert nothing.take() is None
-    assert not nothing.had_rows
+def test_a_worker_without_a_row_in_a_batch_takes_the_step_without_weight() -> None:
+    batch = padded_batch(ToyTask(), Share(rows(1), 0), 8)
+    assert batch.inputs.shape == (8, 4)
+    assert batch.weights.tolist() == [0.0] * 8
 
 
 def test_a_bad_drawing_is_kept_as_an_error_for_the_other_workers_to_hear_of() -> None:
-    def tables() -> Iterator[pa.Table]:
-        yield rows(16)
+    def tables() -> Iterator[Share]:
+        yield from shares(16)
         raise UserError("shard 3: damaged at byte 77")
 
     feed = make(tables())
@@ -82,7 +72,7 @@ def test_a_bad_drawing_is_kept_as_an_error_for_the_other_workers_to_hear_of() ->
 
 
 def test_a_bad_drawing_met_in_another_process_is_found_inside_ray_s_error() -> None:
-    def tables() -> Iterator[pa.Table]:
+    def tables() -> Iterator[Share]:
         wrapped = ray.exceptions.RayTaskError("read", "Traceback ...", UserError("line 3: broken"))
         raise wrapped.as_instanceof_cause()
         yield
@@ -93,8 +83,8 @@ def test_a_bad_drawing_met_in_another_process_is_found_inside_ray_s_error() -> N
 
 
 def test_an_error_that_is_not_the_data_s_is_raised_where_the_training_runs() -> None:
-    def tables() -> Iterator[pa.Table]:
-        yield rows(8)
+    def tables() -> Iterator[Share]:
+        yield from shares(8)
         raise ZeroDivisionError("a bug")
 
     feed = make(tables())
@@ -105,7 +95,7 @@ def test_an_error_that_is_not_the_data_s_is_raised_where_the_training_runs() -> 
 
 
 def test_an_idle_worker_s_batch_has_the_same_shape_and_no_weight() -> None:
-    feed = make(chunks(12))
+    feed = make(shares(12))
     drained(feed)
     idle = feed.idle()
     assert idle.inputs.shape == (8, 4)
@@ -119,7 +109,7 @@ def test_the_thread_ends_with_the_data_or_threads_would_pile_up_over_epochs() ->
 
     before = feeds()
     for _ in range(5):
-        drained(make(chunks(30)))
+        drained(make(shares(30)))
     deadline = time.monotonic() + 5
     while feeds() > before and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -129,9 +119,9 @@ def test_the_thread_ends_with_the_data_or_threads_would_pile_up_over_epochs() ->
 def test_it_reads_a_few_batches_ahead_and_not_the_whole_data_into_memory() -> None:
     read = 0
 
-    def tables() -> Iterator[pa.Table]:
+    def tables() -> Iterator[Share]:
         nonlocal read
-        for table in chunks(8000, 8):
+        for table in shares(8000, 8):
             read += 1
             yield table
 
@@ -142,8 +132,8 @@ def test_it_reads_a_few_batches_ahead_and_not_the_whole_data_into_memory() -> No
 
 
 def test_the_time_spent_waiting_for_data_is_measured() -> None:
-    def slow() -> Iterator[pa.Table]:
-        for table in chunks(24, 8):
+    def slow() -> Iterator[Share]:
+        for table in shares(24, 8):
             time.sleep(0.1)
             yield table
 

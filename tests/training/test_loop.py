@@ -1,8 +1,10 @@
 """The whole loop on one worker, in this process; several workers are in tests/cluster."""
 
+import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from toy import ToyTask, rows
 from rnnray.errors import UserError
 from rnnray.training.checkpoints import read_position
 from rnnray.training.config import OptimizerConfig, TrainingConfig
+from rnnray.training.data import Blocks
 from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Leaving, Worker
@@ -43,9 +46,24 @@ class Storage:
             raise Interrupt
 
 
-def chunks(count: int, seed: int = 0) -> Iterator[pa.Table]:
+def blocks(count: int, seed: int = 0) -> Blocks:
     table = rows(count, seed=seed)
-    yield from (table.slice(start, 50) for start in range(0, count, 50))
+    return Blocks.of(table.slice(start, 50) for start in range(0, count, 50))
+
+
+@dataclass(frozen=True)
+class Planted(Blocks):
+    """Blocks of which each is asked for in another way."""
+
+    ask: Callable[[int], None] = print
+
+    def table(self, index: int) -> pa.Table:
+        self.ask(index)
+        return super().table(index)
+
+
+def planted(there: Blocks, ask: Callable[[int], None]) -> Planted:
+    return Planted(there.tables, there.counts, ask)
 
 
 def config(**values: Any) -> TrainingConfig:
@@ -66,8 +84,8 @@ def loop(
     task: ToyTask,
     storage: Storage,
     *,
-    train: Callable[[], Iterable[pa.Table]] = lambda: chunks(TRAIN_ROWS),
-    validation: Callable[[], Iterable[pa.Table]] = lambda: chunks(77, seed=1),
+    training: Blocks | None = None,
+    validation: Blocks | None = None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
     restored: Path | None = None,
     checkpoint_seconds: float = float("inf"),
@@ -75,13 +93,14 @@ def loop(
     told_to_leave: Callable[[], bool] = lambda: False,
     **values: Any,
 ) -> TrainingLoop:
-    worker = Worker(0, 1, train, validation, tell, storage, told_to_leave)
+    training = training or blocks(TRAIN_ROWS)
+    validation = validation or blocks(77, seed=1)
+    worker = Worker(0, 1, training, validation, tell, storage, told_to_leave)
     return TrainingLoop(
         task,
         config(**values),
         worker,
         create_strategy(1),
-        steps_per_epoch=STEPS,
         checkpoint_seconds=checkpoint_seconds,
         report_steps=report_steps,
         restored=restored,
@@ -119,13 +138,12 @@ def test_it_learns_and_tells_what_it_did(tmp_path: Path) -> None:
 def test_the_loss_is_the_mean_over_rows_and_not_over_batches(tmp_path: Path) -> None:
     """The short last batch (301 = 18 * 16 + 13) must not weigh more than its rows."""
     still = {"optimizer": OptimizerConfig(learning_rate=1e-30), "epochs": 1}
-    worker = Worker(0, 1, lambda: chunks(301), lambda: chunks(301), print, Storage(tmp_path))
+    worker = Worker(0, 1, blocks(301), blocks(301), print, Storage(tmp_path))
     trained = TrainingLoop(
         ToyTask(),
         TrainingConfig(global_batch_size=16, seed=5, **still),
         worker,
         create_strategy(1),
-        steps_per_epoch=STEPS,
     )
     (metrics,) = trained.run()
     inputs, targets, _ = ToyTask().batch(rows(301))
@@ -191,40 +209,6 @@ def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(tmp_path: P
     assert events[0] | {"kind": "resumed", "epoch": 2, "step": 16} == events[0]
 
 
-@pytest.mark.parametrize("others_have_more", [False, True])
-def test_a_run_that_goes_on_where_a_worker_had_no_more_data_is_not_told_that_there_are_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others_have_more: bool
-) -> None:
-    """As with workers whose shares differ, or as many rows on another number of workers."""
-
-    def train() -> Iterator[pa.Table]:
-        return chunks(16 * BATCH)
-
-    loop(ToyTask(), Storage(tmp_path / "cut"), train=train, checkpoint_seconds=0, epochs=1).run()
-    name = "epoch-0000-step-0000008"
-    shutil.move(tmp_path / "cut" / name, tmp_path / "half")
-    position = read_position(tmp_path / "half")
-    rest = loop(
-        ToyTask(),
-        Storage(tmp_path / "rest"),
-        train=lambda: chunks(8 * BATCH),
-        restored=tmp_path / "half",
-        epochs=1,
-    )
-    if others_have_more:
-        add_up = rest._add_up
-
-        def with_others(sums: np.ndarray) -> np.ndarray:
-            monkeypatch.setattr(rest, "_add_up", add_up)
-            return add_up(sums) + np.eye(len(sums))[1]
-
-        monkeypatch.setattr(rest, "_add_up", with_others)
-    (metrics,) = rest.run()
-    assert metrics["steps"] == 8 + others_have_more
-    assert metrics["loss"] == pytest.approx(position.sums[1] / position.sums[0])
-    assert metrics["validation_count"] == 77
-
-
 def test_checkpoints_within_an_epoch_come_as_often_as_asked(tmp_path: Path) -> None:
     often, never = Storage(tmp_path / "often"), Storage(tmp_path / "never")
     loop(ToyTask(), often, checkpoint_seconds=0, epochs=1).run()
@@ -260,14 +244,18 @@ def test_a_worker_that_is_told_to_leave_checkpoints_first_and_loses_no_step(tmp_
 def test_the_speed_is_that_of_training_without_validation_and_checkpoints(tmp_path: Path) -> None:
     validated: list[float] = []
 
-    def slow_validation() -> Iterator[pa.Table]:
-        validated.append(time.monotonic())
-        time.sleep(1)
-        yield rows(77)
+    def slow(index: int) -> None:
+        if index == 0:
+            validated.append(time.monotonic())
+            time.sleep(1)
 
     storage = Storage(tmp_path)
     (metrics,) = loop(
-        ToyTask(), storage, validation=slow_validation, report_steps=4, epochs=1
+        ToyTask(),
+        storage,
+        validation=planted(blocks(77, seed=1), slow),
+        report_steps=4,
+        epochs=1,
     ).run()
     assert len(validated) == 5
     assert metrics["seconds"] > 5
@@ -279,42 +267,32 @@ def test_a_run_that_is_done_takes_no_step_and_reads_no_data(tmp_path: Path) -> N
     storage = Storage(tmp_path / "first")
     history = loop(ToyTask(), storage).run()
 
-    def forbidden() -> Iterator[pa.Table]:
+    def forbidden(index: int) -> None:
         raise AssertionError("read data")
 
     again = loop(
         ToyTask(),
         Storage(tmp_path / "again"),
-        train=forbidden,
-        validation=forbidden,
+        training=planted(blocks(TRAIN_ROWS), forbidden),
+        validation=planted(blocks(77), forbidden),
         restored=tmp_path / "first/epoch-0002",
     )
     assert again.run() == history
     assert not (tmp_path / "again").exists()
 
 
-@pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_bad_drawing_ends_the_run_with_its_own_message(tmp_path: Path, split: str) -> None:
-    def broken() -> Iterator[pa.Table]:
-        yield rows(100)
-        raise UserError("shard 3: damaged at byte 77")
+@pytest.mark.parametrize("split", ["training", "validation"])
+@pytest.mark.parametrize("bad", [0, 1])
+def test_bad_data_end_the_run_with_their_own_message(tmp_path: Path, split: str, bad: int) -> None:
+    asked = itertools.count()
 
+    def broken(index: int) -> None:
+        if next(asked) >= 3 * bad:
+            raise UserError("shard 3: damaged at byte 77")
+
+    data = planted(blocks(TRAIN_ROWS), broken)
     with pytest.raises(UserError, match="shard 3: damaged at byte 77"):
-        loop(ToyTask(), Storage(tmp_path), **{split: broken}).run()  # type: ignore[arg-type]
-
-
-def test_a_bad_first_drawing_is_told_as_such_and_not_as_missing_data(tmp_path: Path) -> None:
-    def broken() -> Iterator[pa.Table]:
-        raise UserError("shard 0: damaged at byte 0")
-        yield
-
-    with pytest.raises(UserError, match="shard 0"):
-        loop(ToyTask(), Storage(tmp_path), train=broken).run()
-
-
-def test_no_training_data_is_an_error_and_not_a_run_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"fewer training points than workers \(1\)"):
-        loop(ToyTask(), Storage(tmp_path), train=lambda: []).run()
+        loop(ToyTask(), Storage(tmp_path), **{split: data}).run()  # type: ignore[arg-type]
 
 
 def test_the_task_s_own_files_lie_in_every_checkpoint(tmp_path: Path) -> None:
@@ -332,12 +310,3 @@ def test_bfloat16_computes_in_16_bits_and_keeps_weights_in_32(tmp_path: Path) ->
     assert {str(v.dtype) for v in trained.model.trainable_variables} == {"float32"}
     assert trained.model.layers[1].compute_dtype == "bfloat16"
     assert history[-1]["loss"] < history[0]["loss"]
-
-
-def test_a_worker_s_share_of_a_batch_that_does_not_divide(tmp_path: Path) -> None:
-    shares = []
-    for rank in range(3):
-        worker = Worker(rank, 3, lambda: [], lambda: [], print, Storage(tmp_path))
-        part = TrainingLoop(ToyTask(), config(), worker, create_strategy(1), steps_per_epoch=STEPS)
-        shares.append((part.rows, part.padded_rows))
-    assert shares == [(6, 6), (5, 6), (5, 6)]
