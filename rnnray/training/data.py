@@ -4,7 +4,7 @@ How a source's files lie decides nothing: rows of files sorted by class end up a
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, zip_longest
 from typing import Any, NamedTuple
@@ -100,8 +100,7 @@ def read(dataset: ray.data.Dataset, what: str) -> Blocks:
             _Counted(events.tell), batch_size=None, batch_format="pyarrow", zero_copy_batch=True
         )
         references = dataset.materialize().to_arrow_refs()
-    length = ray.remote(len)
-    counts = ray.get([length.remote(reference) for reference in references])
+    counts = _of_each(len, references)
     filled = [index for index, count in enumerate(counts) if count]
     return Blocks(tuple(references[i] for i in filled), tuple(counts[i] for i in filled))
 
@@ -119,7 +118,7 @@ def mixed(blocks: Blocks, seed: int, what: str = "rows") -> Blocks:
         seed: seed of the permutations.
         what: the rows, for the progress.
     """
-    sizes = _sizes(blocks)
+    sizes = _of_each(lambda table: table.nbytes, blocks.tables)
     groups = max(1, math.ceil(sum(sizes) / _MIX_BYTES))
     rounds = 1 + math.ceil(math.log(groups, _MIX_BYTES // _BLOCK_BYTES))
     pieces = [_Piece(*each) for each in zip(blocks.tables, blocks.counts, sizes, strict=True)]
@@ -192,14 +191,17 @@ def _permuted(seed: tuple[int, ...], count: int, *tables: pa.Table) -> Any:
     return made if count > 1 else made[0]
 
 
-def _sizes(blocks: Blocks) -> list[int]:
-    """Bytes of each table."""
-    size = ray.remote(lambda table: table.nbytes)
-    sizes = [
-        size.remote(table) if isinstance(table, ray.ObjectRef) else table.nbytes
-        for table in blocks.tables
-    ]
-    return [ray.get(each) if isinstance(each, ray.ObjectRef) else each for each in sizes]
+def _of_each(what: Callable[[pa.Table], int], tables: Sequence[Any]) -> list[int]:
+    """What a function says of each table, where the table is."""
+    if not all(isinstance(table, ray.ObjectRef) for table in tables):
+        return [what(table) for table in tables]
+    task = ray.remote(_applied)
+    numbers: list[int] = ray.get([task.remote(what, table) for table in tables])
+    return numbers
+
+
+def _applied(what: Callable[[pa.Table], int], table: pa.Table) -> int:
+    return what(table)
 
 
 def _wait(tables: Sequence[Any], doing: str) -> None:

@@ -108,39 +108,20 @@ def write_shards(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [(Path.unlink, "cannot be read"), (partial(os.truncate, length=100_000), "truncated record")],
-)
-def test_a_file_that_goes_in_mid_epoch_is_named_and_the_checkpoint_stands_for_when_it_is_mended(
-    start: Start, tmp_path: Path, damage: Callable[[Path], None], words: str
+@pytest.mark.parametrize("damage", [Path.unlink, partial(os.truncate, length=100_000)])
+def test_a_file_that_goes_in_mid_epoch_costs_nothing_since_its_drawings_were_read(
+    start: Start, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     shard = write_shards(tmp_path / "shards")[1]
-    content = shard.read_bytes()
     out = tmp_path / "out"
     arguments = ("--data", str(tmp_path / "shards"), "--storage-path", str(tmp_path / "runs"))
     process = start(*arguments)
     wait_until(lambda: "epoch 1/3  step" in out.read_text(), process)
     damage(shard)
-    began = time.monotonic()
     done = ended(process, out)
-    seconds = time.monotonic() - began
-    told = re.findall(r"epoch 2/3  step ([\d,]+)/", done.out)  # of the epoch that it broke
-    again = int(told[-1].replace(",", "")) if told else 0
-    line = done.failed_with()
-    assert line.startswith(f"error: {shard}: ")
-    assert words in line
-    assert "starting the workers again" not in done.out
-    assert (tmp_path / "runs/run/epoch-0001/model.keras").exists()
-
-    shard.write_bytes(content)
-    done = ended(start(*arguments), out)
     assert done.code == 0, done.out + done.err
-    assert "resumed at epoch 2 of 3, behind step 0" in done.out
     assert done.result["epochs"] == 3
-    costs.note(
-        f"data file gone ({words})", f"one line after {seconds:.0f} s: {line}", again, seconds
-    )
+    costs.note(f"data file gone ({damage})", "goes on", 0, 0)
 
 
 def test_a_full_disk_is_waited_for_and_no_step_is_lost(
