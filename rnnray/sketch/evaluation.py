@@ -114,4 +114,6 @@ def evaluate(
     count = int(confusion.sum())
     if count == 0:
         raise UserError(f"{drawings.data}: no drawings in the {split} split")
+    if not np.isfinite(loss):
+        raise UserError(f"{checkpoint}: the loss on the {split} split is not finite ({loss})")
     return Evaluation(loss / count, within[0] / count, within[1] / count, count, confusion)

@@ -29,6 +29,7 @@ from rnnray.training import elastic, strategy
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import Shares, TrainingData
+from rnnray.training.divergence import Diverged
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
@@ -87,7 +88,8 @@ def train(
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration is
-            not that of the earlier run, the data are bad, or the storage refused for minutes.
+            not that of the earlier run, the data are bad, the training diverged, or the storage
+            refused for minutes.
     """
     scaling = elastic.scaling(options)
     if scaling.max_workers > config.global_batch_size:
@@ -143,7 +145,7 @@ def train(
             )
             result = _finish(trainer, options.max_failures, report, folder, events.tell)
         if report.user_errors:
-            raise UserError(report.user_errors[0])
+            raise _with_checkpoint(report.user_errors[0], folder, result.checkpoint)
         return _trained_run(folder, result, report, task)
 
 
@@ -175,6 +177,14 @@ def _finish(
                 return result
             failures = 0
         tell({"kind": "again"})
+
+
+def _with_checkpoint(error: UserError, folder: str, last: Checkpoint | None) -> UserError:
+    """The error, which says where training that diverged was last good."""
+    if not isinstance(error, Diverged):
+        return error
+    good = storage.join(folder, Path(last.path).name) if last else "none yet"
+    return Diverged(f"{error}; last good checkpoint: {good}", error.epoch)
 
 
 def _stored(folder: str, report: RunReport) -> bytes | None:

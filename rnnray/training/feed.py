@@ -4,10 +4,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from queue import Queue
-from threading import Thread
-from typing import Any
+from threading import Event, Thread
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,8 @@ def padded_batch(task: Task, table: pa.Table, rows: int) -> Batch:
 class Feed:
     """The batches of one pass over a worker's data, made ahead by a thread.
 
-    It starts reading when it is made. A `UserError` of the data is kept in `error` instead of
+    It starts reading when it is made, and ends with the data or when it is closed, as it is at the
+    end of a context around it. A `UserError` of the data is kept in `error` instead of
     raised, so that the worker can tell the others, which would wait for its part of the next sum
     forever. Other errors are raised by `take`.
     """
@@ -66,19 +67,37 @@ class Feed:
         self.waited_seconds = 0.0
         self._last: Batch | None = None
         self._ahead: Queue[Batch | BaseException | None] = Queue(_BATCHES_AHEAD)
+        self._closed = Event()
 
         def read() -> None:
             try:
-                batches = shuffled_batches(tables(), rows, pool_rows, seed)
+                until_closed = takewhile(lambda _: not self._closed.is_set(), tables())
+                batches = shuffled_batches(until_closed, rows, pool_rows, seed)
                 for table in deque(islice(batches, skip), maxlen=1):
                     self._last = padded_batch(task, table, padded_rows)
                 for table in batches:
-                    self._ahead.put(padded_batch(task, table, padded_rows))
-                self._ahead.put(None)
+                    self._put(padded_batch(task, table, padded_rows))
+                self._put(None)
             except BaseException as error:  # taken over by the thread that trains
-                self._ahead.put(error)
+                self._put(error)
 
         Thread(target=read, daemon=True, name="feed").start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the thread end, at the latest when it has the table that it is waiting for."""
+        self._closed.set()
+        while not self._ahead.empty():  # room for what it is putting there just now
+            self._ahead.get_nowait()
+
+    def _put(self, batch: Batch | BaseException | None) -> None:
+        if not self._closed.is_set():
+            self._ahead.put(batch)
 
     def take(self) -> Batch | None:
         """The next batch; None when there is no more, or when it cannot be read (see `error`).

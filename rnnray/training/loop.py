@@ -18,6 +18,7 @@ from rnnray.errors import UserError
 from rnnray.training import checkpoints
 from rnnray.training.checkpoints import Position
 from rnnray.training.config import TrainingConfig
+from rnnray.training.divergence import Divergence
 from rnnray.training.feed import Batch, Feed
 from rnnray.training.optimizer import build_optimizer
 from rnnray.training.pace import Pace
@@ -33,7 +34,7 @@ from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
 _CHECK_STEPS = 8
 _PROGRESS_SECONDS = 5.0
 # What travels with each step's sums: workers with more data, workers with bad data, rank 0's wish
-# for a checkpoint, workers that must leave; behind these the workers' paces.
+# for a checkpoint, workers that must leave; after these the workers' paces, and the gradient norm.
 _MORE, _FAILED, _DUE, _LEAVING = range(4)
 _SIGNALS = 4
 
@@ -108,6 +109,7 @@ class TrainingLoop:
         self._add_up = Sums(strategy, self._numbers + 1)
         self._validate = Validation(task, worker, self.model, self.padded_rows, self._add_up)
         self._statistics = MovingStatistics(strategy, self.model, worker.count)
+        self._divergence = Divergence(self.optimizer, config.optimizer, steps_per_epoch)
         self._compiled, self._seconds_off = False, 0.0
 
     def run(self) -> list[dict[str, float]]:
@@ -115,15 +117,18 @@ class TrainingLoop:
 
         Raises:
             UserError: the data are bad.
-            PeerStopped: another worker's are.
+            Diverged: a loss or a gradient is not finite; all workers raise it at the same step.
+            PeerStopped: another worker's data are bad.
             Leaving: a worker will be taken away.
         """
         position = self._position
         while position.epoch < self.config.epochs:
             started = time.monotonic()
-            metrics = self._train_epoch(position, self._feed)
+            self._divergence.skipped = position.skipped
+            with self._feed as feed:
+                metrics = self._train_epoch(position, feed)
             self._statistics.average()
-            metrics |= self._validate()
+            metrics |= self._scores(position.epoch, int(metrics["steps"]))
             metrics["seconds"] = time.monotonic() - started
             self._tell("epoch", position, metrics=metrics)
             position = Position(position.epoch + 1, history=[*position.history, metrics])
@@ -177,17 +182,20 @@ class TrainingLoop:
             # A worker that has no more must look at every step whether another one has.
             report_is_due = bool(self.report_steps) and step % self.report_steps == 0
             if not more or report_is_due or step % _CHECK_STEPS == 0:
-                numbers = self._look(pending, feed.waited_seconds - waited)
+                numbers = self._look(pending, feed.waited_seconds - waited, step)
                 pending, waited = [], feed.waited_seconds
                 totals += numbers[:, : self._numbers].sum(0)
                 said = numbers[-1, self._numbers :]
                 ended = not said[_MORE]
                 # Only at steps that every worker looks at: who left earlier would be waited for.
-                if ended or step % _CHECK_STEPS == 0:
+                if ended or report_is_due or step % _CHECK_STEPS == 0:
                     raise_failure(feed.error, said[_FAILED])
+                    self._divergence.check(position.epoch, step, ended=ended)
                 if ended:
                     break
-                here = dataclasses.replace(position, step=step, sums=totals.tolist())
+                here = dataclasses.replace(
+                    position, step=step, sums=totals.tolist(), skipped=self._divergence.skipped
+                )
             if report_is_due:
                 self._report_within(here, metrics())
                 last_checkpoint = time.monotonic()
@@ -207,6 +215,7 @@ class TrainingLoop:
             "epoch": position.epoch + 1,
             "steps": step,
             **metrics(),
+            **self._divergence.metrics(),
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
             "resident_mib": resident_mib(),
         }
@@ -220,12 +229,16 @@ class TrainingLoop:
             signals[_SIGNALS:] = self._pace.signals()
         return signals
 
-    def _look(self, pending: list[Any], waited: float) -> npt.NDArray[np.float64]:
-        """The sums of some steps, float64 [steps, numbers + signals]; waits for the steps."""
+    def _look(self, pending: list[Any], waited: float, end: int) -> npt.NDArray[np.float64]:
+        """The sums of the steps up to `end`, float64 [steps, numbers + signals + 1]; waits for the
+        steps.
+        """
+        vectors = pending if self._pace is None else [vector for vector, _ in pending]
+        numbers = np.stack([vector.numpy() for vector in vectors]).astype(np.float64)
+        self._divergence.take(numbers[:, : self._numbers], numbers[:, -1], end)
         if self._pace is None:
-            return np.stack([vector.numpy() for vector in pending]).astype(np.float64)
-        numbers = np.stack([vector.numpy() for vector, _ in pending]).astype(np.float64)
-        slow = self._pace.hear(numbers[:, self._numbers + _SIGNALS :].sum(0))
+            return numbers
+        slow = self._pace.hear(numbers[:, self._numbers + _SIGNALS : -1].sum(0))
         if slow and slow.rank == self.worker.rank:  # who knows where it is
             self.worker.tell({"kind": "straggler", **dataclasses.asdict(slow)})
         self._pace.note(np.stack([times.numpy() for _, times in pending]), waited)
@@ -242,9 +255,15 @@ class TrainingLoop:
         started = time.monotonic()
         self._statistics.average()
         share = min(here.step / self.steps_per_epoch, 0.9999)
-        metrics = {"epoch": here.epoch + share, "steps": here.step, **metrics} | self._validate()
+        metrics = {"epoch": here.epoch + share, "steps": here.step, **metrics}
+        metrics |= self._scores(here.epoch, here.step)
         self._checkpoint(here, metrics, _name_within(here))
         self._rest(started)
+
+    def _scores(self, epoch: int, step: int) -> dict[str, float]:
+        scores = self._validate()
+        self._divergence.check_validation(epoch, step, scores["validation_loss"])
+        return scores
 
     def _checkpoint_within(self, here: Position) -> None:
         started = time.monotonic()
@@ -277,6 +296,9 @@ class TrainingLoop:
         return vector
 
     def _checkpoint(self, position: Position, metrics: dict[str, float], name: str) -> None:
+        # On all workers, so that none waits for the report of rank 0.
+        variables = [*self.model.variables, *self.optimizer.variables]
+        self._divergence.check_weights(position.epoch, position.step, variables)
         if self.worker.rank != 0:
             self.worker.report(metrics, None, None)
             return

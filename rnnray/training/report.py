@@ -12,6 +12,7 @@ from tensorboardX import SummaryWriter
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import Event, say
+from rnnray.training.divergence import Diverged
 from rnnray.training.task import Task
 
 _LONG_START = 60.0  # seconds
@@ -24,7 +25,7 @@ class RunReport:
     """
 
     def __init__(self, folder: str, task: Task) -> None:
-        self.user_errors: list[str] = []
+        self.user_errors: list[UserError] = []
         self.last_words = ""
         """What to tell the user if the run fails: why it did."""
         self._task = task
@@ -61,7 +62,10 @@ class RunReport:
             say(f"starting workers ({waited:.0f} s; each imports TensorFlow first{busy})")
 
     def _take_user_error(self, event: Event) -> None:
-        self.user_errors.append(event["message"])
+        self.user_errors.append(UserError(event["message"]))
+
+    def _take_diverged(self, event: Event) -> None:
+        self.user_errors.append(Diverged(event["message"], event["epoch"]))
 
     def _take_failure(self, event: Event) -> None:
         for rank, message in event["failures"].items():
@@ -113,6 +117,8 @@ class RunReport:
             f"    validation of {validation['count']:,.0f} {self._task.unit}: "
             f"{self._scores(validation)}"
         )
+        if metrics.get("skipped_steps"):
+            say(f"    {metrics['skipped_steps']:,.0f} step(s) skipped: not finite")
         self._write(event["epoch"], metrics)
 
     def _line(self, metrics: dict[str, float]) -> str:

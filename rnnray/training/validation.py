@@ -35,10 +35,12 @@ class Validation:
             UserError: the data are bad.
             PeerStopped: another worker's are.
         """
-        feed = Feed(self._task, self._worker.validation, rows=self._rows, padded_rows=self._rows)
         sums = np.zeros(3 + len(self._task.metric_names))
-        while (batch := feed.take()) is not None:
-            sums[:-1] += self._step(batch.inputs, batch.targets, batch.weights).numpy()
+        with Feed(
+            self._task, self._worker.validation, rows=self._rows, padded_rows=self._rows
+        ) as feed:
+            while (batch := feed.take()) is not None:
+                sums[:-1] += self._step(batch.inputs, batch.targets, batch.weights).numpy()
         # Told to the others before it is raised: they would wait for our sums forever.
         sums[-1] = feed.error is not None
         totals = self._add_up(sums)

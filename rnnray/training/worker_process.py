@@ -16,6 +16,7 @@ from rnnray.progress import Tell
 from rnnray.training import notice, strategy
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import tables
+from rnnray.training.divergence import Diverged
 from rnnray.training.task import Task
 from rnnray.training.worker import Leaving, PeerStopped, Worker
 
@@ -97,6 +98,8 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
                 unroll=not on_gpu,
                 restored=Path(folder) if folder else None,
             ).run()
+    except Diverged as error:
+        job.tell({"kind": "diverged", "message": str(error), "epoch": error.epoch})
     except UserError as error:
         # Not raised: Ray Train would start the workers again, to meet the same error.
         job.tell({"kind": "user_error", "message": str(error)})
