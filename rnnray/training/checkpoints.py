@@ -94,13 +94,22 @@ def read_position(folder: Path) -> Position:
     """
     file = folder / POSITION
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        position = Position(**values)
-        for name, value in dataclasses.asdict(Position()).items():
-            if type(getattr(position, name)) is not type(value):
-                raise TypeError(f"{name} is not {type(value).__name__}")
+        return position_from(file.read_bytes())
     except _NOT_OURS as error:
         raise _cannot_be_loaded(file, error) from error
+
+
+def position_from(content: bytes) -> Position:
+    """The position in a file's content.
+
+    Raises:
+        ValueError: it is no JSON.
+        TypeError: it is another JSON.
+    """
+    position = Position(**json.loads(content))
+    for name, value in dataclasses.asdict(Position()).items():
+        if type(getattr(position, name)) is not type(value):
+            raise TypeError(f"{name} is not {type(value).__name__}")
     return position
 
 

@@ -20,7 +20,6 @@ from ray.train import (
     TrainingFailedError,
     UserCallback,
 )
-from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
@@ -30,6 +29,7 @@ from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import Shares, TrainingData
 from rnnray.training.divergence import Diverged
+from rnnray.training.kept_checkpoints import LIST, KeepBestAndLast, fall_back
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
@@ -136,11 +136,15 @@ def train(
                     name=options.name,
                     failure_config=FailureConfig(max_failures=0),  # see `_finish`
                     checkpoint_config=CheckpointConfig(
-                        num_to_keep=1,  # the best; the last one is always kept
+                        num_to_keep=None,  # `KeepBestAndLast` deletes
                         checkpoint_score_attribute=task.score[0],
                         checkpoint_score_order=task.score[1],
                     ),
-                    callbacks=[_TellFailures(events.tell), *callbacks],
+                    callbacks=[
+                        _TellFailures(events.tell),
+                        KeepBestAndLast(folder, task.score, events.tell),
+                        *callbacks,
+                    ],
                 ),
             )
             result = _finish(trainer, options.max_failures, report, folder, events.tell)
@@ -159,10 +163,12 @@ def _finish(
 
     Raises:
         TrainingFailedError: it failed once too often, or because its storage has given up.
+        UserError: none of its checkpoints is whole.
         TimeoutError: the storage has refused for minutes.
     """
     failures = 0
     while True:
+        fall_back(folder, report.handle)
         before = _stored(folder, report)
         try:
             result = _fit(trainer())
@@ -189,7 +195,7 @@ def _with_checkpoint(error: UserError, folder: str, last: Checkpoint | None) -> 
 
 def _stored(folder: str, report: RunReport) -> bytes | None:
     """Ray Train's list of a run's checkpoints, another one with each that is stored whole."""
-    return _read(storage.join(folder, CHECKPOINT_MANAGER_SNAPSHOT_FILENAME), report)
+    return _read(storage.join(folder, LIST), report)
 
 
 def _read(place: str, report: RunReport) -> bytes | None:
@@ -244,7 +250,8 @@ def _trained_run(folder: str, result: Any, report: RunReport, task: Task) -> Tra
     name, direction = task.score
     scored = [(metrics[name], c) for c, metrics in result.best_checkpoints if name in metrics]
     pick = max if direction == "max" else min
-    best = uri(pick(scored, key=lambda pair: pair[0])[1])
+    # Of equal ones the last, as `KeepBestAndLast` has it.
+    best = uri(pick(reversed(scored), key=lambda pair: pair[0])[1])
     last = uri(result.checkpoint)
     position = _read(storage.join(last, POSITION), report)
     assert position is not None, f"{last} has no {POSITION}"  # Ray Train lists whole ones alone

@@ -189,8 +189,7 @@ class TrainingLoop:
                 ended = not said[_MORE]
                 # Only at steps that every worker looks at: who left earlier would be waited for.
                 if ended or report_is_due or step % _CHECK_STEPS == 0:
-                    raise_failure(feed.error, said[_FAILED])
-                    self._divergence.check(position.epoch, step, ended=ended)
+                    self._raise_together(feed.error, said[_FAILED], position.epoch, step, ended)
                 if ended:
                     break
                 here = dataclasses.replace(
@@ -243,6 +242,13 @@ class TrainingLoop:
             self.worker.tell({"kind": "straggler", **dataclasses.asdict(slow)})
         self._pace.note(np.stack([times.numpy() for _, times in pending]), waited)
         return numbers
+
+    def _raise_together(
+        self, error: UserError | None, failed: float, epoch: int, step: int, ended: bool
+    ) -> None:
+        """Raise what ends this run for all workers at the same step."""
+        raise_failure(error, failed)
+        self._divergence.check(epoch, step, ended=ended)
 
     def _rest(self, since: float) -> None:
         """The time from `since` on was not for steps."""

@@ -75,6 +75,12 @@ class RunReport:
         self._started, self._heard_of_workers = time.monotonic(), False
         say("starting the workers again, from the last checkpoint")
 
+    def _take_fell_back(self, event: Event) -> None:
+        say(
+            f"checkpoint {event['checkpoint']} cannot be used: {event['reason']}; "
+            f"going on from {event['to']}"
+        )
+
     def _take_leaving(self, event: Event) -> None:
         say(f"worker {event['rank']} was told to leave: checkpoint at step {event['step']}")
 

@@ -131,7 +131,7 @@ def test_a_killed_run_goes_on_within_its_epoch_when_called_again(
     with pytest.raises(Exception, match=r"(?i)worker"):
         train_toy(task, tmp_path, **options)
 
-    (last,) = (tmp_path / "toy").glob("epoch-0001-step-*")
+    last = max((tmp_path / "toy").glob("epoch-0001-step-*"))
     position = json.loads((last / "position.json").read_text())
     step = position["step"]
     assert (position["epoch"], len(position["history"])) == (1, 1)
@@ -143,9 +143,26 @@ def test_a_killed_run_goes_on_within_its_epoch_when_called_again(
     run = train_toy(task, tmp_path, **options)
     check_two_whole_epochs(run)
     assert f"resumed at epoch 2 of 2, behind step {step}" in capsys.readouterr().out
-    # Of those within an epoch none is kept, and of the others the best and the last.
-    kept = {path.name for path in (tmp_path / "toy").glob("epoch-*")}
-    assert kept == {Path(run.best).name, Path(run.last).name}
+    # The best and the last are kept, and one before it, should the last one be damaged.
+    kept = sorted(path.name for path in (tmp_path / "toy").glob("epoch-*"))
+    assert len(kept) == 2
+    assert kept[1] == Path(run.best).name == Path(run.last).name
+    assert kept[0].startswith("epoch-0001-step-")
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_one_that_storage_damaged(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train_toy(ToyTask(), tmp_path)
+    file = Path(run.last) / "model.keras"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    capsys.readouterr()
+    check_two_whole_epochs(train_toy(ToyTask(), tmp_path))
+    lines = capsys.readouterr().out
+    assert "checkpoint epoch-0002 cannot be used: model.keras is damaged" in lines
+    assert "going on from epoch-0001" in lines
+    assert "resumed at epoch 2 of 2, behind step 0" in lines
 
 
 def test_the_job_says_what_it_does_and_ends_with_its_result(trained: Trained) -> None:
