@@ -24,7 +24,7 @@ from ray.train import (
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
 from rnnray.progress import Events, Tell, say
-from rnnray.training import elastic, strategy
+from rnnray.training import elastic, strategy, watchdog
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import Shares, TrainingData
@@ -122,6 +122,7 @@ def train(
                 report_steps,
                 scaling.use_gpu,
                 events.tell,
+                watchdog.start(options.stuck_times, options.stuck_minutes * 60),
             )
             trainer = partial(
                 TensorflowTrainer,

@@ -16,6 +16,7 @@ import pyarrow as pa
 from rnnray.errors import UserError, find_user_error
 from rnnray.training.batches import shuffled_batches
 from rnnray.training.task import Task
+from rnnray.training.watchdog import Pulse
 
 _BATCHES_AHEAD = 4
 
@@ -62,12 +63,14 @@ class Feed:
         pool_rows: int = 0,
         seed: tuple[int, ...] = (),
         skip: int = 0,
+        pulse: Pulse | None = None,
     ) -> None:
         self.error: UserError | None = None
         self.waited_seconds = 0.0
         self._last: Batch | None = None
         self._ahead: Queue[Batch | BaseException | None] = Queue(_BATCHES_AHEAD)
         self._closed = Event()
+        self._pulse = pulse or Pulse()
 
         def read() -> None:
             try:
@@ -105,7 +108,8 @@ class Feed:
         Not to be called again after None.
         """
         started = time.monotonic()
-        batch = self._ahead.get()
+        with self._pulse.doing("waiting for its data"):
+            batch = self._ahead.get()
         self.waited_seconds += time.monotonic() - started
         if isinstance(batch, BaseException):
             self.error = find_user_error(batch)

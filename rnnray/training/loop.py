@@ -23,10 +23,11 @@ from rnnray.training.feed import Batch, Feed
 from rnnray.training.optimizer import build_optimizer
 from rnnray.training.pace import Pace
 from rnnray.training.replicas import MovingStatistics, seed_dropout
-from rnnray.training.step import make_train_step
+from rnnray.training.step import counter, make_train_step
 from rnnray.training.strategy import Sums
 from rnnray.training.task import Task
 from rnnray.training.validation import Validation, means
+from rnnray.training.watchdog import STEPS, STORES, WAITS
 from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
 
 # Workers look at the numbers that they summed this often, in steps: often enough for progress and
@@ -94,6 +95,9 @@ class TrainingLoop:
         self._strategy = strategy
         # A worker alone waits for nobody.
         self._pace = Pace(worker.rank, worker.count) if worker.count > 1 else None
+        arrivals = counter()
+        if self._pace:
+            worker.pulse.arrived = lambda: int(arrivals.numpy())
         self._signal_count = _SIGNALS + (2 * worker.count if self._pace else 0)
         self._train_step = make_train_step(
             strategy,
@@ -104,11 +108,12 @@ class TrainingLoop:
             self._signal_count,
             xla=config.xla,
             timed=self._pace is not None,
+            arrivals=arrivals,
         )
         self._numbers = 2 + len(task.metric_names)
-        self._add_up = Sums(strategy, self._numbers + 1)
+        self._add_up = worker.pulse.around(WAITS, Sums(strategy, self._numbers + 1))
         self._validate = Validation(task, worker, self.model, self.padded_rows, self._add_up)
-        self._statistics = MovingStatistics(strategy, self.model, worker.count)
+        self._statistics = MovingStatistics(strategy, self.model, worker.count, worker.pulse)
         self._divergence = Divergence(self.optimizer, config.optimizer, steps_per_epoch)
         self._compiled, self._seconds_off = False, 0.0
 
@@ -147,6 +152,7 @@ class TrainingLoop:
             pool_rows=self.config.shuffle_rows,
             seed=(self.config.seed, position.epoch, self.worker.rank),
             skip=position.step,
+            pulse=self.worker.pulse,
         )
 
     def _train_epoch(self, position: Position, feed: Feed) -> dict[str, float]:
@@ -156,8 +162,7 @@ class TrainingLoop:
         last_progress = self._seconds_off = 0.0
         totals = np.array(position.sums or [0.0] * self._numbers)
         units_before = totals[0]
-        if self._pace:
-            self._pace.pause()
+        self._pause()
 
         def metrics() -> dict[str, float]:
             seconds = time.monotonic() - started - self._seconds_off
@@ -233,7 +238,8 @@ class TrainingLoop:
         steps.
         """
         vectors = pending if self._pace is None else [vector for vector, _ in pending]
-        numbers = np.stack([vector.numpy() for vector in vectors]).astype(np.float64)
+        with self.worker.pulse.doing(STEPS):
+            numbers = np.stack([vector.numpy() for vector in vectors]).astype(np.float64)
         self._divergence.take(numbers[:, : self._numbers], numbers[:, -1], end)
         if self._pace is None:
             return numbers
@@ -253,6 +259,10 @@ class TrainingLoop:
     def _rest(self, since: float) -> None:
         """The time from `since` on was not for steps."""
         self._seconds_off += time.monotonic() - since
+        self._pause()
+
+    def _pause(self) -> None:
+        self.worker.pulse.pause()
         if self._pace:
             self._pace.pause()
 
@@ -294,7 +304,9 @@ class TrainingLoop:
 
     def _step(self, batch: Batch, signals: npt.NDArray[np.float32]) -> Any:
         started = time.monotonic()
-        vector = self._train_step(batch.inputs, batch.targets, batch.weights, signals)
+        self.worker.pulse.begin_step()
+        with self.worker.pulse.doing(STEPS):
+            vector = self._train_step(batch.inputs, batch.targets, batch.weights, signals)
         if not self._compiled:  # tracing and compiling happen in the first call
             self._compiled = True
             self._seconds_off += time.monotonic() - started
@@ -306,9 +318,10 @@ class TrainingLoop:
         variables = [*self.model.variables, *self.optimizer.variables]
         self._divergence.check_weights(position.epoch, position.step, variables)
         if self.worker.rank != 0:
-            self.worker.report(metrics, None, None)
+            with self.worker.pulse.doing(WAITS):
+                self.worker.report(metrics, None, None)
             return
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory() as temporary, self.worker.pulse.doing(STORES):
             folder = Path(temporary)
             checkpoints.save(
                 folder, self.model, self.optimizer, position, self.task.checkpoint_files()

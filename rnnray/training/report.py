@@ -33,6 +33,7 @@ class RunReport:
         self._temporary = tempfile.TemporaryDirectory()
         self._started = time.monotonic()
         self._heard_of_workers = False
+        self._stuck = False
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +72,17 @@ class RunReport:
         for rank, message in event["failures"].items():
             say(f"worker {rank} failed: {_reason(message)}")
 
+    def _take_stuck(self, event: Event) -> None:
+        if not self._stuck:
+            say(f"stuck: {event['verdict']}")
+        self._stuck = True
+        say(f"stacks of worker {event['rank']} on {event['node']}:")
+        for line in event["stacks"]:
+            say(f"    {line}")
+
     def _take_again(self, _: Event) -> None:
         self._started, self._heard_of_workers = time.monotonic(), False
+        self._stuck = False
         say("starting the workers again, from the last checkpoint")
 
     def _take_fell_back(self, event: Event) -> None:

@@ -29,6 +29,7 @@ def make_train_step(
     *,
     xla: bool,
     timed: bool = False,
+    arrivals: Any = None,
 ) -> Step:
     """A compiled `step(inputs, targets, weights, signals)`.
 
@@ -37,7 +38,7 @@ def make_train_step(
     Returns float32 [2 + metrics + signals + 1], summed over all workers: weights, loss, the
     metrics, the signals; and the norm of the gradient of the global batch, before it is clipped.
     With `timed` it returns that and float64 [2], seconds of this worker's clock: when it had its
-    part of the sum ready, and when the sum was there.
+    part of the sum ready, and when the sum was there. `arrivals`, a counter, grows when it had.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -70,7 +71,9 @@ def make_train_step(
         for variable, value in zip(moving, before, strict=False):
             variable.assign(tf.where(finite, variable.value, value))
         result = vector, weight, norm, finite
-        return (*result, _clock_after(mine), _clock_after(vector)) if timed else result
+        if not timed:
+            return result
+        return (*result, _clock_after(mine, arrivals), _clock_after(vector))
 
     def apply(gradients: list[Any]) -> None:
         optimizer.apply(clip(gradients, options), variables)
@@ -112,14 +115,25 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
     return step
 
 
-def _clock_after(vector: Any) -> Any:
-    """The time when a vector has been computed, on a GPU too; float64 [2], of which the first."""
+def counter() -> Any:
+    """A counter, int64, that other threads may read while a step runs."""
+    with tf.device("CPU:0"):
+        return tf.Variable(0, trainable=False, dtype=tf.int64)
+
+
+def _clock_after(vector: Any, arrivals: Any = None) -> Any:
+    """The time when a vector has been computed, on a GPU too; float64 [2], of which the first.
+
+    A counter of `arrivals` grows then.
+    """
     first = vector[0]
     with tf.device("CPU:0"):
         # A GPU's operations end later than they are issued. To have a value of theirs on the CPU
         # means to wait for it; it is returned, or TensorFlow would save itself the copy.
         value = tf.cast(first, tf.float64)
         with tf.control_dependencies([value]):
+            if arrivals is not None:
+                arrivals.assign_add(1)
             return tf.stack([tf.timestamp(), value])
 
 

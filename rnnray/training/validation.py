@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rnnray.training.feed import Feed
 from rnnray.training.step import make_evaluation_step
-from rnnray.training.strategy import Sums
+from rnnray.training.strategy import AddUp
 from rnnray.training.task import Task
 from rnnray.training.worker import Worker, raise_failure
 
@@ -23,7 +23,7 @@ class Validation:
         add_up: of the numbers of a step and one more.
     """
 
-    def __init__(self, task: Task, worker: Worker, model: Any, rows: int, add_up: Sums) -> None:
+    def __init__(self, task: Task, worker: Worker, model: Any, rows: int, add_up: AddUp) -> None:
         self._task, self._worker, self._add_up = task, worker, add_up
         self._rows = max(task.evaluation_rows, rows)
         self._step = make_evaluation_step(model, task)
@@ -37,7 +37,11 @@ class Validation:
         """
         sums = np.zeros(3 + len(self._task.metric_names))
         with Feed(
-            self._task, self._worker.validation, rows=self._rows, padded_rows=self._rows
+            self._task,
+            self._worker.validation,
+            rows=self._rows,
+            padded_rows=self._rows,
+            pulse=self._worker.pulse,
         ) as feed:
             while (batch := feed.take()) is not None:
                 sums[:-1] += self._step(batch.inputs, batch.targets, batch.weights).numpy()

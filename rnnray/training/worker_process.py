@@ -18,6 +18,7 @@ from rnnray.training.config import TrainingConfig
 from rnnray.training.data import tables
 from rnnray.training.divergence import Diverged
 from rnnray.training.task import Task
+from rnnray.training.watchdog import Watch
 from rnnray.training.worker import Leaving, PeerStopped, Worker
 
 LEFT = "left"
@@ -36,6 +37,7 @@ class WorkerJob:
     report_steps: int
     gpu: bool
     tell: Tell
+    watch: Watch | None
 
 
 def run_worker(arguments: dict[str, Any]) -> str | None:
@@ -80,6 +82,8 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
         report=report,
         told_to_leave=notice.came,
     )
+    if job.watch:
+        job.watch.over(worker.pulse, worker.rank, node["node"], worker.tell)
     if worker.rank == 0:
         worker.tell({"kind": "group", "workers": worker.count})
     latest = ray.train.get_checkpoint()

@@ -75,7 +75,7 @@ def config(**values: Any) -> TrainingConfig:
 
 def loop(
     task: ToyTask,
-    storage: Storage,
+    storage: Callable[[dict[str, float], Path | None, str | None], None],
     *,
     train: Callable[[], Iterable[pa.Table]] = lambda: chunks(TRAIN_ROWS),
     validation: Callable[[], Iterable[pa.Table]] = lambda: chunks(77, seed=1),
@@ -269,12 +269,16 @@ def test_a_worker_that_is_told_to_leave_checkpoints_first_and_loses_no_step(tmp_
 
 
 @pytest.mark.parametrize("ends", ["report", "leaving", "diverged", "validation"])
-def test_no_thread_is_left_of_a_run_that_ends_within_an_epoch(tmp_path: Path, ends: str) -> None:
+def test_no_thread_is_left_of_a_run_that_ends_within_an_epoch(ends: str) -> None:
     """As trials of a sweep do, many of which may run in one process."""
 
     def endless() -> Iterator[pa.Table]:
         while True:
             yield rows(100)
+
+    def report(*_: Any) -> None:
+        if ends == "report":
+            raise Interrupt
 
     broken: dict[str, dict[str, Any]] = {
         "report": {"report_steps": 4},
@@ -282,12 +286,10 @@ def test_no_thread_is_left_of_a_run_that_ends_within_an_epoch(tmp_path: Path, en
         "diverged": {"optimizer": OptimizerConfig(learning_rate=1e38)},
         "validation": {"report_steps": 4, "validation": lambda: [rows(9), "no table"] * 99},
     }
-    storage = Storage(tmp_path, die_after="epoch-0000-step-0000004")
     before = threading.active_count()
     for _ in range(2):
         with pytest.raises((Interrupt, Leaving, Diverged, AttributeError, TypeError)):
-            loop(ToyTask(), storage, train=endless, **broken[ends]).run()
-        shutil.rmtree(tmp_path / "epoch-0000-step-0000004", ignore_errors=True)
+            loop(ToyTask(), report, train=endless, **broken[ends]).run()
     deadline = time.monotonic() + 5
     while threading.active_count() > before:
         assert time.monotonic() < deadline, threading.enumerate()
@@ -331,11 +333,11 @@ def test_a_run_that_is_done_takes_no_step_and_reads_no_data(tmp_path: Path) -> N
 
 
 class Poisoned(ToyTask):
-    """Some of the points are not numbers: the ones with these ids in these splits."""
+    """The points with these ids are infinite."""
 
     def batch(self, table: pa.Table) -> Any:
         inputs, targets, row_weights = super().batch(table)
-        inputs[np.isin(table["id"].to_numpy(), POISON)] = np.nan
+        inputs[np.isin(table["id"].to_numpy(), POISON), 0] = np.inf
         return inputs, targets, row_weights
 
 
@@ -364,7 +366,7 @@ def test_training_that_diverged_stops_at_the_next_look_and_keeps_the_last_good_c
     with pytest.raises(Diverged) as error:
         loop(Poisoned(), storage, train=train, shuffle_rows=0, checkpoint_seconds=0).run()
     line = str(error.value)
-    assert "epoch 2, step 13: not finite (loss nan, gradient norm nan)" in line
+    assert "epoch 2, step 13: not finite (loss " in line
     assert re.search(
         r"learning rate 0\.0\d+, largest finite gradient norm [\d.]+ at step \d+", line
     )
