@@ -58,6 +58,7 @@ def test_a_group_that_started_again_begins_anew() -> None:
 def test_one_worker_that_may_take_longer_gives_all_of_them_the_time() -> None:
     watchdog = Watchdog()
     watchdog.hear(replace(OTHER, limit=600), 0)
+    watchdog.hear(BEAT, 0)
     assert watchdog.hear(BEAT, 599) is None
     assert watchdog.hear(BEAT, 601) is not None
 
