@@ -126,12 +126,18 @@ class TrainingLoop:
             PeerStopped: another worker's data are bad.
             Leaving: a worker will be taken away.
         """
-        position = self._position
+        if self._position.epoch >= self.config.epochs:
+            return self._position.history
+        try:
+            return self._train_epochs(self._position)
+        finally:
+            self._feed.close()
+
+    def _train_epochs(self, position: Position) -> list[dict[str, float]]:
         while position.epoch < self.config.epochs:
             started = time.monotonic()
             self._divergence.skipped = position.skipped
-            with self._feed as feed:
-                metrics = self._train_epoch(position, feed)
+            metrics = self._train_epoch(position, self._feed)
             self._statistics.average()
             metrics |= self._scores(position.epoch, int(metrics["steps"]))
             metrics["seconds"] = time.monotonic() - started

@@ -268,7 +268,7 @@ def test_a_worker_that_is_told_to_leave_checkpoints_first_and_loses_no_step(tmp_
     assert_same(weights(rest), weights(whole))
 
 
-@pytest.mark.parametrize("ends", ["report", "leaving", "diverged", "validation"])
+@pytest.mark.parametrize("ends", ["report", "epoch", "leaving", "diverged", "validation"])
 def test_no_thread_is_left_of_a_run_that_ends_within_an_epoch(ends: str) -> None:
     """As trials of a sweep do, many of which may run in one process."""
 
@@ -277,11 +277,12 @@ def test_no_thread_is_left_of_a_run_that_ends_within_an_epoch(ends: str) -> None
             yield rows(100)
 
     def report(*_: Any) -> None:
-        if ends == "report":
+        if ends in ("report", "epoch"):
             raise Interrupt
 
     broken: dict[str, dict[str, Any]] = {
         "report": {"report_steps": 4},
+        "epoch": {"train": lambda: chunks(TRAIN_ROWS)},  # the next epoch's feed has begun
         "leaving": {"told_to_leave": lambda: True},
         "diverged": {"optimizer": OptimizerConfig(learning_rate=1e38)},
         "validation": {"report_steps": 4, "validation": lambda: [rows(9), "no table"] * 99},
@@ -289,7 +290,7 @@ def test_no_thread_is_left_of_a_run_that_ends_within_an_epoch(ends: str) -> None
     before = threading.active_count()
     for _ in range(2):
         with pytest.raises((Interrupt, Leaving, Diverged, AttributeError, TypeError)):
-            loop(ToyTask(), report, train=endless, **broken[ends]).run()
+            loop(ToyTask(), report, **{"train": endless, **broken[ends]}).run()
     deadline = time.monotonic() + 5
     while threading.active_count() > before:
         assert time.monotonic() < deadline, threading.enumerate()
