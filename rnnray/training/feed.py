@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from queue import Queue
@@ -72,10 +72,13 @@ class Feed:
         self._closed = Event()
         self._pulse = pulse or Pulse()
 
+        def until_closed(found: Iterable[pa.Table]) -> Iterator[pa.Table]:
+            return takewhile(lambda _: not self._closed.is_set(), found)
+
         def read() -> None:
             try:
-                until_closed = takewhile(lambda _: not self._closed.is_set(), tables())
-                batches = shuffled_batches(until_closed, rows, pool_rows, seed)
+                shuffled = shuffled_batches(until_closed(tables()), rows, pool_rows, seed)
+                batches = until_closed(shuffled)
                 for table in deque(islice(batches, skip), maxlen=1):
                     self._last = padded_batch(task, table, padded_rows)
                 for table in batches:
