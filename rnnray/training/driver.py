@@ -113,7 +113,11 @@ def train(
     report = RunReport(folder, task)
     handle = elastic.with_waits(scaling, report.handle)
     with _failures_told(report):
-        with elastic.room_to_read(scaling), Events(handle) as events:
+        with (
+            elastic.room_to_read(scaling),
+            Events(handle) as events,
+            watchdog.on_guard(options.stuck_times, options.stuck_minutes * 60) as watch,
+        ):
             job = WorkerJob(
                 task,
                 config,
@@ -122,7 +126,7 @@ def train(
                 report_steps,
                 scaling.use_gpu,
                 events.tell,
-                watchdog.start(options.stuck_times, options.stuck_minutes * 60),
+                watch,
             )
             trainer = partial(
                 TensorflowTrainer,

@@ -185,17 +185,22 @@ class Watch:
         threading.Thread(target=watch, daemon=True, name="watchdog").start()
 
 
-def start(times: float, seconds: float) -> Watch | None:
-    """Start a watchdog for a run, on this node; None where none is wanted.
+@contextmanager
+def on_guard(times: float, seconds: float) -> Iterator[Watch | None]:
+    """A watchdog on this node, for a run within the context; None where none is wanted.
 
     Args:
         times: see `RunOptions.stuck_times`.
         seconds: the least limit.
     """
     if not times:
-        return None
-    actor = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(Watchdog)
-    return Watch(actor.remote(), times, seconds)
+        yield None
+        return
+    actor = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(Watchdog).remote()
+    try:
+        yield Watch(actor, times, seconds)
+    finally:
+        ray.kill(actor)
 
 
 def stacks() -> list[str]:
