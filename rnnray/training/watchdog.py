@@ -28,7 +28,8 @@ _USUAL_STEPS = 16  # at least, before there is a usual time
 _FRAMES = 12  # innermost of each thread
 _BEAT_SECONDS = 5.0  # between two beats, or less where the limit is short
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Pulse:
