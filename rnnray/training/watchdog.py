@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import ray
+from ray.exceptions import ActorUnavailableError, RayActorError
 
 from rnnray import cluster
 from rnnray.training.patient_files import PATIENCE
@@ -178,7 +179,12 @@ class Watch:
                 time.sleep(pause)
                 limit = pulse.limit(self.times, self.seconds)
                 beat = Beat(process, rank, node, pulse.moves, pulse.what(), limit)
-                verdict = ray.get(self.watchdog.hear.remote(beat))
+                try:
+                    verdict = ray.get(self.watchdog.hear.remote(beat))
+                except ActorUnavailableError:  # for now: the next beat may reach it
+                    continue
+                except RayActorError:  # its run is over
+                    return
             tell({"kind": "stuck", "verdict": verdict, "stacks": stacks()})
             time.sleep(2 * pause)  # the others have something to tell, too
             os._exit(1)
