@@ -24,6 +24,11 @@ from rnnray.training import checkpoints
 from rnnray.training.patient_files import persist
 
 LIST = CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
+# What is raised of files that are damaged, or a stranger's; not OSError, after which one tries again.
+_NOT_WHOLE = (
+    *(ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _LAST = 2  # that are kept beside the best one
 Handle = Callable[[dict[str, Any]], None]
 
@@ -158,7 +163,7 @@ def _read_list(files: fs.FileSystem, path: str) -> _List | None:
         listed = _List(json.loads(content))
         for entry in listed.entries:
             _check_entry(entry)
-    except (ValueError, KeyError, TypeError) as error:
+    except _NOT_WHOLE as error:
         raise UserError(
             f"{file}: the list of the run's checkpoints is damaged ({error}); take another --name"
         ) from error
@@ -187,7 +192,7 @@ def _damage(files: fs.FileSystem, path: str) -> str | None:
                     broken = archive.testzip()
         except FileNotFoundError:
             return f"{name} is missing"
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError) as error:
+        except _NOT_WHOLE as error:
             return f"{name} is damaged ({str(error)[:100]})"
         if broken is not None:
             return f"{name} is damaged (the checksum of its {broken} is wrong)"

@@ -56,6 +56,10 @@ def flip_a_bit(file: str, folder: Path) -> None:
         (partial(cut, "optimizer.npz", 0.9), "optimizer.npz is damaged"),
         (partial(cut, "position.json", 0.5), "position.json is damaged"),
         (partial(flip_a_bit, "model.keras"), "checksum"),
+        (
+            lambda folder: (folder / "position.json").write_text("[" * 100_000),
+            "position.json is damaged",
+        ),
         (lambda folder: (folder / "optimizer.npz").unlink(), "optimizer.npz is missing"),
         (shutil.rmtree, "position.json is missing"),
     ],
