@@ -24,7 +24,7 @@ from rnnray.training import checkpoints
 from rnnray.training.patient_files import persist
 
 LIST = CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
-# What is raised of files that are damaged, or a stranger's; not OSError, after which one tries again.
+# What is raised of files that are damaged, or a stranger's. Not OSError: that is tried again.
 _NOT_WHOLE = (
     *(ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
