@@ -10,6 +10,7 @@ from rnnray.chorale import tokens
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.tokens import NONE, Tokens
+from rnnray.errors import UserError
 from rnnray.progress import Every, say
 
 BOOK_CHORDS, BOOK_SHIFT = 33, 16
@@ -64,6 +65,8 @@ def _totals(
         totals += nats[:, skip:].sum(dtype=np.float64), right[:, skip:].sum(), counted.sum()
         if progress():
             say(f"evaluated {totals[2]:,.0f} notes")
+    if not np.isfinite(totals[0]):
+        raise UserError(f"the composer's nats are not finite ({totals[0]}): its training diverged")
     return float(totals[0]), int(totals[1]), int(totals[2])
 
 

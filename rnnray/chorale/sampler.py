@@ -17,6 +17,7 @@ from rnnray.chorale.chords import VOICE_COUNT
 from rnnray.chorale.model import Composer
 from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.tokens import NONE
+from rnnray.errors import UserError
 
 
 class Sampler:
@@ -64,6 +65,11 @@ class Sampler:
             np.array([request.top_p for request in filled], np.float32),
         )
         notes, nats = notes.numpy(), nats.numpy()
+        if not np.isfinite(nats).all():
+            raise UserError(
+                "the composer's probabilities are not finite numbers: its training diverged, "
+                "take an earlier checkpoint"
+            )
         return [
             Composition(
                 tokens.to_chords(notes[: request.given.size, row]),

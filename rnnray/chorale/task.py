@@ -62,10 +62,15 @@ class ChoraleTask:
         return _row_means(losses, targets)
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """Share of each row's counted notes that are the likeliest: [rows, 1]."""
+        """Share of each row's counted notes that are the likeliest: [rows, 1].
+
+        A note as probable as the right one counts as likelier, so ties and NaN never help.
+        """
         from keras import ops  # noqa: PLC0415
 
-        right = ops.equal(ops.argmax(logits, axis=-1), ops.cast(targets, "int64"))
+        from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
+
+        right = rivals(ops.maximum(targets, 0), logits) < 1
         return _row_means(ops.cast(right, "float32"), targets)[:, None]
 
     def checkpoint_files(self) -> Mapping[str, str]:

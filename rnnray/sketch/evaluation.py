@@ -39,6 +39,8 @@ class _Judge(ClassifyingActor):
     """Scores each drawing of a batch."""
 
     def __call__(self, drawings: pa.Table) -> pa.Table:
+        from rnnray.training.metrics import NEVER  # noqa: PLC0415  (imports Keras)
+
         scores = self.classifier.log_probabilities(drawings)
         true = drawings["class_index"].to_numpy()
         right = scores[np.arange(len(true)), true]
@@ -47,8 +49,8 @@ class _Judge(ClassifyingActor):
                 "true": true,
                 "predicted": scores.argmax(1).astype(np.int64),
                 "loss": -right.astype(np.float64),
-                # A class as probable as the right one counts as before it, and NaN never helps.
-                "before": (~(scores < right[:, None])).sum(1) - 1,
+                # As `rivals` counts in training: ties and NaN never help.
+                "before": np.where(np.isnan(right), NEVER, (~(scores < right[:, None])).sum(1) - 1),
             }
         )
 
@@ -114,4 +116,6 @@ def evaluate(
     count = int(confusion.sum())
     if count == 0:
         raise UserError(f"{drawings.data}: no drawings in the {split} split")
+    if not np.isfinite(loss):
+        raise UserError(f"{checkpoint}: the loss on the {split} split is not finite ({loss})")
     return Evaluation(loss / count, within[0] / count, within[1] / count, count, confusion)

@@ -58,8 +58,9 @@ class SketchTask:
         """
         from keras import ops  # noqa: PLC0415
 
-        right = ops.take_along_axis(logits, targets[:, None], axis=1)
-        before = ops.sum(ops.cast(ops.logical_not(logits < right), "int32"), axis=1) - 1
+        from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
+
+        before = rivals(targets, logits)
         return ops.stack([ops.cast(before < k, "float32") for k in (1, 5)], axis=1)
 
     def checkpoint_files(self) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from rnnray.errors import UserError
+from rnnray.training.divergence import not_finite
 
 MODEL, OPTIMIZER, POSITION = "model.keras", "optimizer.npz", "position.json"
 
@@ -40,6 +41,8 @@ class Position:
     """Steps of the next epoch that are done."""
     sums: list[float] = field(default_factory=list)
     """Sums of rows, loss and metrics over those steps."""
+    skipped: int = 0
+    """Steps among them that were skipped, as they were not finite."""
     history: list[dict[str, float]] = field(default_factory=list)
     """The metrics of each epoch that is done."""
 
@@ -47,7 +50,14 @@ class Position:
 def save(
     folder: Path, model: Any, optimizer: Any, position: Position, files: Mapping[str, str]
 ) -> None:
-    """Write a checkpoint into an empty folder."""
+    """Write a checkpoint into an empty folder.
+
+    Raises:
+        UserError: a weight or a variable of the optimizer is not finite.
+    """
+    name = not_finite([*model.variables, *optimizer.variables])
+    if name is not None:
+        raise UserError(f"{name} is not finite: such a checkpoint is not written")
     model.save(folder / MODEL)
     arrays = {f"{index:04d}": np.asarray(v) for index, v in enumerate(optimizer.variables)}
     np.savez(folder / OPTIMIZER, **arrays)  # type: ignore[arg-type]
@@ -84,13 +94,22 @@ def read_position(folder: Path) -> Position:
     """
     file = folder / POSITION
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        position = Position(**values)
-        for name, value in dataclasses.asdict(Position()).items():
-            if type(getattr(position, name)) is not type(value):
-                raise TypeError(f"{name} is not {type(value).__name__}")
+        return position_from(file.read_bytes())
     except _NOT_OURS as error:
         raise _cannot_be_loaded(file, error) from error
+
+
+def position_from(content: bytes) -> Position:
+    """The position in a file's content.
+
+    Raises:
+        ValueError: it is no JSON.
+        TypeError: it is another JSON.
+    """
+    position = Position(**json.loads(content))
+    for name, value in dataclasses.asdict(Position()).items():
+        if type(getattr(position, name)) is not type(value):
+            raise TypeError(f"{name} is not {type(value).__name__}")
     return position
 
 
@@ -109,15 +128,22 @@ def load_model(folder: Path) -> Any:
     """The Keras model of a checkpoint, in Keras's safe mode.
 
     Raises:
-        UserError: the folder is not a checkpoint, or its model cannot be loaded.
+        UserError: the folder is not a checkpoint, its model cannot be loaded, or it diverged.
     """
     import keras  # noqa: PLC0415
 
     check(folder)
     try:
-        return keras.saving.load_model(folder / MODEL, compile=False)
+        model = keras.saving.load_model(folder / MODEL, compile=False)
     except _NOT_OURS as error:
         raise _cannot_be_loaded(folder / MODEL, error) from error
+    name = not_finite(model.variables)
+    if name is not None:
+        raise UserError(
+            f"{folder / MODEL}: its training diverged ({name} is not finite); "
+            "take an earlier checkpoint"
+        )
+    return model
 
 
 def _cannot_be_loaded(file: Path, error: BaseException) -> UserError:

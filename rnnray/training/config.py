@@ -31,6 +31,9 @@ class OptimizerConfig(Config):
     """Clip gradients to clip_norm: each variable's by itself, or by the norm of all together."""
     clip_norm: Annotated[float, Gt(0)] = 1.0
     """The norm that clipping leaves, applied to the gradient of the global batch."""
+    skip_nonfinite: bool = False
+    """Skip the steps whose loss or gradients are not finite numbers, and count them; without it
+    training ends at the first one."""
 
 
 class TrainingConfig(Config):

@@ -20,15 +20,16 @@ from ray.train import (
     TrainingFailedError,
     UserCallback,
 )
-from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
 from rnnray.progress import Events, Tell, say
-from rnnray.training import elastic, strategy
+from rnnray.training import elastic, strategy, watchdog
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import TrainingData
+from rnnray.training.divergence import Diverged
+from rnnray.training.kept_checkpoints import LIST, KeepBestAndLast, fall_back
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
@@ -87,7 +88,8 @@ def train(
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration is
-            not that of the earlier run, the data are bad, or the storage refused for minutes.
+            not that of the earlier run, the data are bad, the training diverged, or the storage
+            refused for minutes.
     """
     scaling = elastic.scaling(options)
     if scaling.max_workers > config.global_batch_size:
@@ -116,7 +118,11 @@ def train(
     report = RunReport(folder, task)
     handle = elastic.with_waits(scaling, report.handle)
     with _failures_told(report):
-        with elastic.room_to_read(scaling), Events(handle) as events:
+        with (
+            elastic.room_to_read(scaling),
+            Events(handle) as events,
+            watchdog.on_guard(options.stuck_times, options.stuck_minutes * 60) as watch,
+        ):
             job = WorkerJob(
                 task,
                 config,
@@ -125,6 +131,7 @@ def train(
                 report_steps,
                 scaling.use_gpu,
                 events.tell,
+                watch,
             )
             trainer = partial(
                 TensorflowTrainer,
@@ -137,16 +144,20 @@ def train(
                     name=options.name,
                     failure_config=FailureConfig(max_failures=0),  # see `_finish`
                     checkpoint_config=CheckpointConfig(
-                        num_to_keep=1,  # the best; the last one is always kept
+                        num_to_keep=None,  # `KeepBestAndLast` deletes
                         checkpoint_score_attribute=task.score[0],
                         checkpoint_score_order=task.score[1],
                     ),
-                    callbacks=[_TellFailures(events.tell), *callbacks],
+                    callbacks=[
+                        _TellFailures(events.tell),
+                        KeepBestAndLast(folder, task.score, events.tell),
+                        *callbacks,
+                    ],
                 ),
             )
             result = _finish(trainer, options.max_failures, report, folder, events.tell)
         if report.user_errors:
-            raise UserError(report.user_errors[0])
+            raise _with_checkpoint(report.user_errors[0], folder, result.checkpoint)
         return _trained_run(folder, result, report, task)
 
 
@@ -160,10 +171,12 @@ def _finish(
 
     Raises:
         TrainingFailedError: it failed once too often, or because its storage has given up.
+        UserError: none of its checkpoints is whole.
         TimeoutError: the storage has refused for minutes.
     """
     failures = 0
     while True:
+        fall_back(folder, report.handle)
         before = _stored(folder, report)
         try:
             result = _fit(trainer())
@@ -180,9 +193,17 @@ def _finish(
         tell({"kind": "again"})
 
 
+def _with_checkpoint(error: UserError, folder: str, last: Checkpoint | None) -> UserError:
+    """The error, which says where training that diverged was last good."""
+    if not isinstance(error, Diverged):
+        return error
+    good = storage.join(folder, Path(last.path).name) if last else "none yet"
+    return Diverged(f"{error}; last good checkpoint: {good}", error.epoch)
+
+
 def _stored(folder: str, report: RunReport) -> bytes | None:
     """Ray Train's list of a run's checkpoints, another one with each that is stored whole."""
-    return _read(storage.join(folder, CHECKPOINT_MANAGER_SNAPSHOT_FILENAME), report)
+    return _read(storage.join(folder, LIST), report)
 
 
 def _read(place: str, report: RunReport) -> bytes | None:
@@ -237,7 +258,8 @@ def _trained_run(folder: str, result: Any, report: RunReport, task: Task) -> Tra
     name, direction = task.score
     scored = [(metrics[name], c) for c, metrics in result.best_checkpoints if name in metrics]
     pick = max if direction == "max" else min
-    best = uri(pick(scored, key=lambda pair: pair[0])[1])
+    # Of equal ones the last, as `KeepBestAndLast` has it.
+    best = uri(pick(reversed(scored), key=lambda pair: pair[0])[1])
     last = uri(result.checkpoint)
     position = _read(storage.join(last, POSITION), report)
     assert position is not None, f"{last} has no {POSITION}"  # Ray Train lists whole ones alone

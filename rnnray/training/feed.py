@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from queue import Queue
-from threading import Thread
-from typing import Any
+from threading import Event, Thread
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from rnnray.errors import UserError, find_user_error
 from rnnray.training.batches import Share
 from rnnray.training.task import Task
+from rnnray.training.watchdog import Pulse
 
 _BATCHES_AHEAD = 4
 
@@ -44,7 +46,8 @@ def padded_batch(task: Task, share: Share, rows: int) -> Batch:
 class Feed:
     """The batches of a worker's shares, made ahead by a thread.
 
-    It starts reading when it is made. A `UserError` of the data is kept in `error` instead of
+    It starts reading when it is made, and ends with the data or when it is closed, as it is at the
+    end of a context around it. A `UserError` of the data is kept in `error` instead of
     raised, so that the worker can tell the others, which would wait for its part of the next sum
     forever. Other errors are raised by `take`.
     """
@@ -55,21 +58,40 @@ class Feed:
         shares: Callable[[], Iterable[Share]],
         *,
         padded_rows: int,
+        pulse: Pulse | None = None,
     ) -> None:
         self.error: UserError | None = None
         self.waited_seconds = 0.0
         self._last: Batch | None = None
         self._ahead: Queue[Batch | BaseException | None] = Queue(_BATCHES_AHEAD)
+        self._closed = Event()
+        self._pulse = pulse or Pulse()
 
         def read() -> None:
             try:
-                for share in shares():
-                    self._ahead.put(padded_batch(task, share, padded_rows))
-                self._ahead.put(None)
+                for share in takewhile(lambda _: not self._closed.is_set(), shares()):
+                    self._put(padded_batch(task, share, padded_rows))
+                self._put(None)
             except BaseException as error:  # taken over by the thread that trains
-                self._ahead.put(error)
+                self._put(error)
 
         Thread(target=read, daemon=True, name="feed").start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the thread end, at the latest when it has the rows that it is waiting for."""
+        self._closed.set()
+        while not self._ahead.empty():  # room for what it is putting there just now
+            self._ahead.get_nowait()
+
+    def _put(self, batch: Batch | BaseException | None) -> None:
+        if not self._closed.is_set():
+            self._ahead.put(batch)
 
     def take(self) -> Batch | None:
         """The next batch; None when there is no more, or when it cannot be read (see `error`).
@@ -77,7 +99,8 @@ class Feed:
         Not to be called again after None.
         """
         started = time.monotonic()
-        batch = self._ahead.get()
+        with self._pulse.doing("waiting for its data"):
+            batch = self._ahead.get()
         self.waited_seconds += time.monotonic() - started
         if isinstance(batch, BaseException):
             self.error = find_user_error(batch)

@@ -20,14 +20,16 @@ from rnnray.training import checkpoints
 from rnnray.training.batches import epoch_batches
 from rnnray.training.checkpoints import Position
 from rnnray.training.config import TrainingConfig
+from rnnray.training.divergence import Divergence
 from rnnray.training.feed import Batch, Feed
 from rnnray.training.optimizer import build_optimizer
 from rnnray.training.pace import Pace
 from rnnray.training.replicas import MovingStatistics, seed_dropout
-from rnnray.training.step import make_train_step
+from rnnray.training.step import counter, make_train_step
 from rnnray.training.strategy import Sums
 from rnnray.training.task import Task
 from rnnray.training.validation import Validation, means
+from rnnray.training.watchdog import STEPS, STORES, WAITS
 from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
 
 # Workers look at the numbers that they summed this often, in steps: often enough for progress and
@@ -35,7 +37,7 @@ from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
 _CHECK_STEPS = 8
 _PROGRESS_SECONDS = 5.0
 # What travels with each step's sums: workers with bad data, rank 0's wish for a checkpoint, workers
-# that must leave; after these the workers' paces.
+# that must leave; after these the workers' paces, and the gradient norm.
 _FAILED, _DUE, _LEAVING = range(3)
 _SIGNALS = 3
 
@@ -91,6 +93,9 @@ class TrainingLoop:
         self._strategy = strategy
         # A worker alone waits for nobody.
         self._pace = Pace(worker.rank, worker.count) if worker.count > 1 else None
+        arrivals = counter()
+        if self._pace:
+            worker.pulse.arrived = lambda: int(arrivals.numpy())
         self._signal_count = _SIGNALS + (2 * worker.count if self._pace else 0)
         self._train_step = make_train_step(
             strategy,
@@ -101,11 +106,13 @@ class TrainingLoop:
             self._signal_count,
             xla=config.xla,
             timed=self._pace is not None,
+            arrivals=arrivals,
         )
         self._numbers = 2 + len(task.metric_names)
-        self._add_up = Sums(strategy, self._numbers + 1)
+        self._add_up = worker.pulse.around(WAITS, Sums(strategy, self._numbers + 1))
         self._validate = Validation(task, worker, self.model, self.padded_rows, self._add_up)
-        self._statistics = MovingStatistics(strategy, self.model, worker.count)
+        self._statistics = MovingStatistics(strategy, self.model, worker.count, worker.pulse)
+        self._divergence = Divergence(self.optimizer, config.optimizer, self.steps_per_epoch)
         self._compiled, self._seconds_off = False, 0.0
 
     def run(self) -> list[dict[str, float]]:
@@ -113,15 +120,24 @@ class TrainingLoop:
 
         Raises:
             UserError: the data are bad.
-            PeerStopped: another worker's are.
+            Diverged: a loss or a gradient is not finite; all workers raise it at the same step.
+            PeerStopped: another worker's data are bad.
             Leaving: a worker will be taken away.
         """
-        position = self._position
+        if self._position.epoch >= self.config.epochs:
+            return self._position.history
+        try:
+            return self._train_epochs(self._position)
+        finally:
+            self._feed.close()
+
+    def _train_epochs(self, position: Position) -> list[dict[str, float]]:
         while position.epoch < self.config.epochs:
             started = time.monotonic()
+            self._divergence.skipped = position.skipped
             metrics = self._train_epoch(position, self._feed)
             self._statistics.average()
-            metrics |= self._validate()
+            metrics |= self._scores(position.epoch, int(metrics["steps"]))
             metrics["seconds"] = time.monotonic() - started
             self._tell("epoch", position, metrics=metrics)
             position = Position(position.epoch + 1, history=[*position.history, metrics])
@@ -145,6 +161,7 @@ class TrainingLoop:
                 workers=self.worker.count,
             ),
             padded_rows=self.padded_rows,
+            pulse=self.worker.pulse,
         )
 
     def _train_epoch(self, position: Position, feed: Feed) -> dict[str, float]:
@@ -154,8 +171,7 @@ class TrainingLoop:
         last_progress = self._seconds_off = 0.0
         totals = np.array(position.sums or [0.0] * self._numbers)
         units_before = totals[0]
-        if self._pace:
-            self._pace.pause()
+        self._pause()
 
         def metrics() -> dict[str, float]:
             seconds = time.monotonic() - started - self._seconds_off
@@ -179,14 +195,17 @@ class TrainingLoop:
                 batch = feed.take()
             report_is_due = bool(self.report_steps) and step % self.report_steps == 0
             if ended or report_is_due or step % _CHECK_STEPS == 0:
-                numbers = self._look(pending, feed.waited_seconds - waited)
+                numbers = self._look(pending, feed.waited_seconds - waited, step)
                 pending, waited = [], feed.waited_seconds
                 totals += numbers[:, : self._numbers].sum(0)
                 said = numbers[-1, self._numbers :]
                 raise_failure(feed.error if said[_FAILED] else None, said[_FAILED])
+                self._divergence.check(position.epoch, step, ended=ended)
                 if ended:
                     break
-                here = dataclasses.replace(position, step=step, sums=totals.tolist())
+                here = dataclasses.replace(
+                    position, step=step, sums=totals.tolist(), skipped=self._divergence.skipped
+                )
             if report_is_due:
                 self._report_within(here, metrics())
                 last_checkpoint = time.monotonic()
@@ -205,6 +224,7 @@ class TrainingLoop:
             "epoch": position.epoch + 1,
             "steps": step,
             **metrics(),
+            **self._divergence.metrics(),
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
             "resident_mib": resident_mib(),
         }
@@ -218,12 +238,17 @@ class TrainingLoop:
             signals[_SIGNALS:] = self._pace.signals()
         return signals
 
-    def _look(self, pending: list[Any], waited: float) -> npt.NDArray[np.float64]:
-        """The sums of some steps, float64 [steps, numbers + signals]; waits for the steps."""
+    def _look(self, pending: list[Any], waited: float, end: int) -> npt.NDArray[np.float64]:
+        """The sums of the steps up to `end`, float64 [steps, numbers + signals + 1]; waits for the
+        steps.
+        """
+        vectors = pending if self._pace is None else [vector for vector, _ in pending]
+        with self.worker.pulse.doing(STEPS):
+            numbers = np.stack([vector.numpy() for vector in vectors]).astype(np.float64)
+        self._divergence.take(numbers[:, : self._numbers], numbers[:, -1], end)
         if self._pace is None:
-            return np.stack([vector.numpy() for vector in pending]).astype(np.float64)
-        numbers = np.stack([vector.numpy() for vector, _ in pending]).astype(np.float64)
-        slow = self._pace.hear(numbers[:, self._numbers + _SIGNALS :].sum(0))
+            return numbers
+        slow = self._pace.hear(numbers[:, self._numbers + _SIGNALS : -1].sum(0))
         if slow and slow.rank == self.worker.rank:  # who knows where it is
             self.worker.tell({"kind": "straggler", **dataclasses.asdict(slow)})
         self._pace.note(np.stack([times.numpy() for _, times in pending]), waited)
@@ -232,6 +257,10 @@ class TrainingLoop:
     def _rest(self, since: float) -> None:
         """The time from `since` on was not for steps."""
         self._seconds_off += time.monotonic() - since
+        self._pause()
+
+    def _pause(self) -> None:
+        self.worker.pulse.pause()
         if self._pace:
             self._pace.pause()
 
@@ -240,9 +269,15 @@ class TrainingLoop:
         started = time.monotonic()
         self._statistics.average()
         share = min(here.step / self.steps_per_epoch, 0.9999)
-        metrics = {"epoch": here.epoch + share, "steps": here.step, **metrics} | self._validate()
+        metrics = {"epoch": here.epoch + share, "steps": here.step, **metrics}
+        metrics |= self._scores(here.epoch, here.step)
         self._checkpoint(here, metrics, _name_within(here))
         self._rest(started)
+
+    def _scores(self, epoch: int, step: int) -> dict[str, float]:
+        scores = self._validate()
+        self._divergence.check_validation(epoch, step, scores["validation_loss"])
+        return scores
 
     def _checkpoint_within(self, here: Position) -> None:
         started = time.monotonic()
@@ -258,7 +293,9 @@ class TrainingLoop:
 
     def _step(self, batch: Batch, signals: npt.NDArray[np.float32]) -> Any:
         started = time.monotonic()
-        vector = self._train_step(batch.inputs, batch.targets, batch.weights, signals)
+        self.worker.pulse.begin_step()
+        with self.worker.pulse.doing(STEPS):
+            vector = self._train_step(batch.inputs, batch.targets, batch.weights, signals)
         if not self._compiled:  # tracing and compiling happen in the first call
             self._compiled = True
             self._seconds_off += time.monotonic() - started
@@ -266,10 +303,14 @@ class TrainingLoop:
         return vector
 
     def _checkpoint(self, position: Position, metrics: dict[str, float], name: str) -> None:
+        # On all workers, so that none waits for the report of rank 0.
+        variables = [*self.model.variables, *self.optimizer.variables]
+        self._divergence.check_weights(position.epoch, position.step, variables)
         if self.worker.rank != 0:
-            self.worker.report(metrics, None, None)
+            with self.worker.pulse.doing(WAITS):
+                self.worker.report(metrics, None, None)
             return
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory() as temporary, self.worker.pulse.doing(STORES):
             folder = Path(temporary)
             checkpoints.save(
                 folder, self.model, self.optimizer, position, self.task.checkpoint_files()

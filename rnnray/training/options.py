@@ -33,6 +33,11 @@ class RunOptions(Config):
     max_failures: Annotated[int, Ge(0)] = 3
     """How often workers may die without a new checkpoint in between; with 0 the first time ends
     the run."""
+    stuck_times: Annotated[float, Ge(0)] = 100.0
+    """Times the usual time of a step without any step, after which the workers are stuck: their
+    stacks are logged, and they start again as after a failure; 0 for never."""
+    stuck_minutes: Annotated[float, Gt(0)] = 10.0
+    """Minutes without any step before the workers may count as stuck."""
 
     @field_validator("workers")
     @classmethod

@@ -6,15 +6,17 @@ import keras
 import numpy as np
 
 from rnnray.training.strategy import Sums
+from rnnray.training.watchdog import WAITS, Pulse
 
 
 class MovingStatistics:
     """The moving statistics of batch normalisation, of which each worker moves its own."""
 
-    def __init__(self, strategy: Any, model: Any, workers: int) -> None:
+    def __init__(self, strategy: Any, model: Any, workers: int, pulse: Pulse) -> None:
         self._scope, self._workers = strategy.scope, workers
         self._variables = [v for v in model.non_trainable_variables if "float" in str(v.dtype)]
-        self._add_up = Sums(strategy, sum(np.size(v) for v in self._variables))
+        add_up = Sums(strategy, sum(np.size(v) for v in self._variables))
+        self._add_up = pulse.around(WAITS, add_up)
 
     def average(self) -> None:
         """Make them the mean over the workers; rank 0's alone would go into the checkpoint.

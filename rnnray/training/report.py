@@ -12,6 +12,7 @@ from tensorboardX import SummaryWriter
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import Event, say
+from rnnray.training.divergence import Diverged
 from rnnray.training.task import Task
 
 _LONG_START = 60.0  # seconds
@@ -24,7 +25,7 @@ class RunReport:
     """
 
     def __init__(self, folder: str, task: Task) -> None:
-        self.user_errors: list[str] = []
+        self.user_errors: list[UserError] = []
         self.last_words = ""
         """What to tell the user if the run fails: why it did."""
         self._task = task
@@ -32,6 +33,7 @@ class RunReport:
         self._temporary = tempfile.TemporaryDirectory()
         self._started = time.monotonic()
         self._heard_of_workers = False
+        self._stuck = False
 
     def __enter__(self) -> Self:
         return self
@@ -61,15 +63,33 @@ class RunReport:
             say(f"starting workers ({waited:.0f} s; each imports TensorFlow first{busy})")
 
     def _take_user_error(self, event: Event) -> None:
-        self.user_errors.append(event["message"])
+        self.user_errors.append(UserError(event["message"]))
+
+    def _take_diverged(self, event: Event) -> None:
+        self.user_errors.append(Diverged(event["message"], event["epoch"]))
 
     def _take_failure(self, event: Event) -> None:
         for rank, message in event["failures"].items():
             say(f"worker {rank} failed: {_reason(message)}")
 
+    def _take_stuck(self, event: Event) -> None:
+        if not self._stuck:
+            say(f"stuck: {event['verdict']}")
+        self._stuck = True
+        say(f"stacks of worker {event['rank']} on {event['node']}:")
+        for line in event["stacks"]:
+            say(f"    {line}")
+
     def _take_again(self, _: Event) -> None:
         self._started, self._heard_of_workers = time.monotonic(), False
+        self._stuck = False
         say("starting the workers again, from the last checkpoint")
+
+    def _take_fell_back(self, event: Event) -> None:
+        say(
+            f"checkpoint {event['checkpoint']} cannot be used: {event['reason']}; "
+            f"going on from {event['to']}"
+        )
 
     def _take_leaving(self, event: Event) -> None:
         say(f"worker {event['rank']} was told to leave: checkpoint at step {event['step']}")
@@ -113,6 +133,8 @@ class RunReport:
             f"    validation of {validation['count']:,.0f} {self._task.unit}: "
             f"{self._scores(validation)}"
         )
+        if metrics.get("skipped_steps"):
+            say(f"    {metrics['skipped_steps']:,.0f} step(s) skipped: not finite")
         self._write(event["epoch"], metrics)
 
     def _line(self, metrics: dict[str, float]) -> str:

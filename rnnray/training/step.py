@@ -29,17 +29,21 @@ def make_train_step(
     *,
     xla: bool,
     timed: bool = False,
+    arrivals: Any = None,
 ) -> Step:
     """A compiled `step(inputs, targets, weights, signals)`.
 
     The arguments are this worker's rows, their weights float32 [rows] (how much each counts; 0
     leaves a row out), and float32 [signals], numbers that are summed over the workers on the way.
-    Returns float32 [2 + metrics + signals], summed over all workers: weights, loss, the metrics,
-    the signals. With `timed` it returns that and float64 [2], seconds of this worker's clock: when
-    it had its part of the sum ready, and when the sum was there.
+    Returns float32 [2 + metrics + signals + 1], summed over all workers: weights, loss, the
+    metrics, the signals; and the norm of the gradient of the global batch, before it is clipped.
+    With `timed` it returns that and float64 [2], seconds of this worker's clock: when it had its
+    part of the sum ready, and when the sum was there. `arrivals`, a counter, grows when it had.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
+    moving = [v for v in model.non_trainable_variables if "float" in str(v.dtype)]
+    count = 2 + len(task.metric_names) + signals
 
     def forward_and_backward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
@@ -55,23 +59,40 @@ def make_train_step(
         forward_and_backward = tf.function(forward_and_backward, jit_compile=True)
 
     def in_replica(inputs: Any, targets: Any, weights: Any, signals: Any) -> Any:
+        before = [tf.identity(v.value) for v in moving] if options.skip_nonfinite else []
         flat, sums = forward_and_backward(inputs, targets, weights)
         # One vector, one collective operation: on CPUs each costs about a millisecond.
         context = tf.distribute.get_replica_context()
         mine = tf.concat([flat, sums, signals], 0)
         vector = context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
-        return (vector, _clock_after(mine), _clock_after(vector)) if timed else (vector,)
+        weight, loss = tf.maximum(vector[-count], 1.0), vector[1 - count]
+        norm = tf.norm(vector[:-count]) / weight
+        finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
+        for variable, value in zip(moving, before, strict=False):
+            variable.assign(tf.where(finite, variable.value, value))
+        result = vector, weight, norm, finite
+        if not timed:
+            return result
+        return (*result, _clock_after(mine, arrivals), _clock_after(vector))
+
+    def apply(gradients: list[Any]) -> None:
+        optimizer.apply(clip(gradients, options), variables)
 
     @tf.function
     def step(inputs: Any, targets: Any, weights: Any, signals_: Any) -> Any:
-        vector, *times = strategy.run(in_replica, args=(inputs, targets, weights, signals_))
-        *flat, numbers = tf.split(vector, [*sizes, 2 + len(task.metric_names) + signals])
-        weight = tf.maximum(numbers[0], 1.0)
+        vector, weight, norm, finite, *times = strategy.run(
+            in_replica, args=(inputs, targets, weights, signals_)
+        )
+        *flat, numbers = tf.split(vector, [*sizes, count])
+        numbers = tf.concat([numbers, norm[None]], 0)
         gradients = [
             tf.reshape(gradient, variable.shape) / weight
             for gradient, variable in zip(flat, variables, strict=True)
         ]
-        optimizer.apply(clip(gradients, options), variables)
+        if options.skip_nonfinite:
+            tf.cond(finite, lambda: apply(gradients), lambda: None)
+        else:
+            apply(gradients)
         if not timed:
             return numbers
         with tf.device("CPU:0"):
@@ -94,14 +115,25 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
     return step
 
 
-def _clock_after(vector: Any) -> Any:
-    """The time when a vector has been computed, on a GPU too; float64 [2], of which the first."""
+def counter() -> Any:
+    """A counter, int64, that other threads may read while a step runs."""
+    with tf.device("CPU:0"):
+        return tf.Variable(0, trainable=False, dtype=tf.int64)
+
+
+def _clock_after(vector: Any, arrivals: Any = None) -> Any:
+    """The time when a vector has been computed, on a GPU too; float64 [2], of which the first.
+
+    A counter of `arrivals` grows then.
+    """
     first = vector[0]
     with tf.device("CPU:0"):
         # A GPU's operations end later than they are issued. To have a value of theirs on the CPU
         # means to wait for it; it is returned, or TensorFlow would save itself the copy.
         value = tf.cast(first, tf.float64)
         with tf.control_dependencies([value]):
+            if arrivals is not None:
+                arrivals.assign_add(1)
             return tf.stack([tf.timestamp(), value])
 
 

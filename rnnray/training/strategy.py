@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,9 @@ def create_strategy(workers: int) -> Any:
     if workers == 1:
         return tf.distribute.get_strategy()
     return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+AddUp = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 
 class Sums:

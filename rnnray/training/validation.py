@@ -9,7 +9,7 @@ import numpy.typing as npt
 from rnnray.training.batches import epoch_batches
 from rnnray.training.feed import Feed
 from rnnray.training.step import make_evaluation_step
-from rnnray.training.strategy import Sums
+from rnnray.training.strategy import AddUp
 from rnnray.training.task import Task
 from rnnray.training.worker import Worker, raise_failure
 
@@ -25,7 +25,7 @@ class Validation:
         add_up: of the numbers of a step and one more.
     """
 
-    def __init__(self, task: Task, worker: Worker, model: Any, rows: int, add_up: Sums) -> None:
+    def __init__(self, task: Task, worker: Worker, model: Any, rows: int, add_up: AddUp) -> None:
         self._task, self._worker, self._add_up = task, worker, add_up
         self._rows = max(task.evaluation_rows, rows)
         self._step = make_evaluation_step(model, task)
@@ -45,10 +45,10 @@ class Validation:
             rank=worker.rank,
             workers=worker.count,
         )
-        feed = Feed(self._task, shares, padded_rows=self._rows)
         sums = np.zeros(3 + len(self._task.metric_names))
-        while (batch := feed.take()) is not None:
-            sums[:-1] += self._step(batch.inputs, batch.targets, batch.weights).numpy()
+        with Feed(self._task, shares, padded_rows=self._rows, pulse=worker.pulse) as feed:
+            while (batch := feed.take()) is not None:
+                sums[:-1] += self._step(batch.inputs, batch.targets, batch.weights).numpy()
         # Told to the others before it is raised: they would wait for our sums forever.
         sums[-1] = feed.error is not None
         totals = self._add_up(sums)

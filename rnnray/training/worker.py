@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rnnray.errors import UserError
 from rnnray.training.data import Blocks
+from rnnray.training.watchdog import Pulse
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Worker:
     """Takes metrics, a checkpoint's folder on rank 0, and the checkpoint's name; a barrier."""
     told_to_leave: Callable[[], bool] = lambda: False
     """Whether this worker will be taken away soon; asked at every step."""
+    pulse: Pulse = field(default_factory=Pulse)
+    """Where this worker notes what it does, for a watchdog."""
 
 
 class PeerStopped(Exception):  # noqa: N818

@@ -16,7 +16,9 @@ from rnnray.progress import Tell
 from rnnray.training import notice, strategy
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import TrainingData
+from rnnray.training.divergence import Diverged
 from rnnray.training.task import Task
+from rnnray.training.watchdog import Watch
 from rnnray.training.worker import Leaving, PeerStopped, Worker
 
 LEFT = "left"
@@ -35,6 +37,7 @@ class WorkerJob:
     report_steps: int
     gpu: bool
     tell: Tell
+    watch: Watch | None
 
 
 def run_worker(arguments: dict[str, Any]) -> str | None:
@@ -79,6 +82,8 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
         report=report,
         told_to_leave=notice.came,
     )
+    if job.watch:
+        job.watch.over(worker.pulse, worker.rank, node["node"], worker.tell)
     if worker.rank == 0:
         worker.tell({"kind": "group", "workers": worker.count})
     latest = ray.train.get_checkpoint()
@@ -96,6 +101,8 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
                 unroll=not on_gpu,
                 restored=Path(folder) if folder else None,
             ).run()
+    except Diverged as error:
+        job.tell({"kind": "diverged", "message": str(error), "epoch": error.epoch})
     except UserError as error:
         # Not raised: Ray Train would start the workers again, to meet the same error.
         job.tell({"kind": "user_error", "message": str(error)})

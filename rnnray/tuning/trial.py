@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +11,11 @@ from typing import Any, Protocol
 import ray.tune
 from ray.tune import Checkpoint
 
+from rnnray.progress import say
 from rnnray.training import strategy
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import TrainingData
+from rnnray.training.divergence import Diverged
 from rnnray.training.task import Task
 from rnnray.training.worker import Worker
 from rnnray.tuning.options import SweepOptions
@@ -105,7 +107,10 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
         report=report,
     )
     latest = ray.tune.get_checkpoint()
-    with latest.as_directory() if latest else nullcontext() as folder:
+    with (
+        diverged_told(values, job.metric),
+        latest.as_directory() if latest else nullcontext() as folder,
+    ):
         TrainingLoop(
             task,
             config,
@@ -115,6 +120,23 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             unroll=not on_gpu,
             restored=Path(folder) if folder else None,
         ).run()
+
+
+@contextmanager
+def diverged_told(values: Mapping[str, Any], metric: str, **columns: Any) -> Iterator[None]:
+    """Report training that diverged to Ray Tune; such a trial ends, it does not fail.
+
+    Args:
+        values: see `reported`.
+        metric: likewise.
+        columns: what trials of this kind report besides.
+    """
+    try:
+        yield
+    except Diverged as error:
+        say(f"{ray.tune.get_context().get_trial_name()}: {error}")
+        last = {"epoch": error.epoch, "loss": math.nan, metric: math.nan}
+        ray.tune.report(reported(last, values, metric) | columns)
 
 
 def has_diverged(trial_id: str, result: Mapping[str, Any]) -> bool:

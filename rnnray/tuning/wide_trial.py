@@ -13,7 +13,7 @@ from ray.util.placement_group import PlacementGroup
 from rnnray.training import driver, worker_process
 from rnnray.training.options import RunOptions
 from rnnray.tuning.space import with_values
-from rnnray.tuning.trial import TrialJob, reported
+from rnnray.tuning.trial import TrialJob, diverged_told, reported
 
 CHECKPOINT = "checkpoint_path"
 """A reported column: the checkpoint of a trial of several workers, a path."""
@@ -27,21 +27,22 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     config = with_values(job.problem.config, values)
     options = job.options
     gpus = options.gpus_per_trial > 0
-    driver.train(
-        job.problem.task(config),
-        config,
-        RunOptions(
-            storage_path=f"{job.folder}/{ray.tune.get_context().get_trial_name()}",
-            name=RUN,  # the same after a restart: Ray Train goes on by itself
-            workers=options.workers_per_trial,
-            cpus_per_worker=options.cpus_per_trial,
-            gpu=gpus,
-            no_gpu=not gpus,
-        ),
-        job.problem.data(config),
-        report_steps=options.report_every or 0,
-        callbacks=[_report_callback(values, job.metric)],
-    )
+    with diverged_told(values, job.metric, **{CHECKPOINT: ""}):
+        driver.train(
+            job.problem.task(config),
+            config,
+            RunOptions(
+                storage_path=f"{job.folder}/{ray.tune.get_context().get_trial_name()}",
+                name=RUN,  # the same after a restart: Ray Train goes on by itself
+                workers=options.workers_per_trial,
+                cpus_per_worker=options.cpus_per_trial,
+                gpu=gpus,
+                no_gpu=not gpus,
+            ),
+            job.problem.data(config),
+            report_steps=options.report_every or 0,
+            callbacks=[_report_callback(values, job.metric)],
+        )
 
 
 def _report_callback(values: Mapping[str, Any], metric: str) -> UserCallback:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 import yaml
 from composers import chorales, log_softmax, small_config
 
@@ -36,6 +37,16 @@ def test_loss_and_accuracy_are_means_over_a_row_s_counted_notes() -> None:
     metrics = keras.ops.convert_to_numpy(TASK.row_metrics(targets, logits))
     np.testing.assert_allclose(metrics, np.array([*rights, 0])[:, None], rtol=1e-6)
     assert 0 < rights[0] < 1
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_a_note_that_is_no_likelier_than_others_is_not_right_and_nan_never_is(xla: bool) -> None:
+    logits = np.zeros((1, 5, 47), np.float32)  # of which all, one, one, two, no note is likeliest
+    logits[0, 1, 0] = logits[0, 2, 7] = logits[0, 3, :2] = 1
+    logits[0, 4] = np.nan
+    step = tf.function(TASK.row_metrics, jit_compile=xla)
+    metrics = step(tf.zeros((1, 5), tf.int32), tf.constant(logits)).numpy()
+    assert metrics.tolist() == [[pytest.approx(1 / 5)]]
 
 
 def test_a_batch_has_the_rows_tokens_and_weighs_each_row_by_its_counted_notes() -> None:

@@ -70,6 +70,16 @@ def test_two_workers_with_synchronised_batch_normalisation_do_too(results: Any) 
     assert difference(moving, first["synchronized.moving"]) < TOLERANCE
 
 
+def test_a_step_that_is_not_finite_on_one_worker_is_skipped_on_both(results: Any) -> None:
+    one, first, second = results
+    for kind in ("weights", "moving"):
+        name = f"skipping.{kind}"
+        assert np.isfinite(first[name]).all()
+        assert difference(one[name], first[name]) < TOLERANCE
+        np.testing.assert_array_equal(first[name], second[name])
+    assert difference(first["skipping.weights"], first["synchronized.weights"]) > 10 * TOLERANCE
+
+
 def test_two_workers_do_too_where_rows_count_for_different_numbers_of_notes(results: Any) -> None:
     one, first, _ = results
     notes = [sum(piece.size for piece in pieces) for pieces in chorale_batches()]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import ray.data
+import ray.train
 import toy
 import yaml
 from tiny import HELD_OUT, SOURCE, TINY, Trained
@@ -130,7 +131,7 @@ def test_a_killed_run_goes_on_within_its_epoch_when_called_again(
     with pytest.raises(Exception, match=r"(?i)worker"):
         train_toy(task, tmp_path, **options)
 
-    (last,) = (tmp_path / "toy").glob("epoch-0001-step-*")
+    last = max((tmp_path / "toy").glob("epoch-0001-step-*"))
     position = json.loads((last / "position.json").read_text())
     step = position["step"]
     assert (position["epoch"], len(position["history"])) == (1, 1)
@@ -142,9 +143,52 @@ def test_a_killed_run_goes_on_within_its_epoch_when_called_again(
     run = train_toy(task, tmp_path, **options)
     check_two_whole_epochs(run)
     assert f"resumed at epoch 2 of 2, behind step {step}" in capsys.readouterr().out
-    # Of those within an epoch none is kept, and of the others the best and the last.
-    kept = {path.name for path in (tmp_path / "toy").glob("epoch-*")}
-    assert kept == {Path(run.best).name, Path(run.last).name}
+    # The best and the last are kept, and one before it, should the last one be damaged.
+    kept = sorted(path.name for path in (tmp_path / "toy").glob("epoch-*"))
+    assert len(kept) == 2
+    assert kept[1] == Path(run.best).name == Path(run.last).name
+    assert kept[0].startswith("epoch-0001-step-")
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_one_that_storage_damaged(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train_toy(ToyTask(), tmp_path)
+    file = Path(run.last) / "model.keras"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    capsys.readouterr()
+    check_two_whole_epochs(train_toy(ToyTask(), tmp_path))
+    lines = capsys.readouterr().out
+    assert "checkpoint epoch-0002 cannot be used: model.keras is damaged" in lines
+    assert "going on from epoch-0001" in lines
+    assert "resumed at epoch 2 of 2, behind step 0" in lines
+
+
+@dataclass(frozen=True)
+class Overflows(ToyTask):
+    """The second worker has a point that is infinite, in the second epoch."""
+
+    made: ClassVar[list[int]] = []
+
+    def batch(self, rows: Any) -> Any:
+        inputs, targets, row_weights = super().batch(rows)
+        self.made.append(len(rows))
+        late = ray.train.get_context().get_world_rank() == 1 and len(self.made) > STEPS + 10
+        if late:
+            inputs[0, 0] = np.inf
+        return inputs, targets, row_weights
+
+
+def test_training_that_diverged_on_one_worker_ends_on_all_and_names_the_last_good_checkpoint(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as error:
+        train_toy(Overflows(), tmp_path, workers=2)
+    line = str(error.value)
+    assert "training diverged: epoch 2, step " in line
+    assert line.endswith(f"last good checkpoint: {tmp_path / 'toy/epoch-0001'}")
+    assert mean_loss(str(tmp_path / "toy/epoch-0001"), toy.rows(TRAIN)) > 0
 
 
 def test_the_job_says_what_it_does_and_ends_with_its_result(trained: Trained) -> None:

@@ -17,6 +17,7 @@ from tiny import REPOSITORY
 from toy_faults import (
     STEPS,
     Aside,
+    Hung,
     Noticed,
     SlowDisk,
     Traced,
@@ -82,6 +83,33 @@ def test_a_drained_node_is_left_in_time_and_costs_none_of_the_failures(tmp_path:
     recovered = re.findall(r"^recovered after (.+) s$", done.stdout, re.MULTILINE)
     costs.note("node drained", "checkpoint, moves to another node", 0, float(recovered[0]))
     assert float(recovered[0]) < 90
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("read", "is stuck: waiting for its data"),
+        ("step", "is stuck: computing a step"),
+        ("stopped", "is stuck: silent for"),
+    ],
+)
+def test_a_worker_that_is_alive_and_stuck_is_named_and_costs_one_failure(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, words: str
+) -> None:
+    task = Hung(folder=str(tmp_path), where=where, batches=STEPS + STEPS // 2)
+    run = train_toy(task, stuck_times=20, stuck_minutes=0.1, max_failures=1)
+    out = capsys.readouterr().out
+    check_history(run)
+    assert re.search(rf"stuck: no worker moved for \d+ s: worker 1 on [\d.]+ {words}", out), out
+    assert "worker 0 on" not in out.partition("stacks of")[0], out
+    told = set(re.findall(r"stacks of worker (\d)", out))
+    assert told == ({"0"} if where == "stopped" else {"0", "1"})
+    place = {"read": "toy_faults.py:", "step": "in _step", "stopped": "in _step"}[where]
+    assert place in out
+    assert out.count("starting the workers again, from the last checkpoint") == 1
+    seconds = seconds_to_recover(tmp_path)
+    costs.note(f"worker stuck ({where})", "named, the group starts again", 0, seconds)
+    assert seconds < 120
 
 
 @pytest.mark.parametrize("kind", ["stopped", "slow disk"])

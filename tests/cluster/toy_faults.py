@@ -82,6 +82,43 @@ class SlowDisk(Traced):
             time.sleep(9 * self.seconds)
 
 
+@dataclass(frozen=True)
+class Hung(Traced):
+    """One worker hangs, once: in its read, in its step, or as a process that is stopped."""
+
+    rank: int = 1
+    batches: int = 0
+    where: str = "read"
+
+    def fault(self, rank: int, batches: int) -> None:
+        if (rank, batches) == (self.rank, self.batches) and self.once():
+            if self.where == "read":
+                time.sleep(3600)
+            elif self.where == "stopped":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            else:
+                self.hangs.append(True)
+
+    hangs: ClassVar[list[bool]] = []
+
+    def row_losses(self, targets: Any, logits: Any) -> Any:
+        import tensorflow as tf  # noqa: PLC0415
+
+        def wait(losses: Any) -> Any:
+            while self.hangs:
+                time.sleep(1)
+            return losses
+
+        losses = super().row_losses(targets, logits)
+        return tf.ensure_shape(tf.grad_pass_through(lambda x: hang(x, wait))(losses), losses.shape)
+
+
+def hang(losses: Any, wait: Any) -> Any:
+    import tensorflow as tf  # noqa: PLC0415
+
+    return tf.ensure_shape(tf.numpy_function(wait, [losses], tf.float32), losses.shape)
+
+
 def trace(folder: Path, rank: int) -> list[tuple[int, float]]:
     """Process and time of each batch of a worker."""
     file = folder / f"worker-{rank}"

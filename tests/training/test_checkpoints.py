@@ -73,6 +73,20 @@ def test_the_task_s_files_lie_beside_the_model(folder: Path) -> None:
     ]
 
 
+def test_a_model_that_is_not_finite_is_neither_written_nor_loaded(
+    folder: Path, tmp_path: Path
+) -> None:
+    model, optimizer = trained(1, 3)
+    model.weights[1].assign(np.full(8, np.inf, np.float32))
+    (tmp_path / "new").mkdir()
+    with pytest.raises(UserError, match="bias is not finite"):
+        checkpoints.save(tmp_path / "new", model, optimizer, POSITION, {})
+    assert not list((tmp_path / "new").iterdir())
+    model.save(folder / "model.keras")  # as earlier versions wrote it
+    with pytest.raises(UserError, match=r"model\.keras: its training diverged .*bias"):
+        checkpoints.load_model(folder)
+
+
 def test_nothing_in_it_is_pickled(folder: Path) -> None:
     json.loads((folder / "position.json").read_text())
     with np.load(folder / "optimizer.npz", allow_pickle=False) as arrays:

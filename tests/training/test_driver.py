@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from ray.train import TrainingFailedError
+from stored_run import store
 from toy import ToyTask
 
-from rnnray.training.driver import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME, _finish
+from rnnray.training.driver import _finish
 from rnnray.training.report import RunReport
 from rnnray.training.worker_process import LEFT
 
@@ -26,14 +27,15 @@ def starts(folder: Path, report: RunReport, lives: str, max_failures: int = 3) -
     """
     left = iter(lives)
     told: list[dict[str, Any]] = []
+    stored: list[str] = []
 
     def fit() -> Any:
         life = next(left)
         if life == "c":
-            with (folder / CHECKPOINT_MANAGER_SNAPSHOT_FILENAME).open("a") as snapshot:
-                snapshot.write("epoch\n")
+            stored.append(f"epoch-{len(stored):04d}")
+            store(folder, {name: {} for name in stored})
         if life in "cd":
-            (folder / f"epoch-{len(told):04d}").mkdir()  # of a checkpoint that was begun
+            (folder / f"begun-{len(told):04d}").mkdir()  # of a checkpoint that was begun
             raise TrainingFailedError("a node was lost")
         return SimpleNamespace(return_value=LEFT if life == "l" else None)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -110,10 +110,34 @@ def test_the_thread_ends_with_the_data_or_threads_would_pile_up_over_epochs() ->
     before = feeds()
     for _ in range(5):
         drained(make(shares(30)))
+    wait_until(lambda: feeds() <= before)
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+def test_the_thread_of_a_feed_that_is_closed_early_ends_without_reading_to_the_end(
+    taken: int,
+) -> None:
+    before, read = threading.active_count(), 0
+
+    def endless() -> Iterator[Share]:
+        nonlocal read
+        while True:
+            read += 1
+            time.sleep(0.001)
+            yield Share(rows(8), 8)
+
+    with make(endless()) as feed:
+        for _ in range(taken):
+            feed.take()
+    wait_until(lambda: threading.active_count() <= before)
+    assert read < 100
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 5
-    while feeds() > before and time.monotonic() < deadline:
+    while not happened():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert feeds() <= before
 
 
 def test_it_reads_a_few_batches_ahead_and_not_the_whole_data_into_memory() -> None:

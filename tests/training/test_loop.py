@@ -1,7 +1,9 @@
 """The whole loop on one worker, in this process; several workers are in tests/cluster."""
 
 import itertools
+import re
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +17,11 @@ import pytest
 from toy import ToyTask, rows
 
 from rnnray.errors import UserError
+from rnnray.training import checkpoints
 from rnnray.training.checkpoints import read_position
 from rnnray.training.config import OptimizerConfig, TrainingConfig
 from rnnray.training.data import Blocks
+from rnnray.training.divergence import Diverged
 from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Leaving, Worker
@@ -68,21 +72,27 @@ def planted(there: Blocks, ask: Callable[[int], None]) -> Planted:
 
 def config(**values: Any) -> TrainingConfig:
     return TrainingConfig(
-        optimizer=OptimizerConfig(
-            name="adamw",
-            learning_rate=0.02,
-            schedule="cosine",
-            warmup_share=0.2,
-            clip="global",
-            clip_norm=0.5,
-        ),
-        **{"epochs": 2, "global_batch_size": BATCH, "shuffle_rows": 100, "seed": 5} | values,
+        **{
+            "optimizer": OptimizerConfig(
+                name="adamw",
+                learning_rate=0.02,
+                schedule="cosine",
+                warmup_share=0.2,
+                clip="global",
+                clip_norm=0.5,
+            ),
+            "epochs": 2,
+            "global_batch_size": BATCH,
+            "shuffle_rows": 100,
+            "seed": 5,
+        }
+        | values
     )
 
 
 def loop(
     task: ToyTask,
-    storage: Storage,
+    storage: Callable[[dict[str, float], Path | None, str | None], None],
     *,
     training: Blocks | None = None,
     validation: Blocks | None = None,
@@ -241,6 +251,31 @@ def test_a_worker_that_is_told_to_leave_checkpoints_first_and_loses_no_step(tmp_
     assert_same(weights(rest), weights(whole))
 
 
+@pytest.mark.parametrize("ends", ["report", "epoch", "leaving", "diverged", "validation"])
+def test_no_thread_is_left_of_a_run_that_ends_within_an_epoch(ends: str) -> None:
+    """As trials of a sweep do, many of which may run in one process."""
+
+    def report(*_: Any) -> None:
+        if ends in ("report", "epoch"):
+            raise Interrupt
+
+    broken: dict[str, dict[str, Any]] = {
+        "report": {"report_steps": 4},
+        "epoch": {"training": blocks(TRAIN_ROWS)},  # the next epoch's feed has begun
+        "leaving": {"told_to_leave": lambda: True},
+        "diverged": {"optimizer": OptimizerConfig(learning_rate=1e38)},
+        "validation": {"report_steps": 4, "validation": Blocks((rows(9), "no table"), (9, 9))},
+    }
+    before = threading.active_count()
+    for _ in range(2):
+        with pytest.raises((Interrupt, Leaving, Diverged, AttributeError, TypeError)):
+            loop(ToyTask(), report, **{"training": blocks(5000), **broken[ends]}).run()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline, threading.enumerate()
+        time.sleep(0.01)
+
+
 def test_the_speed_is_that_of_training_without_validation_and_checkpoints(tmp_path: Path) -> None:
     validated: list[float] = []
 
@@ -279,6 +314,82 @@ def test_a_run_that_is_done_takes_no_step_and_reads_no_data(tmp_path: Path) -> N
     )
     assert again.run() == history
     assert not (tmp_path / "again").exists()
+
+
+class Poisoned(ToyTask):
+    """The points with the id 200 are infinite."""
+
+    def batch(self, table: pa.Table) -> Any:
+        inputs, targets, row_weights = super().batch(table)
+        inputs[table["id"].to_numpy() == 200, 0] = np.inf
+        return inputs, targets, row_weights
+
+
+def test_training_that_diverged_stops_at_the_next_look_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path,
+) -> None:
+    storage = Storage(tmp_path)
+    there = blocks(TRAIN_ROWS)
+    passes = itertools.count()
+
+    class BadInTheSecondEpoch(Blocks):
+        def table(self, index: int) -> pa.Table:
+            table = super().table(index)
+            bad = next(passes) >= len(self.tables)
+            return table.set_column(0, "id", pa.array(table["id"].to_numpy() + 1000 * (not bad)))
+
+    data = BadInTheSecondEpoch(there.tables, there.counts)
+    with pytest.raises(Diverged) as error:
+        loop(Poisoned(), storage, training=data, shuffle_rows=0, checkpoint_seconds=0).run()
+    line = str(error.value)
+    assert "epoch 2, step 13: not finite (loss " in line
+    assert re.search(
+        r"learning rate 0\.0\d+, largest finite gradient norm [\d.]+ at step \d+", line
+    )
+    assert "--optimizer.learning-rate" in line
+    assert error.value.epoch == pytest.approx(1 + 13 / STEPS)
+    assert list(storage.reported)[-1] == "epoch-0001-step-0000008"
+    for folder in tmp_path.iterdir():
+        checkpoints.load_model(folder)
+
+
+def test_a_validation_that_is_not_finite_ends_the_run_too(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    with pytest.raises(Diverged, match="epoch 1, step 10: not finite in the validation"):
+        loop(Poisoned(), storage, validation=blocks(250), training=blocks(150)).run()
+    assert not storage.reported
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted_where_asked(tmp_path: Path) -> None:
+    optimizer = OptimizerConfig(name="adam", learning_rate=0.02, skip_nonfinite=True)
+    whole = loop(
+        Poisoned(normalized=True), Storage(tmp_path / "whole"), optimizer=optimizer, shuffle_rows=0
+    )
+    history = whole.run()
+    assert [metrics["skipped_steps"] for metrics in history] == [1, 1]
+    assert history[1]["loss"] < history[0]["loss"] < 2
+
+    name = "epoch-0000-step-0000016"
+    cut = Storage(tmp_path / "cut", die_after=name)
+    values = {"optimizer": optimizer, "shuffle_rows": 0}
+    with pytest.raises(Interrupt):
+        loop(Poisoned(normalized=True), cut, checkpoint_seconds=0, **values).run()
+    assert read_position(tmp_path / "cut" / name).skipped == 1
+    rest = loop(
+        Poisoned(normalized=True),
+        Storage(tmp_path / "rest"),
+        restored=tmp_path / "cut" / name,
+        **values,
+    )
+    assert [metrics["skipped_steps"] for metrics in rest.run()] == [1, 1]
+    assert_same(weights(rest), weights(whole))
+
+
+def test_an_epoch_of_which_every_step_was_skipped_ends_the_run(tmp_path: Path) -> None:
+    optimizer = OptimizerConfig(learning_rate=0.02, skip_nonfinite=True)
+    data = Blocks.of([rows(64).set_column(0, "id", pa.array([200] * 64))])
+    with pytest.raises(Diverged, match="all were skipped"):
+        loop(Poisoned(), Storage(tmp_path), training=data, optimizer=optimizer).run()
 
 
 @pytest.mark.parametrize("split", ["training", "validation"])

@@ -95,3 +95,28 @@ def test_tensorboard_files_that_the_storage_refuses_come_later_and_end_nothing(
         blocked.unlink()
         report.handle({"kind": "epoch", "epoch": 2, "epochs": 2, "metrics": METRICS})
     assert len(list((blocked / "tensorboard").glob("events.*"))) == 2
+
+
+def test_a_stuck_group_is_told_once_with_the_stacks_of_all_its_workers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunReport(str(tmp_path), ToyTask()) as report:
+        for rank in (0, 1):
+            event = {"kind": "stuck", "rank": rank, "node": "10.0.0.7", "verdict": "worker 1 hangs"}
+            report.handle(event | {"stacks": ["thread feed", f"    read.py:{rank} in read"]})
+    lines = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "stuck: worker 1 hangs",
+        *("stacks of worker 0 on 10.0.0.7:", "    thread feed", "        read.py:0 in read"),
+        *("stacks of worker 1 on 10.0.0.7:", "    thread feed", "        read.py:1 in read"),
+    ]
+
+
+def test_skipped_steps_are_counted_where_an_epoch_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunReport(str(tmp_path), ToyTask()) as report:
+        for skipped in (0, 3):
+            metrics = METRICS | {"skipped_steps": skipped}
+            report.handle({"kind": "epoch", "epoch": 1, "epochs": 2, "metrics": metrics})
+    assert capsys.readouterr().out.count("skipped") == 1

@@ -98,14 +98,37 @@ def test_an_idle_step_of_no_rows_leaves_the_weights_and_is_no_nan() -> None:
         np.testing.assert_array_equal(after, before)
 
 
-def test_the_sums_are_rows_loss_metrics_and_the_signals() -> None:
+def test_the_sums_are_rows_loss_metrics_the_signals_and_the_gradient_norm() -> None:
     inputs, targets, _ = ToyTask().batch(rows(20))
     _, sums = take_step(inputs, targets, np.ones(20))
     logits = model(ToyTask())(inputs).numpy().astype(np.float64)
     log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     loss = -log_probabilities[np.arange(20), targets].sum()
     right = (logits.argmax(1) == targets).sum()
-    np.testing.assert_allclose(sums, [20, loss, right, *SIGNALS], rtol=1e-5)
+    norm = np.linalg.norm(np.concatenate([g.ravel() for g in plain_gradients(inputs, targets)]))
+    np.testing.assert_allclose(sums, [20, loss, right, *SIGNALS, norm], rtol=1e-5)
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_step_that_is_not_finite_changes_nothing_where_it_may_be_skipped(skips: bool) -> None:
+    task = ToyTask(normalized=True)
+    trained = model(task)
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build(trained.trainable_variables)
+    options = OptimizerConfig(clip="global", skip_nonfinite=skips)
+    step = make_train_step(
+        tf.distribute.get_strategy(), trained, optimizer, task, options, 0, xla=False
+    )
+    inputs, targets, row_weights = task.batch(rows(20))
+    step(inputs, targets, row_weights, SIGNALS[:0])
+    before = [v.numpy() for v in [*trained.weights, *optimizer.variables]]
+    poisoned = inputs.copy()
+    poisoned[7, 2] = np.nan
+    norm = step(poisoned, targets, row_weights, SIGNALS[:0]).numpy()[-1]
+    assert not np.isfinite(norm)
+    after = [v.numpy() for v in [*trained.weights, *optimizer.variables]]
+    same = all(map(np.array_equal, before, after))
+    assert same == skips
 
 
 def test_the_evaluation_step_sums_the_same_and_moves_nothing() -> None:
