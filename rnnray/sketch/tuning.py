@@ -51,5 +51,6 @@ def problem(config: SketchConfig, drawings: Drawings) -> SketchProblem:
         data.training.materialize().to_arrow_refs(),
         data.validation.materialize().to_arrow_refs(),
         data.training_rows,
+        data.identity,
     )
     return SketchProblem(config, drawings.class_names, blocks)

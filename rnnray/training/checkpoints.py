@@ -24,7 +24,7 @@ from rnnray.errors import UserError
 MODEL, OPTIMIZER, POSITION = "model.keras", "optimizer.npz", "position.json"
 
 # What Keras and NumPy raise of files that are damaged, or that a stranger made.
-_NOT_OURS = (
+NOT_OURS = (
     *(ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, RecursionError),
     *(zipfile.BadZipFile, zlib.error),
 )
@@ -72,7 +72,7 @@ def restore(folder: Path, model: Any, optimizer: Any) -> None:
                 # The configuration's holds: population based training changes it on the way.
                 if variable.name != "learning_rate":
                     variable.assign(arrays[name])
-    except _NOT_OURS as error:
+    except NOT_OURS as error:
         raise _cannot_be_loaded(file, error) from error
 
 
@@ -89,7 +89,7 @@ def read_position(folder: Path) -> Position:
         for name, value in dataclasses.asdict(Position()).items():
             if type(getattr(position, name)) is not type(value):
                 raise TypeError(f"{name} is not {type(value).__name__}")
-    except _NOT_OURS as error:
+    except NOT_OURS as error:
         raise _cannot_be_loaded(file, error) from error
     return position
 
@@ -116,7 +116,7 @@ def load_model(folder: Path) -> Any:
     check(folder)
     try:
         return keras.saving.load_model(folder / MODEL, compile=False)
-    except _NOT_OURS as error:
+    except NOT_OURS as error:
         raise _cannot_be_loaded(folder / MODEL, error) from error
 
 

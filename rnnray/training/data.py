@@ -1,7 +1,7 @@
 """What a run trains on and is judged by."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,8 @@ class TrainingData:
     """One pass over the validation rows."""
     training_rows: int
     """Rows of `training`, for schedule and progress."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """What the data are, as plain values: a run goes on only with the same."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,14 @@ class Blocks:
     """Likewise of the validation rows."""
     training_rows: int
     """Rows of `training`."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """See `TrainingData`."""
 
     def as_data(self) -> TrainingData:
         """The same rows in the same order as Ray Data."""
-        return TrainingData(_dataset(self.training), _dataset(self.validation), self.training_rows)
+        return TrainingData(
+            _dataset(self.training), _dataset(self.validation), self.training_rows, self.identity
+        )
 
 
 def tables(data: ray.data.Dataset | ray.data.DataIterator) -> Iterable[pa.Table]:

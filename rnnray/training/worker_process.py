@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.train
 import ray.util
 from pyarrow import fs
@@ -35,6 +36,8 @@ class WorkerJob:
     report_steps: int
     gpu: bool
     tell: Tell
+    initial: Any = None
+    """Reference to an `Initial`: weights to begin with, where there is no checkpoint."""
 
 
 def run_worker(arguments: dict[str, Any]) -> str | None:
@@ -96,6 +99,7 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
                 report_steps=job.report_steps,
                 unroll=not on_gpu,
                 restored=Path(folder) if folder else None,
+                initial=ray.get(job.initial) if job.initial and not folder else None,
             ).run()
     except UserError as error:
         # Not raised: Ray Train would start the workers again, to meet the same error.

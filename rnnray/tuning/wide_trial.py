@@ -41,6 +41,7 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
         job.problem.blocks(config).as_data(),
         report_steps=options.report_every or 0,
         callbacks=[_report_callback(values, job.metric)],
+        held=job.held,
     )
 
 

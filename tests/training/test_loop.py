@@ -341,3 +341,10 @@ def test_a_worker_s_share_of_a_batch_that_does_not_divide(tmp_path: Path) -> Non
         part = TrainingLoop(ToyTask(), config(), worker, create_strategy(1), steps_per_epoch=STEPS)
         shares.append((part.rows, part.padded_rows))
     assert shares == [(6, 6), (5, 6), (5, 6)]
+
+
+def test_a_mean_of_no_validation_rows_is_no_score(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    with pytest.raises(UserError, match="no validation points"):
+        loop(ToyTask(), storage, validation=lambda: iter(())).run()
+    assert storage.reported == {}

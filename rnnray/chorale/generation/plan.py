@@ -32,7 +32,7 @@ the same batch. More at once keep a GPU busy; on a CPU the first ones would only
 BACH_COUNT = 40
 _LONGEST_SECONDS = 3600
 
-RUN, LOCK, SUMMARY, PAGE = "run.yaml", "lock.json", "summary.json", "index.html"
+RUN, SUMMARY, PAGE = "run.yaml", "summary.json", "index.html"
 BACH_PART = "bach/part-00000.parquet"
 CONTENT_TYPES: Mapping[str, str] = {
     "wav": "audio/wav",

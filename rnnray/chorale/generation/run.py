@@ -12,12 +12,12 @@ import ray
 from rnnray import cluster, run_folder, storage
 from rnnray.artifacts import Store, open_store
 from rnnray.chorale.generation import folder, manifest
-from rnnray.chorale.generation.lock import RunLock
 from rnnray.chorale.generation.options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import rows_of, sheaves
 from rnnray.chorale.generation.plan import PAGE, Part, Plan, make_plan
 from rnnray.chorale.generation.publishing import publish
 from rnnray.progress import Every, say
+from rnnray.run_lock import RunLock
 
 STAGES = ("compose", "render", "upload")
 _PRESIGNED = b"X-Amz-Signature"  # in every presigned link
@@ -110,13 +110,21 @@ def generate(
         watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, places)))
         say(f"{store.uri}: {watch}; composing on {'GPUs' if gpu else 'CPUs'}")
         if places:
-            stored = sheaves(plan, places, store, resumes=resumes, samplers=options.samplers)
+            stored = sheaves(
+                plan,
+                places,
+                store,
+                resumes=resumes,
+                samplers=options.samplers,
+                held=lock.held,
+            )
             collected = manifest.Parts(store, plan)
             for sheaf in watch.over(stored):
                 lock.check()
                 collected.add(sheaf["part"][0].as_py(), rows_of(sheaf))
         say(f"{store.uri}: {watch}; writing the page and the summary")
         publishing = time.monotonic()
+        lock.check()
         # In a task, because it holds the figures of all chorales, and the driver stays small.
         task = ray.remote(publish)
         ray.get(task.remote(store, plan, options.presign_hours, summarise=True))
