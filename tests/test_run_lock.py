@@ -14,6 +14,7 @@ import pytest
 
 from rnnray import run_lock
 from rnnray.artifacts import Store, open_store
+from rnnray.artifacts.guarded import GuardedStore
 from rnnray.artifacts.local import LocalStore
 from rnnray.errors import UserError
 from rnnray.run_lock import STALE_SECONDS, LockLost, RunLock, place_of
@@ -106,6 +107,13 @@ def test_what_a_run_puts_late_is_refused_once_another_run_has_or_had_the_lock(st
         store.delete("lock.json")  # the other one has ended
         with pytest.raises(LockLost, match="which has ended"):
             held.check()
+        for change in (
+            lambda late: late.put("run.yaml", b"late", content_type=""),
+            lambda late: late.delete("run.yaml"),
+        ):
+            with pytest.raises(LockLost):
+                change(pickle.loads(pickle.dumps(GuardedStore(store, held.check))))
+        assert store.get("run.yaml") == b""
 
 
 def test_a_run_that_was_stopped_for_long_looks_before_it_goes_on(

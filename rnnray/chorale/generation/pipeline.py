@@ -30,7 +30,6 @@ from rnnray.chorale.musicxml import musicxml_bytes
 from rnnray.chorale.sound import synthesize, wav_bytes
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
-from rnnray.run_lock import Held
 
 if TYPE_CHECKING:
     from rnnray.chorale.sampler import Sampler
@@ -162,18 +161,15 @@ class Upload:
         store: of the run.
         plan: of the run.
         resumes: files may be there already, and are not put again if they have their size.
-        held: lock of the run; once another run has it, nothing more is put.
     """
 
-    def __init__(self, store: Store, plan: Plan, resumes: bool, held: Held | None = None) -> None:
-        self._store, self._plan, self._resumes, self._held = store, plan, resumes, held
+    def __init__(self, store: Store, plan: Plan, resumes: bool) -> None:
+        self._store, self._plan, self._resumes = store, plan, resumes
         self._threads = ThreadPoolExecutor(_UPLOAD_THREADS)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """A sheaf without its contents, once they are stored."""
         started = time.perf_counter()
-        if self._held is not None:
-            self._held.check()
         (sheaf,) = table.drop_columns(["contents"]).to_pylist()
         contents = iter(table["contents"].combine_chunks().flatten())
         part = self._plan.part(sheaf["part"])
@@ -206,13 +202,7 @@ class Upload:
 
 
 def sheaves(
-    plan: Plan,
-    places: list[int],
-    store: Store,
-    *,
-    resumes: bool,
-    samplers: int | None,
-    held: Held,
+    plan: Plan, places: list[int], store: Store, *, resumes: bool, samplers: int | None
 ) -> Iterator[pa.Table]:
     """Compose, render and store some parts of a plan.
 
@@ -222,7 +212,6 @@ def sheaves(
         store: of the run.
         resumes: see `Upload`.
         samplers: actors that compose, at most; by default one a GPU, or one for eight CPUs.
-        held: see `Upload`.
 
     Returns:
         Tables of `SHEAF` without contents, as they come.
@@ -251,7 +240,7 @@ def sheaves(
         )
         .map_batches(
             Upload,
-            fn_constructor_args=(store, plan, resumes, held),
+            fn_constructor_args=(store, plan, resumes),
             batch_size=1,
             batch_format="pyarrow",
             compute=upload_pool(len(places)),

@@ -11,6 +11,7 @@ import ray
 
 from rnnray import cluster, run_folder, storage
 from rnnray.artifacts import Store, open_store
+from rnnray.artifacts.guarded import GuardedStore
 from rnnray.chorale.generation import folder, manifest
 from rnnray.chorale.generation.options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import rows_of, sheaves
@@ -94,6 +95,7 @@ def generate(
     gpu = not options.no_gpu and cluster.has_gpus()
     plan = replace(plan, device="gpu" if gpu else "cpu")
     with RunLock(store) as lock:
+        store = GuardedStore(store, lock.held.check)
         # Another run may have begun, and even ended, while this one connected.
         saved = folder.saved_run(store, overwrite=options.overwrite)
         resumes = saved is not None and not options.overwrite
@@ -110,21 +112,13 @@ def generate(
         watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, places)))
         say(f"{store.uri}: {watch}; composing on {'GPUs' if gpu else 'CPUs'}")
         if places:
-            stored = sheaves(
-                plan,
-                places,
-                store,
-                resumes=resumes,
-                samplers=options.samplers,
-                held=lock.held,
-            )
+            stored = sheaves(plan, places, store, resumes=resumes, samplers=options.samplers)
             collected = manifest.Parts(store, plan)
             for sheaf in watch.over(stored):
                 lock.check()
                 collected.add(sheaf["part"][0].as_py(), rows_of(sheaf))
         say(f"{store.uri}: {watch}; writing the page and the summary")
         publishing = time.monotonic()
-        lock.check()
         # In a task, because it holds the figures of all chorales, and the driver stays small.
         task = ray.remote(publish)
         ray.get(task.remote(store, plan, options.presign_hours, summarise=True))
