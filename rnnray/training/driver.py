@@ -32,7 +32,7 @@ from rnnray.training import elastic, strategy
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig, share_of_peak
 from rnnray.training.data import Shares, TrainingData
-from rnnray.training.initial import read_initial
+from rnnray.training.initial import Initial, read_initial
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
@@ -79,6 +79,7 @@ def train(
     report_steps: int = 0,
     callbacks: Sequence[UserCallback] = (),
     held: Held | None = None,
+    initial: Initial | None = None,
 ) -> TrainedRun:
     """Train a task on a Ray cluster; the same storage path and name go on with an earlier run.
 
@@ -90,6 +91,7 @@ def train(
         report_steps: see `TrainingLoop`.
         callbacks: of Ray Train, besides ours.
         held: lock under which this run is, of a sweep; without it the run takes its own.
+        initial: weights to begin with; by default those of `config.init_from`.
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration or
@@ -103,7 +105,9 @@ def train(
             "use fewer --workers or a larger --global-batch-size"
         )
     folder = storage.join(storage.absolute(options.storage_path), options.name)
-    work = partial(_train, task, config, options, data, scaling, report_steps, callbacks, folder)
+    work = partial(
+        _train, task, config, options, data, scaling, report_steps, callbacks, folder, initial
+    )
     if held is not None:
         return work(held)
     with run_folder.lock(folder) as lock:
@@ -119,6 +123,7 @@ def _train(
     report_steps: int,
     callbacks: Sequence[UserCallback],
     folder: str,
+    initial: Initial | None,
     held: Held,
     check: Callable[[], None] | None = None,
 ) -> TrainedRun:
@@ -135,9 +140,8 @@ def _train(
     )
     if before is not None and before["epochs"] != config.epochs:
         say(_what_more_epochs_change(config, before["epochs"]))
-    initial = None
-    if config.init_from and _stored_already(folder) is None:
-        initial = ray.put(read_initial(config.init_from, task))
+    if initial is None and config.init_from and _stored_already(folder) is None:
+        initial = read_initial(config.init_from, task)
     strategy.quiet_tensorflow()
     from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415  (imports TensorFlow)
 
@@ -154,7 +158,7 @@ def _train(
                 report_steps,
                 scaling.use_gpu,
                 events.tell,
-                initial,
+                ray.put(initial) if initial else None,
             )
             trainer = partial(
                 TensorflowTrainer,
