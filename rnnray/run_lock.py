@@ -76,7 +76,10 @@ class _ArrowPlace:
         storage.delete(storage.join(self.uri, key))
 
     def list(self) -> Any:
-        return iter(() if storage.is_empty(self.uri) else (self.uri,))
+        try:
+            return iter(() if storage.is_empty(self.uri) else (self.uri,))
+        except OSError as error:
+            raise UserError(f"{self.uri}: cannot be read") from error
 
 
 def place_of(uri: str) -> Place:
@@ -283,6 +286,8 @@ class RunLock:
             except UserError:
                 # An outage that ends is none of the lock's business; one that lasts ends the run.
                 continue
+            except Exception as error:  # without beats the run would be taken for dead
+                say(f"{self._place.uri}: a beat of {LOCK} failed ({type(error).__name__})")
         try:
             if _parse(self._place.get(LOCK) or b"").get("owner") == self.held.owner:
                 self._place.delete(LOCK)
