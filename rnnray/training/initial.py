@@ -118,7 +118,8 @@ def read_initial(uri: str, task: Task) -> Initial:
     Raises:
         UserError: the folder is no checkpoint of such a task.
     """
-    names = checkpoints.MODEL, *task.checkpoint_files()
+    # The task's other files may be of a later version than the checkpoint.
+    names = [checkpoints.MODEL, *({_CLASSES} & task.checkpoint_files().keys())]
     contents = {name: storage.read_bytes(storage.join(uri, name)) for name in names}
     missing = [name for name, content in contents.items() if content is None]
     if missing:
