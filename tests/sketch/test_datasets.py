@@ -414,8 +414,9 @@ def test_ndjson_is_divided_in_other_shares_where_they_are_given(tmp_path: Path) 
 
 @pytest.mark.parametrize("data", ["demo", "demo:300", "quickdraw", None])
 def test_splits_that_the_source_has_are_not_mixed(tmp_path: Path, data: str | None) -> None:
-    folder = prepared(tmp_path / "prepared")
-    assert "has splits of its own" in refused(data or folder, split="80:10:10")
+    parquet(tmp_path / "train.parquet", 2)
+    parquet(tmp_path / "test.parquet", 2)
+    assert "has splits of its own" in refused(data or tmp_path, split="80:10:10")
 
 
 @pytest.mark.usefixtures("ray_cluster")
