@@ -205,7 +205,9 @@ def _check_owner(folder: str) -> None:
     """
     if "://" in folder:
         return
-    for path in (Path(folder), *filter(Path.is_file, Path(folder).iterdir())):
+    # Not the hidden ones: Ray Tune reads none, and our lock's come and go.
+    files = (path for path in Path(folder).iterdir() if path.name[0] != "." and path.is_file())
+    for path in (Path(folder), *files):
         status = path.stat()
         if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
             raise UserError(
