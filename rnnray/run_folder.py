@@ -49,7 +49,13 @@ def lock(folder: str) -> RunLock:
 
 
 def keep(
-    folder: str, name: str, values: dict[str, Any], what: str, *, growing: Collection[str] = ()
+    folder: str,
+    name: str,
+    values: dict[str, Any],
+    what: str,
+    *,
+    data: Mapping[str, Any] = {},
+    growing: Collection[str] = (),
 ) -> dict[str, Any] | None:
     """Save what a run was asked, as YAML, unless an earlier one was asked the same.
 
@@ -58,6 +64,8 @@ def keep(
         name: of the file.
         values: a mapping of plain values, nested or not.
         what: the folder holds, for messages: "a run", "a sweep".
+        data: what the data are, as plain values, for `DATA`; nothing is saved or compared where
+            there are none.
         growing: fields of numbers that may be greater now than they were; the file then has the
             new ones.
 
@@ -66,55 +74,36 @@ def keep(
 
     Raises:
         UserError: the earlier run was asked something else (the differing fields are named), or
-            nothing can be written there, or what it was asked is no YAML any more.
+            had other data (the first differences are named); or nothing can be written there, or
+            what it was asked is no YAML any more.
     """
-    file = storage.join(folder, name)
-    content = yaml.safe_dump(values, sort_keys=False).encode()
-    saved = _saved(file)
-    if saved is None:
-        storage.write_bytes(file, content)
-        return None
+    file, data_file = storage.join(folder, name), storage.join(folder, DATA)
+    saved, saved_data = _saved(file), _saved(data_file) if data else None
     grown = {
         field: values[field]
         for field in growing
-        if type(saved.get(field)) is type(values[field]) and saved[field] < values[field]
+        if saved and type(saved.get(field)) is type(values[field]) and saved[field] < values[field]
     }
-    different = differences(saved | grown, values)
+    different = "" if saved is None else differences(saved | grown, values)
     if different:
         more = f" ({', '.join(growing)} may be more)" if growing else ""
         raise UserError(
             f"{folder} holds {what} of another configuration: {different}; "
             f"take another --name, or the same options{more}"
         )
-    if grown:
-        storage.write_bytes(file, content)
-    return saved
-
-
-def keep_data(folder: str, identity: Mapping[str, Any], what: str) -> None:
-    """Save what the data of a run are, unless an earlier one had the same.
-
-    Args:
-        folder: path or URI.
-        identity: plain values; nothing is saved or compared where there are none.
-        what: see `keep`.
-
-    Raises:
-        UserError: the earlier run had other data (the first differences are named).
-    """
-    if not identity:
-        return
-    file = storage.join(folder, DATA)
-    saved = _saved(file)
-    if saved is None:  # a new run, or one of a version that did not save it
-        storage.write_bytes(file, yaml.safe_dump(dict(identity), sort_keys=False).encode())
-        return
-    different = differences(_by_number(saved), _by_number(identity), most=_FEW)
+    if saved is not None and saved_data is not None:
+        different = differences(_by_number(saved_data), _by_number(data), most=_FEW)
     if different:
         raise UserError(
             f"{folder} holds {what} on other data: {different}; take another --name, or the data "
             "that it began with"
         )
+    # A run of a version that did not save what its data were gets it now.
+    if data and (saved is None or saved_data is None):
+        _save(data_file, data)
+    if saved is None or grown:
+        _save(file, values)
+    return saved
 
 
 def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], most: int | None = None) -> str:
@@ -140,6 +129,10 @@ def condensed(members: Mapping[str, Any]) -> dict[str, Any]:
         return dict(members)
     text = json.dumps(dict(members), sort_keys=True)
     return {"count": len(members), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _save(file: str, values: Mapping[str, Any]) -> None:
+    storage.write_bytes(file, yaml.safe_dump(dict(values), sort_keys=False).encode())
 
 
 def _saved(file: str) -> dict[str, Any] | None:

@@ -59,10 +59,22 @@ DATA = {
 def test_a_run_does_not_go_on_with_other_data_and_says_what_changed(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    for _ in range(2):
-        run_folder.keep_data(str(tmp_path), DATA, "a run")
+    def keep(data: dict[str, Any], epochs: int) -> Any:
+        return run_folder.keep(
+            str(tmp_path), "run.yaml", {"epochs": epochs}, "a run", data=data, growing=("epochs",)
+        )
+
+    assert keep(DATA, 1) is None
     with pytest.raises(UserError, match=message):
-        run_folder.keep_data(str(tmp_path), DATA | changes, "a run")
+        keep(DATA | changes, 2)
+    assert keep(DATA, 1) == {"epochs": 1}  # what was refused left nothing
+
+
+def test_a_run_that_never_said_what_its_data_are_says_it_from_now_on(tmp_path: Path) -> None:
+    run_folder.keep(str(tmp_path), "run.yaml", {"seed": 1}, "a run")
+    run_folder.keep(str(tmp_path), "run.yaml", {"seed": 1}, "a run", data=DATA)
+    with pytest.raises(UserError, match="on other data"):
+        run_folder.keep(str(tmp_path), "run.yaml", {"seed": 1}, "a run", data={"classes": []})
 
 
 def test_very_many_files_are_known_by_a_digest() -> None:

@@ -129,8 +129,9 @@ def _train(
 ) -> TrainedRun:
     """`train`, while the lock is held; `check` raises once it is not."""
     asked = config.model_dump(mode="json")
-    before = run_folder.keep(folder, CONFIG, asked, "a run", growing=("epochs",))
-    run_folder.keep_data(folder, data.identity, "a run")
+    before = run_folder.keep(
+        folder, CONFIG, asked, "a run", data=data.identity, growing=("epochs",)
+    )
     steps = math.ceil(data.training_rows / config.global_batch_size)
     say(
         f"{'training' if before is None else 'resuming'} {folder}: "

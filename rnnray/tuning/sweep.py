@@ -130,8 +130,8 @@ def _run(
     searcher = None
     if options.searcher == "optuna":
         searcher = search.optuna_search(space, score, config.seed)
-    resumes = run_folder.keep(folder, PLAN, _plan(space, config, options), "a sweep") is not None
-    run_folder.keep_data(folder, data, "a sweep")
+    plan = _plan(space, config, options)
+    resumes = run_folder.keep(folder, PLAN, plan, "a sweep", data=data) is not None
     initial = read_initial(config.init_from, task) if config.init_from else None
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the one that verbose=0 silences
     if "://" not in folder:
