@@ -29,8 +29,10 @@ class Options(job.JobOptions):
 
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
-    read_checkpoint(options.checkpoint)  # wrong ones are told before the corpus is fetched
-    pieces = table.chords_of(table.select(open_corpus(options.data), options.split))
+    config = read_checkpoint(options.checkpoint)  # wrong ones are told before the corpus is fetched
+    # As it was divided in training.
+    corpus = open_corpus(options.data, split=config.split if options.data == config.data else None)
+    pieces = table.chords_of(table.select(corpus, options.split))
     say(f"evaluating {len(pieces)} pieces")
     result = evaluate(TrainedComposer(options.checkpoint), pieces)
     return result.as_dict() | {"split": options.split, "checkpoint": options.checkpoint}

@@ -32,9 +32,10 @@ class Options(job.JobOptions):
 
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
-    _, class_names = read_checkpoint(options.checkpoint)
+    config, class_names = read_checkpoint(options.checkpoint)
+    split = config.split if options.data == config.data else None  # as it was divided in training
     with bad_records.counted(options.on_bad_record) as bad:
-        drawings = open_drawings(options.data, class_names=class_names, on_bad=bad)
+        drawings = open_drawings(options.data, class_names=class_names, on_bad=bad, split=split)
         result = evaluate(options.checkpoint, drawings, options.split, workers=options.workers)
     return {
         "top1": result.top1,

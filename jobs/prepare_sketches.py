@@ -12,6 +12,7 @@ from rnnray import job
 from rnnray.sketch import bad_records
 from rnnray.sketch.datasets import open_drawings
 from rnnray.sketch.prepare import Format, prepare
+from rnnray.training.config import Split
 
 
 class Options(job.JobOptions):
@@ -21,6 +22,9 @@ class Options(job.JobOptions):
     """quickdraw, demo or demo:COUNT, or a path or URI of TFRecords, Parquet or ndjson."""
     output: str
     """Folder or URI to write, new or empty."""
+    split: Split | None = None
+    """TRAIN:VALIDATION:TEST, in percent, such as 80:10:10: how drawings that have no splits are
+    divided, by a hash of each."""
     format: Format = "parquet"
     """parquet for training; tfrecords writes shards as the tutorial's."""
     shuffle: bool = True
@@ -34,7 +38,7 @@ class Options(job.JobOptions):
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     with bad_records.counted(options.on_bad_record) as bad:
-        drawings = open_drawings(options.data, on_bad=bad)
+        drawings = open_drawings(options.data, on_bad=bad, split=options.split)
         counts = prepare(
             drawings,
             options.output,

@@ -29,7 +29,7 @@ class Options(job.JobOptions, RunOptions, ChoraleConfig):
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     config = job.part_of(options, ChoraleConfig)
-    corpus = open_corpus(config.data)
+    corpus = open_corpus(config.data, split=config.split)
     return training.train(config, corpus, job.part_of(options, RunOptions))
 
 

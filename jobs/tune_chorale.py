@@ -13,9 +13,9 @@ from typing import Any, Literal
 import ray
 
 from rnnray import job, storage
-from rnnray.chorale import table
 from rnnray.chorale.config import ChoraleConfig, notebook, strong
 from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.data import identity, training_data
 from rnnray.chorale.tuning import CHANGEABLE, SPACE, ChoraleProblem
 from rnnray.tuning import results, space, sweep
 from rnnray.tuning.options import SweepOptions
@@ -42,12 +42,11 @@ def work(options: Options) -> dict[str, Any]:
         config,
         options.space or "the default space",
     )
-    corpus = open_corpus(config.data)
-    for split in ("train", "valid"):
-        table.select(corpus, split)
+    corpus = open_corpus(config.data, split=config.split)
+    training_data(config, corpus)  # says what is missing before a trial starts
     problem = ChoraleProblem(config, ray.put(corpus))
     sweep_options = job.part_of(options, SweepOptions)
-    grid = sweep.run(problem, searched, sweep_options, changeable=CHANGEABLE)
+    grid = sweep.run(problem, searched, sweep_options, changeable=CHANGEABLE, data=identity(corpus))
     score = sweep.score_of(problem.task(config), options.metric)
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     return results.publish(

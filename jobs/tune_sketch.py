@@ -41,9 +41,15 @@ def work(options: Options) -> dict[str, Any]:
         options.space or "the default space",
     )
     say(f"reading {config.data}")
-    problem = tuning.problem(config, open_drawings(config.data))
+    problem = tuning.problem(config, open_drawings(config.data, split=config.split))
     sweep_options = job.part_of(options, SweepOptions)
-    grid = sweep.run(problem, searched, sweep_options, changeable=tuning.CHANGEABLE)
+    grid = sweep.run(
+        problem,
+        searched,
+        sweep_options,
+        changeable=tuning.CHANGEABLE,
+        data=problem.drawings.identity,
+    )
     score = sweep.score_of(problem.task(config), options.metric)
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     return results.publish(

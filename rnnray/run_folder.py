@@ -1,5 +1,8 @@
 """What a run keeps in its folder of what was asked, so that another run is not mixed with it."""
 
+import hashlib
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,14 @@ import yaml
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import say
+from rnnray.run_lock import RunLock, place_of
 from rnnray.yaml_file import read_mapping
 
+DATA = "data.yaml"
 # Where Ray unpacks what `ray job submit --working-dir` sends, and deletes it some time.
 _UPLOADED = "working_dir_files"
+_MANY = 1000  # files or pieces that are listed by name
+_FEW = 3  # differences of data that are named; the rest is counted
 
 
 def say_if_short_lived(folder: str) -> None:
@@ -27,47 +34,122 @@ def say_if_short_lived(folder: str) -> None:
         )
 
 
-def keep(folder: str, name: str, values: dict[str, Any], what: str) -> bool:
-    """Save what a new run was asked, as YAML; true for an earlier run that was asked the same.
+def lock(folder: str) -> RunLock:
+    """The lock of a run that writes into a folder, to be held around all that it writes.
+
+    Args:
+        folder: absolute path, or URI.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    say_if_short_lived(folder)
+    storage.check_writable(folder)
+    return RunLock(place_of(folder))
+
+
+def keep(
+    folder: str,
+    name: str,
+    values: dict[str, Any],
+    what: str,
+    *,
+    data: Mapping[str, Any] = {},
+    growing: Collection[str] = (),
+) -> dict[str, Any] | None:
+    """Save what a run was asked, as YAML, unless an earlier one was asked the same.
 
     Args:
         folder: path or URI.
         name: of the file.
         values: a mapping of plain values, nested or not.
         what: the folder holds, for messages: "a run", "a sweep".
+        data: what the data are, as plain values, for `DATA`; nothing is saved or compared where
+            there are none.
+        growing: fields of numbers that may be greater now than they were; the file then has the
+            new ones.
+
+    Returns:
+        What the earlier run was asked; None where there was none.
 
     Raises:
         UserError: the earlier run was asked something else (the differing fields are named), or
-            nothing can be written there, or what it was asked is no YAML any more.
+            had other data (the first differences are named); or nothing can be written there, or
+            what it was asked is no YAML any more.
     """
-    say_if_short_lived(folder)
-    storage.check_writable(folder)
-    file = storage.join(folder, name)
-    saved = storage.read_bytes(file)
-    if saved is None:
-        text = yaml.safe_dump(values, sort_keys=False)
-        storage.write_bytes(file, text.encode())
-        return False
-    different = differences(read_mapping(saved, file), values)
+    file, data_file = storage.join(folder, name), storage.join(folder, DATA)
+    saved, saved_data = _saved(file), _saved(data_file) if data else None
+    grown = {
+        field: values[field]
+        for field in growing
+        if saved and type(saved.get(field)) is type(values[field]) and saved[field] < values[field]
+    }
+    different = "" if saved is None else differences(saved | grown, values)
     if different:
+        more = f" ({', '.join(growing)} may be more)" if growing else ""
         raise UserError(
             f"{folder} holds {what} of another configuration: {different}; "
-            "take another --name, or the same options"
+            f"take another --name, or the same options{more}"
         )
-    return True
+    if saved is not None and saved_data is not None:
+        different = differences(_by_number(saved_data), _by_number(data), most=_FEW)
+    if different:
+        raise UserError(
+            f"{folder} holds {what} on other data: {different}; take another --name, or the data "
+            "that it began with"
+        )
+    # A run of a version that did not save what its data were gets it now.
+    if data and (saved is None or saved_data is None):
+        _save(data_file, data)
+    if saved is None or grown:
+        _save(file, values)
+    return saved
 
 
-def differences(saved: dict[str, Any], asked: dict[str, Any]) -> str:
-    """The fields in which two mappings differ, nested ones by path, for people; "" for none."""
+def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], most: int | None = None) -> str:
+    """The fields in which two mappings differ, nested ones by path, for people; "" for none.
+
+    Args:
+        saved: what was.
+        asked: what is.
+        most: fields that are named; the rest is counted. None for all.
+    """
     old, new = _flat(saved), _flat(asked)
-    return ", ".join(
-        f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    )
+    different = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    named = [f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)" for key in different[:most]]
+    rest = len(different) - len(named)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def condensed(members: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands for many things of data in their identity: their values by name, or where they
+    are very many, their number and a digest.
+    """
+    if len(members) <= _MANY:
+        return dict(members)
+    text = json.dumps(dict(members), sort_keys=True)
+    return {"count": len(members), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _save(file: str, values: Mapping[str, Any]) -> None:
+    storage.write_bytes(file, yaml.safe_dump(dict(values), sort_keys=False).encode())
+
+
+def _saved(file: str) -> dict[str, Any] | None:
+    content = storage.read_bytes(file)
+    return None if content is None else read_mapping(content, file)
+
+
+def _by_number(value: Any) -> Any:
+    """Lists as mappings from numbers, so that a difference names the member and not the list."""
+    if isinstance(value, Mapping):
+        return {str(key): _by_number(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return {f"{number:04d}": _by_number(item) for number, item in enumerate(value)}
+    return value
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):

@@ -15,6 +15,7 @@ from rnnray import storage
 from rnnray.archive import extract_tar
 from rnnray.chorale.chords import Chords
 from rnnray.chorale.csv_file import read_csv
+from rnnray.chorale.division import divide
 from rnnray.chorale.jsb import jsb_folder
 from rnnray.chorale.music21_corpus import open_music21
 from rnnray.chorale.scores import SUFFIXES, in_four_voices, read_score
@@ -27,13 +28,14 @@ _SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "te
 _LINES = 10  # of what was skipped; the rest is counted
 
 
-def open_corpus(data: str) -> pa.Table:
+def open_corpus(data: str, *, split: str | None = None) -> pa.Table:
     """Read a corpus of chorales, all of it.
 
     Args:
         data: `jsb` (Bach's chorales as in the book, downloaded to the cache), `music21` (those that
             the library carries), or a path or URI: an archive (.tgz, .tar) or folder of CSV, MIDI
             and MusicXML files in four voices, a single one, or Parquet of `table.SCHEMA`.
+        split: see `TrainingConfig.split`.
 
     Returns:
         A chorale table (see `table`). Splits are the folders train, valid (or validation) and
@@ -42,10 +44,14 @@ def open_corpus(data: str) -> pa.Table:
         `table.skipped_of`. A CSV or Parquet file that is not right is an error.
 
     Raises:
-        UserError: nothing is there, nothing that we know, or something in it is wrong.
+        UserError: nothing is there, nothing that we know, something in it is wrong, or it has
+            splits and is to be divided.
     """
-    if data == "jsb":
-        data = str(jsb_folder())
+    corpus = _open(str(jsb_folder()) if data == "jsb" else data)
+    return corpus if split is None else divide(corpus, split, data)
+
+
+def _open(data: str) -> pa.Table:
     if data == "music21":
         return open_music21()
     if "://" not in data:

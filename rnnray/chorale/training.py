@@ -36,13 +36,14 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
     """
     data = training_data(config, corpus)
     task = ChoraleTask(config)
+    split = "test" if "test" in corpus["split"].to_pylist() else "valid"
+    if split == "valid":
+        say("no chorales in test: the best checkpoint will be judged by valid alone")
     run = driver.train(task, config, options, data)
     say("evaluating the best checkpoint over whole pieces")
     composer = TrainedComposer(run.best)
     result = on_valid = evaluate(composer, table.chords_of(table.select(corpus, "valid")))
-    split = "valid"
-    if "test" in corpus["split"].to_pylist():
-        split = "test"
+    if split == "test":
         result = evaluate(composer, table.chords_of(table.select(corpus, "test")))
     with tempfile.TemporaryDirectory() as temporary:
         curves.learning_curves(

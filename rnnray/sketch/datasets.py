@@ -5,8 +5,9 @@ ndjson.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import ray
@@ -17,6 +18,7 @@ from rnnray.errors import UserError
 from rnnray.sketch import demo, formats, ndjson, quickdraw
 from rnnray.sketch.drawings import DEMO_CHUNK, SPLITS, DemoPart, Drawings, FilePart, Part
 from rnnray.sketch.tfrecord_file import OnBad
+from rnnray.training.config import parse_shares
 
 DEMO_COUNT = 12_000
 
@@ -30,6 +32,7 @@ def open_drawings(
     class_names: Sequence[str] | None = None,
     labelled: bool = True,
     on_bad: OnBad | None = None,
+    split: str | None = None,
 ) -> Drawings:
     """Open a source of drawings.
 
@@ -44,10 +47,13 @@ def open_drawings(
             list give `table.UNKNOWN_CLASS`.
         on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
             the error ends the run.
+        split: see `TrainingConfig.split`; ndjson without it is divided 80:10:10.
 
     Raises:
-        UserError: nothing is there, or nothing that we know.
+        UserError: nothing is there, or nothing that we know, or it has splits and is to be divided.
     """
+    if data == "quickdraw" or data.partition(":")[0] == "demo":
+        _check_undivided(data, {"test": [data]}, split)
     if data == "demo" or data.startswith("demo:"):
         return _demo(data)
     if data == "quickdraw":
@@ -82,11 +88,15 @@ def open_drawings(
     part = partial(FilePart, filesystem, format=file_format, class_names=names, labelled=labelled)
     splits: dict[str, tuple[Part, ...]] = {"all": tuple(part(path=path) for path in files)}
     if file_format == "ndjson":
-        for split in SPLITS:
-            splits[split] = tuple(part(path=p, keep=partial(_in_split, split)) for p in files)
-    else:
-        for split, chosen in _split_files(root, files).items():
-            splits[split] = tuple(part(path=path) for path in chosen)
+        for name, share in _shares(split or "80:10:10").items():
+            splits[name] = tuple(part(path=p, keep=partial(_in_split, share)) for p in files)
+        return Drawings(data, names, splits, on_bad)
+    by_name = _split_files(root, files)
+    for name, chosen in by_name.items():
+        splits[name] = tuple(part(path=path) for path in chosen)
+    _check_undivided(data, by_name, split)
+    for name, share in _shares(split).items():
+        splits[name] = tuple(part(path=path, share=share) for path in files)
     return Drawings(data, names, splits, on_bad)
 
 
@@ -104,6 +114,24 @@ def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: st
         f"{drawings.data} has {len(drawings.class_names)} classes and {whose} {len(class_names)}, "
         f"not the same list{detail}"
     )
+
+
+def _shares(split: str | None) -> dict[str, range]:
+    """The percents of a hash that make each split; none where nothing is to be divided."""
+    if split is None:
+        return {}
+    train, validation, _ = parse_shares(split)
+    bounds = (0, train, train + validation, 100)
+    shares = zip(SPLITS, pairwise(bounds), strict=True)
+    return {name: range(*share) for name, share in shares if range(*share)}
+
+
+def _check_undivided(data: str, by_name: Mapping[str, Sequence[str]], split: str | None) -> None:
+    """Refuse to divide data that have drawings held out."""
+    if split is not None and (by_name.get("validation") or by_name.get("test")):
+        raise UserError(
+            f"{data}: has splits of its own, so that --split {split} would mix them; leave it out"
+        )
 
 
 def _demo(data: str) -> Drawings:
@@ -153,15 +181,14 @@ def _split_files(root: str, paths: Sequence[str]) -> dict[str, list[str]]:
     return splits
 
 
-def _in_split(split: str, drawing: ndjson.Drawing) -> bool:
-    """True for drawings of a split: 80, 10 and 10 % by a hash of the drawing's own name.
+def _in_split(share: range, drawing: ndjson.Drawing) -> bool:
+    """True for drawings of a share of percents, by a hash of the drawing's own name.
 
     By the name and not by the place in the file, so that a drawing stays in its split when files
     are cut, joined or sorted another way.
     """
     key = drawing.key_id or f"{drawing.word}:{drawing.line_number}"
-    percent = zlib.crc32(key.encode()) % 100
-    return split == ("train" if percent < 80 else "validation" if percent < 90 else "test")
+    return zlib.crc32(key.encode()) % 100 in share
 
 
 def _class_names(

@@ -12,7 +12,7 @@ from rnnray.progress import say
 from rnnray.sketch import pictures, table
 from rnnray.sketch.classifier import SketchClassifier
 from rnnray.sketch.config import SketchConfig
-from rnnray.sketch.data import training_data
+from rnnray.sketch.data import has_drawings, training_data
 from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.evaluation import Evaluation, evaluate
 from rnnray.sketch.prediction import top_classes
@@ -44,9 +44,11 @@ def train(
         UserError: see `rnnray.training.driver.train`.
     """
     say(f"reading the drawings of {drawings.data}")
+    split = "test" if has_drawings(drawings, "test") else "validation"
+    if split == "validation":
+        say("no drawings in the test split: the best checkpoint will be judged by validation alone")
     data = training_data(drawings, config)
     run = driver.train(SketchTask(config, drawings.class_names), config, options, data)
-    split = "test" if drawings.splits["test"] else "validation"
     say(f"evaluating the best checkpoint on the {split} split")
     evaluation = evaluate(run.best, drawings, split)
     classifier = SketchClassifier(run.best)

@@ -25,7 +25,7 @@ from rnnray.training.divergence import not_finite
 MODEL, OPTIMIZER, POSITION = "model.keras", "optimizer.npz", "position.json"
 
 # What Keras and NumPy raise of files that are damaged, or that a stranger made.
-_NOT_OURS = (
+NOT_OURS = (
     *(ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, RecursionError),
     *(zipfile.BadZipFile, zlib.error),
 )
@@ -82,7 +82,7 @@ def restore(folder: Path, model: Any, optimizer: Any) -> None:
                 # The configuration's holds: population based training changes it on the way.
                 if variable.name != "learning_rate":
                     variable.assign(arrays[name])
-    except _NOT_OURS as error:
+    except NOT_OURS as error:
         raise _cannot_be_loaded(file, error) from error
 
 
@@ -95,7 +95,7 @@ def read_position(folder: Path) -> Position:
     file = folder / POSITION
     try:
         return position_from(file.read_bytes())
-    except _NOT_OURS as error:
+    except NOT_OURS as error:
         raise _cannot_be_loaded(file, error) from error
 
 
@@ -135,7 +135,7 @@ def load_model(folder: Path) -> Any:
     check(folder)
     try:
         model = keras.saving.load_model(folder / MODEL, compile=False)
-    except _NOT_OURS as error:
+    except NOT_OURS as error:
         raise _cannot_be_loaded(folder / MODEL, error) from error
     name = not_finite(model.variables)
     if name is not None:

@@ -1,9 +1,37 @@
 """The configuration that every training run has, whatever it trains."""
 
+import math
+import re
 from typing import Annotated, Literal, Self
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+
+Percentages = tuple[int, int, int]
+
+
+def parse_shares(text: str) -> Percentages:
+    """TRAIN:VALIDATION:TEST, such as 80:10:10, as percent of the data.
+
+    Raises:
+        ValueError: not three numbers that make 100, or nothing is left to train on.
+    """
+    found = re.fullmatch(r"(\d{1,3}):(\d{1,3}):(\d{1,3})", text, re.ASCII)
+    train, validation, test = map(int, found.groups()) if found else (0, 0, 0)
+    if train + validation + test != 100 or not train or not validation:
+        raise ValueError(
+            "TRAIN:VALIDATION:TEST in percent, such as 80:10:10; they make 100, and TRAIN and "
+            "VALIDATION are not 0"
+        )
+    return train, validation, test
+
+
+def _checked(text: str) -> str:
+    parse_shares(text)
+    return text
+
+
+Split = Annotated[str, AfterValidator(_checked)]
 
 
 class Config(BaseModel):
@@ -36,13 +64,32 @@ class OptimizerConfig(Config):
     training ends at the first one."""
 
 
+def share_of_peak(done: float, warmup_share: float) -> float:
+    """The learning rate of the cosine schedule, as a share of its peak.
+
+    Args:
+        done: share of all steps that are done, 0 to 1.
+        warmup_share: see `OptimizerConfig`.
+    """
+    if done < warmup_share:
+        return done / warmup_share
+    left = 1 - warmup_share
+    return 0.5 * (1 + math.cos(math.pi * (done - warmup_share) / left)) if left else 1.0
+
+
 class TrainingConfig(Config):
     """What determines the result of a run, apart from the data and the model."""
 
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer."""
+    init_from: str | None = None
+    """Path or URI of a checkpoint whose weights a new run begins with, of a run with other classes
+    or other data too: what fits is taken, what does not is named."""
+    split: Split | None = None
+    """TRAIN:VALIDATION:TEST, in percent, such as 80:10:10: how data that have no splits are
+    divided, by a hash of each drawing or of each chorale's name."""
     epochs: Annotated[int, Ge(1)] = 2
-    """Passes over the training data."""
+    """Passes over the training data; a run that is called again may be given more."""
     global_batch_size: Annotated[int, Ge(1)] = 32
     """Rows of one step, over all workers together."""
     scale_learning_rate: bool = False

@@ -4,8 +4,8 @@ How a source's files lie decides nothing: rows of files sorted by class end up a
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, pairwise, zip_longest
 from typing import Any, NamedTuple
 
@@ -75,6 +75,8 @@ class TrainingData:
     """What is trained on."""
     validation: Blocks
     """What selects the best checkpoint."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """What the data are, as plain values: a run goes on only with the same."""
 
 
 def read(dataset: ray.data.Dataset, what: str) -> Blocks:

@@ -11,12 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ray
 from pyarrow import fs
 from ray.train import (
     Checkpoint,
     CheckpointConfig,
     FailureConfig,
     RunConfig,
+    ScalingConfig,
     TrainingFailedError,
     UserCallback,
 )
@@ -24,11 +26,13 @@ from ray.train import (
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
 from rnnray.progress import Events, Tell, say
+from rnnray.run_lock import Held
 from rnnray.training import elastic, strategy, watchdog
 from rnnray.training.checkpoints import POSITION
-from rnnray.training.config import TrainingConfig
+from rnnray.training.config import TrainingConfig, share_of_peak
 from rnnray.training.data import TrainingData
 from rnnray.training.divergence import Diverged
+from rnnray.training.initial import Initial, read_initial
 from rnnray.training.kept_checkpoints import LIST, KeepBestAndLast, fall_back
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
@@ -75,6 +79,8 @@ def train(
     *,
     report_steps: int = 0,
     callbacks: Sequence[UserCallback] = (),
+    held: Held | None = None,
+    initial: Initial | None = None,
 ) -> TrainedRun:
     """Train a task on a Ray cluster; the same storage path and name go on with an earlier run.
 
@@ -85,11 +91,13 @@ def train(
         data: what to train on.
         report_steps: see `TrainingLoop`.
         callbacks: of Ray Train, besides ours.
+        held: lock under which this run is, of a sweep; without it the run takes its own.
+        initial: weights to begin with; by default those of `config.init_from`.
 
     Raises:
-        UserError: the storage cannot be written, the cluster is too small, the configuration is
-            not that of the earlier run, the data are bad, the training diverged, or the storage
-            refused for minutes.
+        UserError: the storage cannot be written, the cluster is too small, the configuration or
+            the data are not those of the earlier run, another run of this name is at work, the
+            data are bad, the training diverged, or the storage refused for minutes.
     """
     scaling = elastic.scaling(options)
     if scaling.max_workers > config.global_batch_size:
@@ -103,19 +111,49 @@ def train(
             f"{rows} training {task.row_unit} for {options.workers} workers; use fewer --workers"
         )
     folder = storage.join(storage.absolute(options.storage_path), options.name)
-    resumes = run_folder.keep(folder, CONFIG, config.model_dump(mode="json"), "a run")
-    steps = math.ceil(rows / config.global_batch_size)
+    work = partial(
+        _train, task, config, options, data, scaling, report_steps, callbacks, folder, initial
+    )
+    if held is not None:
+        return work(held)
+    with run_folder.lock(folder) as lock:
+        return work(lock.held, lock.check)
+
+
+def _train(
+    task: Task,
+    config: TrainingConfig,
+    options: RunOptions,
+    data: TrainingData,
+    scaling: ScalingConfig,
+    report_steps: int,
+    callbacks: Sequence[UserCallback],
+    folder: str,
+    initial: Initial | None,
+    held: Held,
+    check: Callable[[], None] | None = None,
+) -> TrainedRun:
+    """`train`, while the lock is held; `check` raises once it is not."""
+    asked = config.model_dump(mode="json")
+    before = run_folder.keep(
+        folder, CONFIG, asked, "a run", data=data.identity, growing=("epochs",)
+    )
+    steps = math.ceil(data.training.rows / config.global_batch_size)
     say(
-        f"{'resuming' if resumes else 'training'} {folder}: "
-        f"{rows:,} {task.row_unit}, {steps:,} steps an epoch, "
+        f"{'training' if before is None else 'resuming'} {folder}: "
+        f"{data.training.rows:,} {task.row_unit}, {steps:,} steps an epoch, "
         f"{options.workers} worker(s), "
         f"{'GPU' if scaling.use_gpu else 'CPU'}"
     )
+    if before is not None and before["epochs"] != config.epochs:
+        say(_what_more_epochs_change(config, before["epochs"]))
+    if initial is None and config.init_from and _stored_already(folder) is None:
+        initial = read_initial(config.init_from, task)
     strategy.quiet_tensorflow()
     from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415  (imports TensorFlow)
 
     files, path = storage.open_uri(storage.absolute(options.storage_path))
-    report = RunReport(folder, task)
+    report = RunReport(folder, task, check)
     handle = elastic.with_waits(scaling, report.handle)
     with _failures_told(report):
         with (
@@ -132,6 +170,7 @@ def train(
                 scaling.use_gpu,
                 events.tell,
                 watch,
+                ray.put(initial) if initial else None,
             )
             trainer = partial(
                 TensorflowTrainer,
@@ -140,7 +179,9 @@ def train(
                 scaling_config=scaling,
                 run_config=RunConfig(
                     storage_path=path,
-                    storage_filesystem=fs.PyFileSystem(PatientFiles(files, folder, events.tell)),
+                    storage_filesystem=fs.PyFileSystem(
+                        PatientFiles(files, folder, events.tell, held)
+                    ),
                     name=options.name,
                     failure_config=FailureConfig(max_failures=0),  # see `_finish`
                     checkpoint_config=CheckpointConfig(
@@ -158,7 +199,22 @@ def train(
             result = _finish(trainer, options.max_failures, report, folder, events.tell)
         if report.user_errors:
             raise _with_checkpoint(report.user_errors[0], folder, result.checkpoint)
+        if check:
+            check()
         return _trained_run(folder, result, report, task)
+
+
+def _what_more_epochs_change(config: TrainingConfig, before: int) -> str:
+    """What a run that goes on to more epochs than it was asked for does with its schedule."""
+    words = f"epochs: {config.epochs} instead of {before}; weights and optimizer go on as they were"
+    options = config.optimizer
+    if options.schedule == "constant":
+        return f"{words}, at the same learning rate"
+    rate = share_of_peak(before / config.epochs, options.warmup_share)
+    return (
+        f"{words}, and the cosine schedule is stretched to the new end: after epoch {before} the "
+        f"learning rate is {rate:.0%} of its peak, where it was 0"
+    )
 
 
 def _finish(
@@ -199,6 +255,11 @@ def _with_checkpoint(error: UserError, folder: str, last: Checkpoint | None) -> 
         return error
     good = storage.join(folder, Path(last.path).name) if last else "none yet"
     return Diverged(f"{error}; last good checkpoint: {good}", error.epoch)
+
+
+def _stored_already(folder: str) -> bytes | None:
+    """As `_stored`, before the run starts."""
+    return storage.read_bytes(storage.join(folder, LIST))
 
 
 def _stored(folder: str, report: RunReport) -> bytes | None:

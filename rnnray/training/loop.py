@@ -22,6 +22,7 @@ from rnnray.training.checkpoints import Position
 from rnnray.training.config import TrainingConfig
 from rnnray.training.divergence import Divergence
 from rnnray.training.feed import Batch, Feed
+from rnnray.training.initial import Initial
 from rnnray.training.optimizer import build_optimizer
 from rnnray.training.pace import Pace
 from rnnray.training.replicas import MovingStatistics, seed_dropout
@@ -55,6 +56,7 @@ class TrainingLoop:
             again after as many; 0 for the end of each epoch alone.
         unroll: see `Task.build_model`.
         restored: a checkpoint's folder to go on from.
+        initial: weights to begin with.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class TrainingLoop:
         report_steps: int = 0,
         unroll: bool = True,
         restored: Path | None = None,
+        initial: Initial | None = None,
     ) -> None:
         self.task, self.config, self.worker = task, config, worker
         self.steps_per_epoch = math.ceil(worker.training.rows / config.global_batch_size)
@@ -90,6 +93,9 @@ class TrainingLoop:
             if restored is not None:
                 checkpoints.restore(restored, self.model, self.optimizer)
                 self._tell("resumed", self._position, step=self._position.step)
+            elif initial is not None:
+                taken = initial.load_into(self.model, task.checkpoint_files())
+                self._tell("initial", self._position, message=taken)
         self._strategy = strategy
         # A worker alone waits for nobody.
         self._pace = Pace(worker.rank, worker.count) if worker.count > 1 else None

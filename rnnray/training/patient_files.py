@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
+from rnnray import storage
+from rnnray.run_lock import LOCK, Held, LockLost, check_owner
+
 PATIENCE = 300.0  # seconds from the first failure to giving up
 _PAUSE = 1.0  # seconds before the first new attempt; then twice as long, up to ten seconds
 _LONGEST_PAUSE = 10.0
@@ -82,11 +85,19 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
     Args:
         filesystem: where the files are.
         place: what it is, for messages.
-        tell: see `persist`.
+        tell: see `persist`; also {"kind": "lost", "message": ...} when the lock is another run's.
+        held: lock of the run, in the same storage; once another run has it, nothing is changed.
     """
 
-    def __init__(self, filesystem: fs.FileSystem, place: str, tell: Tell) -> None:
+    def __init__(
+        self,
+        filesystem: fs.FileSystem,
+        place: str,
+        tell: Tell,
+        held: Held | None = None,
+    ) -> None:
         self._files, self._place, self._tell = filesystem, place, tell
+        self._held = held
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PatientFiles) and bool(self._files == other._files)
@@ -96,6 +107,33 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     def _persist(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
         return persist(self._place, attempt, self._tell, writes=writes)
+
+    def _change(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
+        def as_owner() -> T:
+            # Before each attempt: the lock may go while the storage refuses.
+            self._check_owner()
+            return attempt()
+
+        try:
+            return self._persist(as_owner, writes=writes)
+        except LockLost as error:
+            self._tell({"kind": "lost", "message": str(error)})
+            # Not the error itself: it would end this worker alone, and others wait for it.
+            raise TimeoutError(str(error)) from None
+
+    def _check_owner(self) -> None:
+        if self._held is None:
+            return
+        # Through this file system: a store's own patience would come on top of ours.
+        folder = storage.open_uri(self._held.place.uri)[1]
+        try:
+            with self._files.open_input_stream(f"{folder}/{LOCK}") as stream:
+                found: bytes | None = stream.read()
+        except FileNotFoundError:
+            if self._files.get_file_info(folder).type == fs.FileType.NotFound:
+                return
+            found = None
+        check_owner(found, self._held.owner, self._place)
 
     def get_type_name(self) -> str:
         """The name of what is underneath."""
@@ -115,15 +153,15 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     def create_dir(self, path: str, recursive: bool) -> None:
         """As underneath."""
-        self._persist(lambda: self._files.create_dir(path, recursive=recursive), writes=True)
+        self._change(lambda: self._files.create_dir(path, recursive=recursive), writes=True)
 
     def delete_dir(self, path: str) -> None:
         """As underneath."""
-        self._persist(lambda: self._files.delete_dir(path))
+        self._change(lambda: self._files.delete_dir(path))
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
         """As underneath."""
-        self._persist(lambda: self._files.delete_dir_contents(path, missing_dir_ok=missing_dir_ok))
+        self._change(lambda: self._files.delete_dir_contents(path, missing_dir_ok=missing_dir_ok))
 
     def delete_root_dir_contents(self) -> None:
         """Refused."""
@@ -131,15 +169,15 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     def delete_file(self, path: str) -> None:
         """As underneath."""
-        self._persist(lambda: self._files.delete_file(path))
+        self._change(lambda: self._files.delete_file(path))
 
     def move(self, src: str, dest: str) -> None:
         """As underneath."""
-        self._persist(lambda: self._files.move(src, dest))
+        self._change(lambda: self._files.move(src, dest))
 
     def copy_file(self, src: str, dest: str) -> None:
         """As underneath."""
-        self._persist(lambda: self._files.copy_file(src, dest))
+        self._change(lambda: self._files.copy_file(src, dest))
 
     def open_input_stream(self, path: str) -> Any:
         """As underneath; it is opened with patience, not read."""
@@ -173,7 +211,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
             finally:
                 part.unlink(missing_ok=True)
 
-        self._persist(attempt, writes=True)
+        self._change(attempt, writes=True)
 
 
 class _Outgoing(RawIOBase):

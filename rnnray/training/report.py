@@ -3,6 +3,7 @@
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,9 +23,15 @@ class RunReport:
     """Prints the progress events of a run and writes TensorBoard event files into its folder.
 
     Used as a context around the run.
+
+    Args:
+        folder: of the run, absolute path or URI.
+        task: what is trained.
+        check: raises `UserError` once another run has this one's lock: then nothing is written.
     """
 
-    def __init__(self, folder: str, task: Task) -> None:
+    def __init__(self, folder: str, task: Task, check: Callable[[], None] | None = None) -> None:
+        self._check = check
         self.user_errors: list[UserError] = []
         self.last_words = ""
         """What to tell the user if the run fails: why it did."""
@@ -108,12 +115,18 @@ class RunReport:
         if event.get("gave_up"):
             self.last_words = f"{event['message']}; mend it, then run the same again"
 
+    def _take_lost(self, event: Event) -> None:
+        self.last_words = event["message"]
+
     def _take_resumed(self, event: Event) -> None:
         if event["epoch"] > event["epochs"]:
             say("resumed: all epochs are done")
         else:
             place = f"epoch {event['epoch']} of {event['epochs']}"
             say(f"resumed at {place}, behind step {event['step']}")
+
+    def _take_initial(self, event: Event) -> None:
+        say(event["message"])
 
     def _take_step(self, event: Event) -> None:
         say(
@@ -163,6 +176,8 @@ class RunReport:
         """Move the event files to the run's folder; those that it refuses, the next time."""
         for file in sorted(Path(self._temporary.name).iterdir()):
             try:
+                if self._check:
+                    self._check()
                 storage.put_file(file, storage.join(self._folder, file.name))
             except UserError as error:
                 say(f"TensorBoard must wait: {error}")

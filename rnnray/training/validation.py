@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rnnray.errors import UserError
 from rnnray.training.batches import epoch_batches
 from rnnray.training.feed import Feed
 from rnnray.training.step import make_evaluation_step
@@ -53,6 +54,10 @@ class Validation:
         sums[-1] = feed.error is not None
         totals = self._add_up(sums)
         raise_failure(feed.error, totals[-1])
+        if not totals[0]:
+            raise UserError(
+                f"no validation {self._task.row_unit}, so no checkpoint is the best one"
+            )
         scores = {f"validation_{name}": mean for name, mean in means(self._task, totals).items()}
         return scores | {"validation_count": totals[0]}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.train
 import ray.util
 from pyarrow import fs
@@ -38,6 +39,8 @@ class WorkerJob:
     gpu: bool
     tell: Tell
     watch: Watch | None
+    initial: Any = None
+    """Reference to an `Initial`: weights to begin with, where there is no checkpoint."""
 
 
 def run_worker(arguments: dict[str, Any]) -> str | None:
@@ -100,6 +103,7 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
                 report_steps=job.report_steps,
                 unroll=not on_gpu,
                 restored=Path(folder) if folder else None,
+                initial=ray.get(job.initial) if job.initial and not folder else None,
             ).run()
     except Diverged as error:
         job.tell({"kind": "diverged", "message": str(error), "epoch": error.epoch})

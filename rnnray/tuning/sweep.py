@@ -5,10 +5,10 @@ import difflib
 import json
 import os
 import stat
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ray.tune
 from ray.tune import (
@@ -24,7 +24,9 @@ from ray.tune import (
 from rnnray import cluster, run_folder, storage
 from rnnray.errors import UserError
 from rnnray.progress import say
+from rnnray.run_lock import Held, RunLock
 from rnnray.training.config import TrainingConfig
+from rnnray.training.initial import read_initial
 from rnnray.training.task import Task
 from rnnray.tuning import search
 from rnnray.tuning.curve import Score
@@ -68,6 +70,7 @@ def run(
     *,
     changeable: Container[str] = (),
     callbacks: tuple[ray.tune.Callback, ...] = (),
+    data: Mapping[str, Any] = {},
 ) -> ResultGrid:
     """Run a sweep, or go on with the one of the same storage path and name.
 
@@ -80,14 +83,44 @@ def run(
         options: how.
         changeable: fields that may change in mid-training, for pbt.
         callbacks: of Ray Tune, besides ours.
+        data: see `rnnray.training.data.TrainingData.identity`.
 
     Returns:
         Ray Tune's results.
 
     Raises:
         UserError: the cluster is too small for a trial, the storage cannot be written, the sweep
-            there is another one, or somebody else's.
+            there is another one, on other data, at work in another process, or somebody else's.
     """
+    folder = storage.join(storage.absolute(options.storage_path), options.name)
+    with run_folder.lock(folder) as lock:
+        _StopsWithoutLock.lock = lock
+        return _run(problem, space, options, changeable, callbacks, data, folder, lock.held)
+
+
+class _StopsWithoutLock(ray.tune.Callback):  # type: ignore[misc]
+    """Ends a sweep once another one has its lock."""
+
+    # Not the object's: Ray Tune pickles that, and goes on with it in another process.
+    lock: ClassVar[RunLock | None] = None
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Before Ray Tune starts, stops or stores anything."""
+        if self.lock is not None:
+            self.lock.check()
+
+
+def _run(
+    problem: Problem,
+    space: Space,
+    options: SweepOptions,
+    changeable: Container[str],
+    callbacks: tuple[ray.tune.Callback, ...],
+    data: Mapping[str, Any],
+    folder: str,
+    held: Held,
+) -> ResultGrid:
+    """`run`, while the lock is held."""
     config = problem.config
     task = problem.task(config)
     metric, mode = score = score_of(task, options.metric)
@@ -97,8 +130,9 @@ def run(
     searcher = None
     if options.searcher == "optuna":
         searcher = search.optuna_search(space, score, config.seed)
-    folder = storage.join(storage.absolute(options.storage_path), options.name)
-    resumes = run_folder.keep(folder, PLAN, _plan(space, config, options), "a sweep")
+    plan = _plan(space, config, options)
+    resumes = run_folder.keep(folder, PLAN, plan, "a sweep", data=data) is not None
+    initial = read_initial(config.init_from, task) if config.init_from else None
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the one that verbose=0 silences
     if "://" not in folder:
         # What Ray Tune has not noted when it is killed is done again. 0: it notes whatever happens
@@ -107,7 +141,7 @@ def run(
     wide = options.workers_per_trial > 1
     trainable = ray.tune.with_resources(
         # The job goes through the object store, once for all trials.
-        partial(_run_job, ray.put(TrialJob(problem, options, metric, folder)), wide),
+        partial(_run_job, ray.put(TrialJob(problem, options, metric, folder, held, initial)), wide),
         # The workers of a wide trial reserve theirs themselves; it must reserve something.
         PlacementGroupFactory([{"memory": 1}])
         if wide
@@ -151,6 +185,7 @@ def run(
             callbacks=[
                 SweepReport(score, config.epochs, options.samples),
                 Reports(),
+                _StopsWithoutLock(),
                 *([FreeWorkers()] if wide else []),
                 *callbacks,
             ],
@@ -170,7 +205,9 @@ def _check_owner(folder: str) -> None:
     """
     if "://" in folder:
         return
-    for path in (Path(folder), *filter(Path.is_file, Path(folder).iterdir())):
+    # Not the hidden ones: Ray Tune reads none, and our lock's come and go.
+    files = (path for path in Path(folder).iterdir() if path.name[0] != "." and path.is_file())
+    for path in (Path(folder), *files):
         status = path.stat()
         if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
             raise UserError(

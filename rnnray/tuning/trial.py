@@ -12,10 +12,12 @@ import ray.tune
 from ray.tune import Checkpoint
 
 from rnnray.progress import say
+from rnnray.run_lock import Held
 from rnnray.training import strategy
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import TrainingData
 from rnnray.training.divergence import Diverged
+from rnnray.training.initial import Initial
 from rnnray.training.task import Task
 from rnnray.training.worker import Worker
 from rnnray.tuning.options import SweepOptions
@@ -58,6 +60,10 @@ class TrialJob:
     """The score."""
     folder: str
     """The sweep's folder, absolute path or URI."""
+    held: Held
+    """The sweep's lock."""
+    initial: Initial | None = None
+    """Weights that trials begin with."""
 
 
 def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
@@ -93,6 +99,7 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
         del name
         if folder is None or not metrics:
             return
+        job.held.check()
         ray.tune.report(
             reported(metrics, values, job.metric) | {"compiled_at": compiled_at},
             checkpoint=Checkpoint.from_directory(str(folder)),
@@ -119,6 +126,7 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             report_steps=options.report_every or 0,
             unroll=not on_gpu,
             restored=Path(folder) if folder else None,
+            initial=job.initial,
         ).run()
 
 

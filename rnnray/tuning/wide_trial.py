@@ -42,6 +42,8 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             job.problem.data(config),
             report_steps=options.report_every or 0,
             callbacks=[_report_callback(values, job.metric)],
+            held=job.held,
+            initial=job.initial,
         )
 
 

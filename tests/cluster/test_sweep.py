@@ -13,6 +13,7 @@ import pytest
 import toy_sweep
 from toy_sweep import EPOCHS, RATES, starts
 
+from rnnray import run_folder
 from rnnray.errors import UserError
 from rnnray.tuning import search
 from rnnray.tuning.space import Range
@@ -152,6 +153,11 @@ def test_a_sweep_of_something_else_under_the_same_name_is_refused(
     toy_sweep.run(tmp_path, RATES[1:2], scheduler="none")
     with pytest.raises(UserError, match="holds a sweep of another configuration"):
         toy_sweep.run(tmp_path, RATES[:1], scheduler="none")
+    with (
+        run_folder.lock(str(tmp_path / "toy")),
+        pytest.raises(UserError, match="another run is writing there"),
+    ):
+        toy_sweep.run(tmp_path, RATES[1:2], scheduler="none")
 
 
 def test_more_than_any_node_has_is_refused_before_anything_starts(

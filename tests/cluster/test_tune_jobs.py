@@ -29,16 +29,18 @@ def test_the_best_configuration_of_a_sweep_trains_to_what_its_trial_trained_to(
 ) -> None:
     corpus = tiny_chorale.write_corpus(tmp_path / "corpus")
     config = tiny_chorale.TINY | {"data": str(corpus), "epochs": 2}
-    swept = run_here(
+    command = (
         "tune_chorale",
         *("--config", write(tmp_path / "tiny.yaml", config)),
         *("--space", write(tmp_path / "space.yaml", {"optimizer.learning_rate": RATES})),
         *("--samples", "2", "--scheduler", "none"),
         *("--storage-path", str(tmp_path / "runs"), "--name", "sweep"),
     )
+    swept = run_here(*command)
     assert swept.code == 0, swept.out + swept.err
     result = swept.result
     assert result["trials"] == result["finished"] == 2
+    assert not (tmp_path / "runs/sweep/lock.json").exists()
     assert (Path(result["checkpoint"]) / "model.keras").is_file()
     assert all((Path(result["pictures"]) / name).stat().st_size > 10_000 for name in PICTURES)
     reports = pq.read_table(result["reports"]).to_pylist()
@@ -57,6 +59,12 @@ def test_the_best_configuration_of_a_sweep_trains_to_what_its_trial_trained_to(
     assert trained.code == 0, trained.out + trained.err
     first = first_epoch_loss(trained.result["last_checkpoint"])
     assert first == pytest.approx(of_best[0]["loss"], rel=1e-5)
+
+    tiny_chorale.write_csv(corpus / "valid/piece_0.csv", tiny_chorale.chorale(99, 8))
+    asked_again = ("train_chorale", "--config", result["best"], *command[-4:-2], "--name", "again")
+    for again, what in ((command, "a sweep"), (asked_again, "a run")):
+        line = run_here(*again).failed_with()
+        assert f"holds {what} on other data: pieces.valid/piece_0 ('" in line
 
 
 def test_a_sweep_of_the_sketch_classifier_ends_with_a_checkpoint_that_evaluates(

@@ -12,9 +12,9 @@ import pytest
 
 from rnnray.artifacts import Store, open_store
 from rnnray.chorale.generation import folder, manifest
-from rnnray.chorale.generation.lock import RunLock
 from rnnray.chorale.generation.plan import Part
 from rnnray.errors import UserError
+from rnnray.run_lock import RunLock
 
 PART = Part(0.8, 0, 0, 2)
 

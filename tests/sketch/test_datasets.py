@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rnnray.errors import UserError, find_user_error
 from rnnray.sketch import demo, table
 from rnnray.sketch.bad_records import BadRecords, counted
+from rnnray.sketch.data import has_drawings, identity, training_data
 from rnnray.sketch.datasets import check_same_classes, open_drawings
 from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.tfrecord_file import write_record
@@ -381,3 +382,59 @@ def test_the_user_is_told_what_was_skipped(capsys: pytest.CaptureFixture[str]) -
     with counted("error") as none:
         assert none is None
     assert capsys.readouterr().out == ""
+
+
+def ink_numbers(drawings: Drawings, split: str) -> list[int]:
+    return [int(ink[0][0]) for ink in table.inks_of(rows_of(drawings, split))]
+
+
+def test_drawings_without_splits_are_divided_by_their_ink_however_the_files_lie(
+    tmp_path: Path,
+) -> None:
+    parquet(tmp_path / "one/a.parquet", 1000)
+    parquet(tmp_path / "two/a.parquet", 500, first=500)
+    parquet(tmp_path / "two/b.parquet", 500)
+    one, two = (open_drawings(str(tmp_path / name), split="70:20:10") for name in ("one", "two"))
+    found = {split: ink_numbers(one, split) for split in ("train", "validation", "test")}
+    assert sorted(chain(*found.values())) == list(range(1000))
+    for split, expected in (("train", 700), ("validation", 200), ("test", 100)):
+        assert abs(len(found[split]) - expected) < 60
+        assert sorted(ink_numbers(two, split)) == sorted(found[split])
+        assert sum(part.count() for part in one.splits[split]) == len(found[split])
+
+
+def test_ndjson_is_divided_in_other_shares_where_they_are_given(tmp_path: Path) -> None:
+    put(tmp_path / "a.ndjson", b"".join(map(line, range(300))))
+    drawings = open_drawings(str(tmp_path), class_names=NAMES, split="50:50:0")
+    counts = [len(keys(drawings, split)) for split in ("train", "validation")]
+    assert sum(counts) == 300
+    assert abs(counts[0] - 150) < 40
+    assert not drawings.splits.get("test")
+
+
+@pytest.mark.parametrize("data", ["demo", "demo:300", "quickdraw", None])
+def test_splits_that_the_source_has_are_not_mixed(tmp_path: Path, data: str | None) -> None:
+    parquet(tmp_path / "train.parquet", 2)
+    parquet(tmp_path / "test.parquet", 2)
+    assert "has splits of its own" in refused(data or tmp_path, split="80:10:10")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_empty_split_is_said_before_training_and_what_the_data_are_is_known(
+    tmp_path: Path,
+) -> None:
+    parquet(tmp_path / "sub/train.parquet", 7)
+    parquet(tmp_path / "validation.parquet", 0)
+    parquet(tmp_path / "test.parquet", 2)
+    drawings = open_drawings(str(tmp_path))
+    with pytest.raises(UserError, match=r"no drawings in the validation split; --split 80:10:10"):
+        training_data(drawings)
+    assert [has_drawings(drawings, s) for s in ("validation", "test")] == [False, True]
+    assert identity(drawings, 7) == {
+        "classes": list(NAMES),
+        "training_drawings": 7,
+        "file_bytes": {
+            str(path.relative_to(tmp_path)): path.stat().st_size
+            for path in tmp_path.rglob("*.parquet")
+        },
+    }

@@ -103,8 +103,8 @@ def loop(
     told_to_leave: Callable[[], bool] = lambda: False,
     **values: Any,
 ) -> TrainingLoop:
-    training = training or blocks(TRAIN_ROWS)
-    validation = validation or blocks(77, seed=1)
+    training = blocks(TRAIN_ROWS) if training is None else training
+    validation = blocks(77, seed=1) if validation is None else validation
     worker = Worker(0, 1, training, validation, tell, storage, told_to_leave)
     return TrainingLoop(
         task,
@@ -421,3 +421,10 @@ def test_bfloat16_computes_in_16_bits_and_keeps_weights_in_32(tmp_path: Path) ->
     assert {str(v.dtype) for v in trained.model.trainable_variables} == {"float32"}
     assert trained.model.layers[1].compute_dtype == "bfloat16"
     assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_a_mean_of_no_validation_rows_is_no_score(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    with pytest.raises(UserError, match="no validation points"):
+        loop(ToyTask(), storage, validation=Blocks((), ())).run()
+    assert storage.reported == {}

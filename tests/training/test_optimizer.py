@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnray.training.config import OptimizerConfig, TrainingConfig
+from rnnray.training.config import OptimizerConfig, TrainingConfig, share_of_peak
 from rnnray.training.optimizer import WarmupCosine, build_optimizer, clip
 
 
@@ -135,3 +135,13 @@ def test_weight_decay_shrinks_kernels_and_spares_biases_and_normalisation() -> N
         np.testing.assert_allclose(variable.numpy(), factor * old, rtol=1e-5)
     names = {v.name for v in variables}
     assert names == {"kernel", "bias", "gamma", "beta", "recurrent_kernel"}
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 1.0])
+def test_what_is_said_of_a_schedule_that_is_stretched_is_what_it_does(warmup: float) -> None:
+    schedule = WarmupCosine(1.0, round(warmup * 10_000), 10_000)
+    for step in (1, 500, 2_500, 5_000, 9_999):
+        said = share_of_peak(step / 10_000, warmup)
+        assert said == pytest.approx(
+            float(schedule(step)), abs=2e-3
+        )  # the rise begins at one step, not at none

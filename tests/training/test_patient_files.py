@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
+from rnnray.run_lock import RunLock, place_of
 from rnnray.training import patient_files
 from rnnray.training.patient_files import PatientFiles, persist
 
@@ -111,3 +112,28 @@ def test_it_is_the_same_file_system_in_every_process() -> None:
     """Ray Train refuses a checkpoint on another file system than the run's."""
     mine = fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "place", print))
     assert pickle.loads(pickle.dumps(mine)) == mine
+
+
+def test_a_run_that_lost_its_lock_changes_nothing_on_the_next_one_s_files(tmp_path: Path) -> None:
+    place = place_of(str(tmp_path))
+    events: list[dict[str, Any]] = []
+    with RunLock(place, beat_seconds=60) as lock:
+        mine = fs.PyFileSystem(
+            PatientFiles(fs.LocalFileSystem(), "place", events.append, lock.held)
+        )
+        with mine.open_output_stream(str(tmp_path / "snapshot")) as stream:
+            stream.write(b"mine")
+        place.delete("lock.json")
+        with RunLock(place, beat_seconds=60):
+            changes = [
+                lambda: mine.open_output_stream(str(tmp_path / "snapshot")).close(),
+                lambda: mine.delete_file(str(tmp_path / "snapshot")),
+                lambda: mine.move(str(tmp_path / "snapshot"), str(tmp_path / "other")),
+                lambda: mine.create_dir(str(tmp_path / "epoch-0001")),
+            ]
+            for change in changes:
+                with pytest.raises(TimeoutError, match="took over while this one"):
+                    change()
+    assert {path.name for path in tmp_path.iterdir()} == {"snapshot"}
+    assert (tmp_path / "snapshot").read_bytes() == b"mine"
+    assert {event["kind"] for event in events} == {"lost"}

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pyarrow as pa
 import pytest
 from toy import ToyTask, rows
 

@@ -12,7 +12,6 @@ from rnnray.artifacts import Exists, Store
 from rnnray.chorale.generation.plan import (
     BACH_PART,
     CONTENT_TYPES,
-    LOCK,
     RUN,
     SUMMARY,
     Plan,
@@ -20,6 +19,7 @@ from rnnray.chorale.generation.plan import (
 )
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
+from rnnray.run_lock import LOCK
 from rnnray.yaml_file import read_mapping
 
 # Where a run says what it was asked; the places themselves may move, their digests may not.

@@ -32,7 +32,7 @@ the same batch. More at once keep a GPU busy; on a CPU the first ones would only
 BACH_COUNT = 40
 _LONGEST_SECONDS = 3600
 
-RUN, LOCK, SUMMARY, PAGE = "run.yaml", "lock.json", "summary.json", "index.html"
+RUN, SUMMARY, PAGE = "run.yaml", "summary.json", "index.html"
 BACH_PART = "bach/part-00000.parquet"
 CONTENT_TYPES: Mapping[str, str] = {
     "wav": "audio/wav",
@@ -179,13 +179,14 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
     """
     # Processes of a cluster that was started elsewhere have another working directory.
     config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
-    read_checkpoint(config.checkpoint)
+    trained = read_checkpoint(config.checkpoint)
     if config.chords * 15 / config.tempo > _LONGEST_SECONDS:
         raise UserError(
             f"--chords {config.chords} at --tempo {config.tempo:g}: lasts more than an hour; "
             "ask for fewer"
         )
-    corpus = open_corpus(config.data)
+    # As it was divided in training.
+    corpus = open_corpus(config.data, split=trained.split if trained.data == config.data else None)
     opening = None if config.seed_from is None else read_opening(corpus, config.seed_from)
     given = given_tokens(config.chords, opening, None)
     if not (given == NONE).any():

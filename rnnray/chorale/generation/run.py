@@ -11,13 +11,14 @@ import ray
 
 from rnnray import cluster, run_folder, storage
 from rnnray.artifacts import Store, open_store
+from rnnray.artifacts.guarded import GuardedStore
 from rnnray.chorale.generation import folder, manifest
-from rnnray.chorale.generation.lock import RunLock
 from rnnray.chorale.generation.options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import rows_of, sheaves
 from rnnray.chorale.generation.plan import PAGE, Part, Plan, make_plan
 from rnnray.chorale.generation.publishing import publish
 from rnnray.progress import Every, say
+from rnnray.run_lock import RunLock
 
 STAGES = ("compose", "render", "upload")
 _PRESIGNED = b"X-Amz-Signature"  # in every presigned link
@@ -94,6 +95,7 @@ def generate(
     gpu = not options.no_gpu and cluster.has_gpus()
     plan = replace(plan, device="gpu" if gpu else "cpu")
     with RunLock(store) as lock:
+        store = GuardedStore(store, lock.held.check)
         # Another run may have begun, and even ended, while this one connected.
         saved = folder.saved_run(store, overwrite=options.overwrite)
         resumes = saved is not None and not options.overwrite

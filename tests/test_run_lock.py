@@ -2,7 +2,7 @@
 
 import json
 import os
-import socket
+import pickle
 import subprocess
 import sys
 import threading
@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from rnnray import run_lock
 from rnnray.artifacts import Store, open_store
+from rnnray.artifacts.guarded import GuardedStore
 from rnnray.artifacts.local import LocalStore
-from rnnray.chorale.generation.lock import STALE_SECONDS, RunLock
 from rnnray.errors import UserError
+from rnnray.run_lock import STALE_SECONDS, LockLost, RunLock, place_of
 
 
 @pytest.fixture
@@ -44,10 +46,116 @@ def test_a_second_run_under_the_name_of_a_first_is_refused(store: Store) -> None
     assert store.get("lock.json") == other
 
 
-def test_a_run_of_this_machine_that_was_silent_for_long_is_dead(store: Store) -> None:
+def test_a_run_of_this_machine_that_is_there_and_silent_is_watched_before_it_counts_as_dead(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As after a laptop's sleep, or of a process that was stopped.
     store.put("lock.json", _lock(pid=os.getppid(), age=STALE_SECONDS + 1), content_type="")
-    with RunLock(store):
+    with RunLock(store, watch_seconds=0.2):
         pass
+    assert "watching for 0.2 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "other", [{"host": "elsewhere"}, {"machine": "another-boot pid:[1]"}, {"machine": ""}]
+)
+def test_a_container_with_our_host_name_and_process_number_is_not_taken_for_dead(
+    store: Store, other: dict[str, Any]
+) -> None:
+    """Of two containers, both have process 1, and may have one host's name."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        for age in range(1, 10_000):
+            store.put("lock.json", _lock(pid=os.getpid(), age=-age, **other), content_type="")
+            if ended.wait(0.02):
+                return
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        _wait_until(lambda: store.get("lock.json") is not None)
+        with pytest.raises(UserError, match="another run is writing there"):
+            RunLock(store, watch_seconds=6).__enter__()
+        assert _owner(store) == "other"
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_two_runs_in_one_process_are_kept_apart(store: Store) -> None:
+    with RunLock(store), pytest.raises(UserError, match="another run is writing there"):
+        RunLock(store).__enter__()
+
+
+def test_a_process_that_was_given_a_dead_run_s_number_does_not_keep_the_next_one_waiting(
+    store: Store,
+) -> None:
+    store.put("lock.json", _lock(pid=os.getppid(), started=1), content_type="")
+    with RunLock(store, watch_seconds=60):
+        assert _owner(store) != "other"
+
+
+def test_what_a_run_puts_late_is_refused_once_another_run_has_or_had_the_lock(store: Store) -> None:
+    with RunLock(store, beat_seconds=60) as lock:
+        held = pickle.loads(pickle.dumps(lock.held))  # as its tasks have it
+        assert held.check()
+        store.put("lock.json", _lock(host="elsewhere", pid=7), content_type="")
+        with pytest.raises(LockLost, match=r"process 7 on elsewhere\) took over"):
+            held.check()
+        store.put("run.yaml", b"", content_type="")
+        store.delete("lock.json")  # the other one has ended
+        with pytest.raises(LockLost, match="which has ended"):
+            held.check()
+        for change in (
+            lambda late: late.put("run.yaml", b"late", content_type=""),
+            lambda late: late.delete("run.yaml"),
+        ):
+            with pytest.raises(LockLost):
+                change(pickle.loads(pickle.dumps(GuardedStore(store, held.check))))
+        assert store.get("run.yaml") == b""
+
+
+def test_a_run_that_was_stopped_for_long_looks_before_it_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunLock(store, beat_seconds=60) as lock:
+        store.put("lock.json", _lock(host="elsewhere", pid=7), content_type="")
+        lock.check()  # a beat has just vouched for it
+        later = run_lock._now() + STALE_SECONDS
+        monkeypatch.setattr(run_lock, "_now", lambda: later)
+        with pytest.raises(LockLost, match="process 7 on elsewhere"):
+            lock.check()
+
+
+def test_a_drive_that_is_gone_for_a_while_costs_neither_the_lock_nor_gets_a_folder(
+    tmp_path: Path,
+) -> None:
+    drive = tmp_path / "drive"
+    store = place_of(str(drive / "run"))
+    with RunLock(store, beat_seconds=0.01) as lock:
+        drive.rename(tmp_path / "away")
+        time.sleep(0.1)
+        assert not drive.exists()
+        assert not lock.held.check()
+        (tmp_path / "away").rename(drive)
+        first = store.get("lock.json")
+        _wait_until(lambda: store.get("lock.json") != first)
+    assert not list((drive / "run").iterdir())
+
+
+def test_the_lock_of_a_store_that_only_arrow_reaches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_lock.fs, "LocalFileSystem", type("Another", (), {}))
+    place = place_of(f"file://{tmp_path}/run")
+    monkeypatch.undo()
+    assert type(place).__name__ == "_ArrowPlace"
+    with RunLock(place, beat_seconds=0.01) as lock:
+        assert lock.held.check()
+        with pytest.raises(UserError, match="another run is writing there"):
+            RunLock(place).__enter__()
+    assert not list((tmp_path / "run").iterdir())
 
 
 @pytest.mark.parametrize("age", [-3600, 0, 3600])
@@ -142,7 +250,7 @@ def test_a_run_whose_lock_was_taken_stops_and_leaves_the_lock_to_the_other(store
 
         def is_taken() -> bool:  # put again and again, as a beat may come between
             store.put("lock.json", other, content_type="")
-            return lock._taken_by is not None
+            return lock._lost is not None
 
         _wait_until(is_taken)
         with pytest.raises(UserError, match=r"process 7 on elsewhere\) took over"):
@@ -193,13 +301,11 @@ def _owner(store: Store) -> Any:
     return json.loads(store.get("lock.json") or b"{}").get("owner")
 
 
-def _lock(*, host: str | None = None, pid: int = 1, age: float = 0) -> bytes:
-    content = {
-        "owner": "other",
-        "host": host or socket.gethostname(),
-        "pid": pid,
-        "beat": time.time() - age,
-    }
+def _lock(*, age: float = 0, **other: Any) -> bytes:
+    """The lock of another process, of this machine unless it says so."""
+    pid = other.get("pid", 1)
+    here = run_lock._this_process() | {"pid": pid, "started": run_lock._started(pid) or 0}
+    content = {"owner": "other", **here, "beat": time.time() - age, **other}
     return json.dumps(content).encode()
 
 
