@@ -1,23 +1,26 @@
 """What every file in jobs/ has in common: options, errors, exit codes, the last line.
 
-Exit codes: 0 done, 1 failed, 2 wrong use. The last line of stdout is one JSON object.
+Exit codes: 0 done, 1 failed, 2 wrong use, 143 ended by SIGTERM. The last line of stdout is one JSON
+object.
 """
 
 import json
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn, Self, TypeVar
 
 import tyro
 from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from rnnray import cluster, storage
-from rnnray.errors import UserError, find_user_error
+from rnnray.errors import Terminated, UserError, find_user_error
 from rnnray.progress import printable
 from rnnray.training.config import Config
 from rnnray.yaml_file import read_mapping
@@ -89,6 +92,7 @@ def run(
     """
     arguments = sys.argv[1:]
     verbose = "--verbose" in arguments
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         options = _parse(options_type, arguments, description, presets or {})
         if needs_ray:
@@ -96,6 +100,11 @@ def run(
         result = work(options)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from what was stored")
+    except Terminated:
+        _fail(
+            "told to stop (SIGTERM); the same command goes on from what was stored",
+            code=128 + signal.SIGTERM,
+        )
     except BrokenPipeError:  # as in `--help | head`: nobody reads on
         os._exit(1)
     except Exception as error:
@@ -182,6 +191,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """The handler of SIGTERM: what is open is closed, as after Ctrl-C."""
+    del frame
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    raise Terminated
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:

@@ -11,7 +11,7 @@ import ray.data
 from rnnray import cluster
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
-from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint, threads_for
+from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
 from rnnray.sketch.datasets import check_same_classes
 from rnnray.sketch.drawings import Drawings
 
@@ -54,18 +54,24 @@ class _Judge(ClassifyingActor):
 
 
 def judge_with(
-    dataset: ray.data.Dataset, actor: type, workers: int | None, **arguments: Any
+    dataset: ray.data.Dataset,
+    actor: type,
+    workers: int | None,
+    *,
+    gpu: bool | None = None,
+    **arguments: Any,
 ) -> Any:
     """Map an actor class that holds a classifier over a dataset's blocks, in order.
 
     Args:
         dataset: sketch tables.
-        actor: its constructor takes `threads` and the further arguments.
+        actor: its constructor takes `actors`, their number, and the further arguments.
         workers: actors; None for as many as the data keep busy, at most one a GPU, or as many as
             leave a CPU for reading, of all nodes that the cluster may start: each takes seconds.
+        gpu: a GPU for each actor; None for one each where the cluster has any.
         arguments: for the constructor.
     """
-    gpus = cluster.has_gpus()
+    gpus = cluster.has_gpus() if gpu is None else gpu
     fewest = workers or 1
     if workers is None:
         cpus = int(cluster.most("CPU"))
@@ -74,7 +80,7 @@ def judge_with(
     resources = cluster.worker_resources(workers, gpus, None)
     return dataset.map_batches(
         actor,
-        fn_constructor_kwargs={**arguments, "threads": threads_for(workers)},
+        fn_constructor_kwargs={**arguments, "actors": workers},
         batch_format="pyarrow",
         batch_size=BATCH_ROWS,
         compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=workers),
@@ -84,7 +90,12 @@ def judge_with(
 
 
 def evaluate(
-    checkpoint: str, drawings: Drawings, split: str, *, workers: int | None = None
+    checkpoint: str,
+    drawings: Drawings,
+    split: str,
+    *,
+    workers: int | None = None,
+    gpu: bool | None = None,
 ) -> Evaluation:
     """Evaluate a checkpoint on a split of a source.
 
@@ -93,6 +104,7 @@ def evaluate(
         drawings: with the same classes as the checkpoint's.
         split: train, validation, test or all.
         workers: processes that classify; the result does not depend on their number.
+        gpu: see `judge_with`.
 
     Raises:
         UserError: not a checkpoint, other classes, bad data, or no drawings.
@@ -104,7 +116,7 @@ def evaluate(
     loss = 0.0
     within = np.zeros(2, np.int64)
     progress = Every()
-    judged = judge_with(drawings.dataset(split), _Judge, workers, checkpoint=checkpoint)
+    judged = judge_with(drawings.dataset(split), _Judge, workers, gpu=gpu, checkpoint=checkpoint)
     for batch in judged.iter_batches(batch_size=None, batch_format="numpy"):
         np.add.at(confusion, (batch["true"], batch["predicted"]), 1)
         loss += float(batch["loss"].sum())

@@ -48,7 +48,7 @@ def train(
     run = driver.train(SketchTask(config, drawings.class_names), config, options, data)
     split = "test" if drawings.splits["test"] else "validation"
     say(f"evaluating the best checkpoint on the {split} split")
-    evaluation = evaluate(run.best, drawings, split)
+    evaluation = evaluate(run.best, drawings, split, gpu=options.wants_gpu())
     classifier = SketchClassifier(run.best)
     folder = _draw(run, classifier, drawings, split, evaluation)
     if export is not None:

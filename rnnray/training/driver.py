@@ -24,16 +24,17 @@ from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAM
 
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
-from rnnray.progress import Events, Tell, say
+from rnnray.progress import Event, Events, Tell, say
 from rnnray.training import elastic, strategy
 from rnnray.training.checkpoints import POSITION
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import Shares, TrainingData
+from rnnray.training.notice import PassedOn
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
 from rnnray.training.task import Task
-from rnnray.training.worker_process import LEFT, WorkerJob, run_worker
+from rnnray.training.worker_process import LEFT, Refused, WorkerJob, run_worker
 
 CONFIG = "config.yaml"
 
@@ -110,15 +111,21 @@ def train(
     files, path = storage.open_uri(storage.absolute(options.storage_path))
     report = RunReport(folder, task)
     handle = elastic.with_waits(scaling, report.handle)
-    with _failures_told(report):
-        with elastic.room_to_read(scaling), Events(handle) as events:
+    with PassedOn() as notice, _failures_told(report):
+
+        def take(event: Event) -> None:
+            notice.note(event)
+            handle(event)
+
+        with elastic.room_to_read(scaling), Events(take) as events:
             job = WorkerJob(
                 task,
                 config,
                 steps,
                 options.checkpoint_minutes * 60,
                 report_steps,
-                scaling.use_gpu,
+                options.gpu,
+                options.cpus_per_worker,
                 events.tell,
             )
             trainer = partial(
@@ -141,14 +148,20 @@ def train(
                     callbacks=[_TellFailures(events.tell), *callbacks],
                 ),
             )
-            result = _finish(trainer, options.max_failures, report, folder, events.tell)
-        if report.user_errors:
-            raise UserError(report.user_errors[0])
+            result = _finish(trainer, options.max_failures, report, folder, events.tell, notice)
+        refused = result.return_value
+        if report.user_errors or isinstance(refused, Refused):
+            raise UserError((report.user_errors or [refused.message])[0])
         return _trained_run(folder, result, report, task)
 
 
 def _finish(
-    trainer: Callable[[], Any], max_failures: int, report: RunReport, folder: str, tell: Tell
+    trainer: Callable[[], Any],
+    max_failures: int,
+    report: RunReport,
+    folder: str,
+    tell: Tell,
+    notice: PassedOn,
 ) -> Any:
     """The result of a run, started again while it fails no more often than it may.
 
@@ -165,13 +178,13 @@ def _finish(
         try:
             result = _fit(trainer())
         except TrainingFailedError:
-            if report.last_words:
+            if report.last_words or notice.came:
                 raise
             failures = failures + 1 if _stored(folder, report) == before else 1
             if failures > max_failures:
                 raise
         else:
-            if result.return_value != LEFT:
+            if result.return_value != LEFT or notice.came:
                 return result
             failures = 0
         tell({"kind": "again"})

@@ -10,6 +10,7 @@ from ray.train import TrainingFailedError
 from toy import ToyTask
 
 from rnnray.training.driver import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME, _finish
+from rnnray.training.notice import PassedOn
 from rnnray.training.report import RunReport
 from rnnray.training.worker_process import LEFT
 
@@ -38,7 +39,7 @@ def starts(folder: Path, report: RunReport, lives: str, max_failures: int = 3) -
         return SimpleNamespace(return_value=LEFT if life == "l" else None)
 
     trainer = SimpleNamespace(fit=fit)
-    _finish(lambda: trainer, max_failures, report, str(folder), told.append)
+    _finish(lambda: trainer, max_failures, report, str(folder), told.append, PassedOn())
     return len(told) + 1
 
 

@@ -6,7 +6,6 @@ stages go sheaves of a few chorales; back to the driver come rows of the manifes
 """
 
 import hashlib
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -70,12 +69,9 @@ class Compose:
     @cached_property
     def _sampler(self) -> "Sampler":
         checkpoint = self._plan.config.checkpoint
-        if self._plan.device == "cpu":
-            # Ray hides no GPU from an actor that reserves none.
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         # One thread: sums are added up in one order, however many cores a machine has, and the
         # other cores are rendering.
-        composer = TrainedComposer(checkpoint, threads=1)
+        composer = TrainedComposer(checkpoint, threads=1, needs_gpu=self._plan.device == "gpu")
         # After loading, so that it is the digest of what was loaded or of something newer.
         if model_digest(checkpoint) != self._plan.model:
             raise UserError(
