@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
@@ -71,6 +72,23 @@ Part = TypeVar("Part", bound=Config)
 Presets = Mapping[str, Callable[[], Config]]
 
 
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM close what is open, as Ctrl-C does; a second one ends the process at once."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@_sigterm_raises()
 def run(
     options_type: type[Options],
     work: Callable[[Options], dict[str, Any]],
@@ -92,7 +110,6 @@ def run(
     """
     arguments = sys.argv[1:]
     verbose = "--verbose" in arguments
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         options = _parse(options_type, arguments, description, presets or {})
         if needs_ray:
@@ -191,13 +208,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """The handler of SIGTERM: what is open is closed, as after Ctrl-C."""
-    del frame
-    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
-    raise Terminated
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:

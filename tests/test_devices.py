@@ -2,11 +2,8 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-import ray
-import ray.cloudpickle
 
 from rnnray import devices
 

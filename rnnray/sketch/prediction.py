@@ -76,9 +76,9 @@ def classify(
     predictions = judge_with(
         drawings.dataset("all", origin=True),
         _Predictor,
+        checkpoint,
         workers,
         gpu=gpu,
-        checkpoint=checkpoint,
     )
     progress = Every()
     count = 0

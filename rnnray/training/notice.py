@@ -62,13 +62,15 @@ class PassedOn:
             self._worker = event["worker"]
             if self.came:  # while the group was started
                 self._tell()
+        elif event["kind"] in ("failure", "again"):
+            self._worker = None
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         del frame
-        signal.signal(number, self._before)  # a second one ends the driver
+        signal.signal(number, self._before or signal.SIG_DFL)  # a second one ends the driver
         self.came = True
         if self._worker is None:
-            raise Terminated  # nothing has been trained
+            raise Terminated  # nobody trains, and all that was stored is whole
         self._tell()
 
     def _tell(self) -> None:

@@ -341,3 +341,15 @@ def test_a_worker_s_share_of_a_batch_that_does_not_divide(tmp_path: Path) -> Non
         part = TrainingLoop(ToyTask(), config(), worker, create_strategy(1), steps_per_epoch=STEPS)
         shares.append((part.rows, part.padded_rows))
     assert shares == [(6, 6), (5, 6), (5, 6)]
+
+
+@pytest.mark.parametrize(("xla", "uses"), [(False, "auto"), (True, False)])
+def test_a_loop_under_xla_takes_no_cudnn(tmp_path: Path, xla: bool, uses: object) -> None:
+    class Recurrent(ToyTask):
+        def build_model(self, *, unroll: bool) -> keras.Model:
+            inputs = keras.layers.Input((4,))
+            x = keras.layers.LSTM(3)(keras.layers.Reshape((4, 1))(inputs))
+            return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+    built = loop(Recurrent(), Storage(tmp_path), train=list, xla=xla)
+    assert [each.use_cudnn for each in built.model.layers if hasattr(each, "use_cudnn")] == [uses]

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
-from rnnray import cluster
+from rnnray import cluster, reach
 from rnnray.artifacts import Store
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import TrainedComposer
@@ -226,6 +226,7 @@ def sheaves(
             compute=sampler_pool(plan, len(places), samplers),
             num_cpus=_SAMPLER_CPUS,
             num_gpus=1 if plan.device == "gpu" else 0,
+            **reach.reading(plan.config.checkpoint, "the checkpoint's files"),
         )
         .map_batches(
             render,
