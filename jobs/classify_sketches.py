@@ -9,6 +9,7 @@ The last line of the output is JSON: output, count.
 
 from typing import Annotated, Any
 
+import tyro
 from annotated_types import Ge
 
 from rnnray import job
@@ -29,6 +30,8 @@ class Options(job.JobOptions):
     """Path or URI of the Parquet file to write."""
     workers: Annotated[int, Ge(1)] | None = None
     """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
+    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Use CPUs even where there are GPUs."""
     on_bad_record: bad_records.OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 
@@ -36,9 +39,16 @@ class Options(job.JobOptions):
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     _, class_names = read_checkpoint(options.checkpoint)
+    gpu = False if options.no_gpu else None
     with bad_records.counted(options.on_bad_record) as bad:
         drawings = open_drawings(options.data, class_names=class_names, labelled=False, on_bad=bad)
-        count = classify(options.checkpoint, drawings, options.output, workers=options.workers)
+        count = classify(
+            options.checkpoint,
+            drawings,
+            options.output,
+            workers=options.workers,
+            gpu=gpu,
+        )
     return {
         "output": options.output,
         "count": count,

@@ -6,6 +6,7 @@ The last line of the output is JSON: top1, top5 (shares), loss (nats a drawing),
 
 from typing import Annotated, Any, Literal
 
+import tyro
 from annotated_types import Ge
 
 from rnnray import job
@@ -26,6 +27,8 @@ class Options(job.JobOptions):
     """Which drawings."""
     workers: Annotated[int, Ge(1)] | None = None
     """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
+    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Use CPUs even where there are GPUs."""
     on_bad_record: bad_records.OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 
@@ -34,9 +37,12 @@ def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     config, class_names = read_checkpoint(options.checkpoint)
     split = config.split if options.data == config.data else None  # as it was divided in training
+    gpu = False if options.no_gpu else None
     with bad_records.counted(options.on_bad_record) as bad:
         drawings = open_drawings(options.data, class_names=class_names, on_bad=bad, split=split)
-        result = evaluate(options.checkpoint, drawings, options.split, workers=options.workers)
+        result = evaluate(
+            options.checkpoint, drawings, options.split, workers=options.workers, gpu=gpu
+        )
     return {
         "top1": result.top1,
         "top5": result.top5,

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -12,6 +14,7 @@ import ray.data
 from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from rnnray import devices
 from rnnray.errors import UserError
 from rnnray.quiet import muted_stderr
 
@@ -47,7 +50,7 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
     options = {"log_to_driver": verbose, "logging_level": level}
     new = {
         # One CPU for training and one for reading, on the smallest machine too.
-        "num_cpus": max(2, os.cpu_count() or 1),
+        "num_cpus": max(2, devices.available_cpus()),
         "include_dashboard": dashboard,
         "_node_ip_address": "127.0.0.1",
     }
@@ -60,7 +63,7 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
     )
     if left and not _answers(left):
         raise nobody
-    with nullcontext() if verbose else muted_stderr():
+    with _own_sigterm(), nullcontext() if verbose else muted_stderr():
         try:
             with on_loopback() if not left or _is_on_loopback(left) else nullcontext():
                 # Not address="auto": that would also join the private cluster of another job, and
@@ -73,6 +76,19 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
     context.print_on_execution_start = verbose
     # Wrapped in Ray's own, an actor's UserError would arrive as text alone.
     context.raise_original_map_exception = True
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM, in whose place `ray.init` puts its own: that one
+    leaves in the middle of a call into Ray, which then aborts the process.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _answers(address: str) -> bool:

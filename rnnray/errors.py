@@ -34,3 +34,7 @@ def find_user_error(error: BaseException) -> UserError | None:
         pending += [cause, current.__cause__, current.__context__]
         pending += getattr(current, "worker_failures", {}).values()
     return None
+
+
+class Terminated(BaseException):
+    """SIGTERM told this process to end; raised in the main thread, as `KeyboardInterrupt` is."""

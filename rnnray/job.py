@@ -1,23 +1,27 @@
 """What every file in jobs/ has in common: options, errors, exit codes, the last line.
 
-Exit codes: 0 done, 1 failed, 2 wrong use. The last line of stdout is one JSON object.
+Exit codes: 0 done, 1 failed, 2 wrong use, 143 ended by SIGTERM. The last line of stdout is one JSON
+object.
 """
 
 import json
 import math
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn, Self, TypeVar
 
 import tyro
 from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from rnnray import cluster, storage
-from rnnray.errors import UserError, find_user_error
+from rnnray.errors import Terminated, UserError, find_user_error
 from rnnray.progress import printable
 from rnnray.training.config import Config
 from rnnray.yaml_file import read_mapping
@@ -68,6 +72,23 @@ Part = TypeVar("Part", bound=Config)
 Presets = Mapping[str, Callable[[], Config]]
 
 
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM close what is open, as Ctrl-C does; a second one ends the process at once."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@_sigterm_raises()
 def run(
     options_type: type[Options],
     work: Callable[[Options], dict[str, Any]],
@@ -96,6 +117,11 @@ def run(
         result = work(options)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from what was stored")
+    except Terminated:
+        _fail(
+            "told to stop (SIGTERM); the same command goes on from what was stored",
+            code=128 + signal.SIGTERM,
+        )
     except BrokenPipeError:  # as in `--help | head`: nobody reads on
         os._exit(1)
     except Exception as error:

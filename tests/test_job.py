@@ -1,7 +1,10 @@
 """What every job promises to whoever calls it: options, exit codes, the last line."""
 
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -99,6 +102,24 @@ def test_the_user_s_mistake_is_one_line_and_exit_code_1(call: Call) -> None:
     code, out, err = call(work=raising(UserError("here.txt: no such file")))
     assert (code, err) == (1, "error: here.txt: no such file\n")
     assert out == "half of the work\n"
+
+
+def test_a_job_that_is_told_to_stop_closes_what_is_open_and_says_so_in_a_line(call: Call) -> None:
+    closed = []
+
+    def work(options: Options) -> dict[str, Any]:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            closed.append(True)
+        return {}
+
+    before = signal.getsignal(signal.SIGTERM)
+    code, _, err = call(work=work)
+    assert (code, closed) == (143, [True])
+    assert err == "error: told to stop (SIGTERM); the same command goes on from what was stored\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_user_s_mistake_is_found_inside_ray_s_wrapping(call: Call) -> None:

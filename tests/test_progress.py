@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import ray
 
 from rnnray.progress import Events
 
@@ -23,3 +24,15 @@ def test_an_event_that_cannot_be_shown_is_said_and_those_behind_it_arrive(
     assert taken == [1, 2]
     (line,) = capsys.readouterr().out.splitlines()
     assert "progress is lost (step): OSError('no space left for TensorBoard')" in line
+
+
+def test_progress_goes_on_after_its_actor_died(
+    ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken: list[int] = []
+    with Events(lambda event: taken.append(event["number"])) as events:
+        events.tell({"kind": "step", "number": 0})
+        ray.kill(events._queue.actor, no_restart=False)
+        events.tell({"kind": "step", "number": 1})
+    assert taken[-1] == 1
+    assert "progress" not in capsys.readouterr().out

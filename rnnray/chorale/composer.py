@@ -49,14 +49,19 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
 class TrainedComposer:
     """The composer of a checkpoint, given by path or URI.
 
+    Args:
+        checkpoint: path or URI of its folder.
+        threads: see `rnnray.training.strategy.configure_devices`.
+        needs_gpu: likewise.
+
     Raises:
-        UserError: the folder is not a checkpoint of the composer.
+        UserError: the folder is not a checkpoint of the composer, or there is no GPU.
     """
 
-    def __init__(self, checkpoint: str, *, threads: int = 0) -> None:
+    def __init__(self, checkpoint: str, *, threads: int = 0, needs_gpu: bool = False) -> None:
         self.config = read_checkpoint(checkpoint)
         strategy.quiet_tensorflow()
-        strategy.configure_devices(threads)
+        strategy.configure_devices(threads, needs_gpu=needs_gpu)
         import tensorflow as tf  # noqa: PLC0415
 
         from rnnray.chorale import model  # noqa: F401, PLC0415  (registers our layers)

@@ -1,6 +1,5 @@
 """A trained sketch classifier: a checkpoint, loaded, ready to classify."""
 
-import os
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
-from rnnray import storage
+from rnnray import devices, storage
 from rnnray.errors import UserError
 from rnnray.sketch import table
 from rnnray.sketch.config import SketchConfig
@@ -52,17 +51,23 @@ class ClassifyingActor:
     and tries again.
     """
 
-    def __init__(self, checkpoint: str, threads: int) -> None:
-        self._checkpoint, self._threads = checkpoint, threads
+    def __init__(self, checkpoint: str, actors: int) -> None:
+        self._checkpoint, self._actors = checkpoint, actors
 
     @cached_property
     def classifier(self) -> "SketchClassifier":
-        """The checkpoint's classifier."""
-        return SketchClassifier(self._checkpoint, threads=self._threads)
+        """The checkpoint's classifier, with threads for its share of this node's CPUs."""
+        threads = max(1, devices.node_cpus() // self._actors)
+        return SketchClassifier(self._checkpoint, threads=threads)
 
 
 class SketchClassifier:
     """The classifier of a checkpoint, given by path or URI.
+
+    Args:
+        checkpoint: path or URI of its folder.
+        threads: number of threads that compute, 0 for one for each CPU. Where TensorFlow has
+            computed in this process before, it keeps its own, with a warning.
 
     Raises:
         UserError: the folder is not a checkpoint of the sketch classifier.
@@ -110,8 +115,3 @@ class SketchClassifier:
             names = "".join(f"{name}\n" for name in self.class_names)
             (target / CLASSES_FILE).write_text(names, encoding="utf-8")
             storage.copy_folder(target, folder)
-
-
-def threads_for(actors: int) -> int:
-    """Threads of TensorFlow in each of several actors that may share a machine."""
-    return max(1, (os.cpu_count() or 1) // actors)

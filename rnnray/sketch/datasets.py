@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import ray
 from pyarrow import fs
 
-from rnnray import storage
+from rnnray import reach, storage
 from rnnray.errors import UserError
 from rnnray.sketch import demo, formats, ndjson, quickdraw
 from rnnray.sketch.drawings import DEMO_CHUNK, SPLITS, DemoPart, Drawings, FilePart, Part
@@ -58,6 +59,7 @@ def open_drawings(
         return _demo(data)
     if data == "quickdraw":
         data = str(quickdraw.tutorial_folder())
+    where = reach.reading(data, "the drawings")
     filesystem, paths = storage.list_files(data)
     root = storage.open_uri(data)[1]
     if any(_split_folder(root, path) for path in paths) and not any(
@@ -84,20 +86,20 @@ def open_drawings(
             + ", ".join(f"{PurePosixPath(path).name} is {kind}" for kind, path in few.items())
         )
     file_format = kinds[files[0]]
-    names = _class_names(data, filesystem, files, file_format, lists, class_names, on_bad)
+    names = _class_names(data, filesystem, files, file_format, lists, class_names, on_bad, where)
     part = partial(FilePart, filesystem, format=file_format, class_names=names, labelled=labelled)
     splits: dict[str, tuple[Part, ...]] = {"all": tuple(part(path=path) for path in files)}
     if file_format == "ndjson":
         for name, share in _shares(split or "80:10:10").items():
             splits[name] = tuple(part(path=p, keep=partial(_in_split, share)) for p in files)
-        return Drawings(data, names, splits, on_bad)
+        return Drawings(data, names, splits, on_bad, where)
     by_name = _split_files(root, files)
     for name, chosen in by_name.items():
         splits[name] = tuple(part(path=path) for path in chosen)
     _check_undivided(data, by_name, split)
     for name, share in _shares(split).items():
         splits[name] = tuple(part(path=path, share=share) for path in files)
-    return Drawings(data, names, splits, on_bad)
+    return Drawings(data, names, splits, on_bad, where)
 
 
 def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: str) -> None:
@@ -199,6 +201,7 @@ def _class_names(
     lists: Sequence[str],
     given: Sequence[str] | None,
     on_bad: OnBad | None,
+    where: dict[str, Any],
 ) -> tuple[str, ...]:
     if file_format == "parquet":
         found = {path: formats.class_names_of(filesystem, path) for path in files}
@@ -212,7 +215,7 @@ def _class_names(
             "class_index, into a file NAME.tfrecord.classes beside the shards"
         )
     else:
-        words = ray.remote(formats.words_of)
+        words = ray.remote(formats.words_of).options(**where)
         found_words = ray.get([words.remote(filesystem, path, on_bad) for path in files])
         names = tuple(sorted(set().union(*found_words)))
         if not names:

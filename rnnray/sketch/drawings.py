@@ -2,8 +2,9 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -130,6 +131,8 @@ class Drawings:
     class_names: tuple[str, ...]
     splits: dict[str, tuple[Part, ...]]
     on_bad: OnBad | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
+    """Ray's options of the tasks that read: on which nodes."""
 
     def parts(self, split: str) -> tuple[Part, ...]:
         """The parts of `train`, `validation`, `test` or `all`.
@@ -150,7 +153,9 @@ class Drawings:
         """The drawings of a split, lazily read, in a fixed order: blocks of sketch tables."""
         parts = self.parts(split)
         dataset = ray.data.read_datasource(
-            _PartsDatasource(parts, origin, self.on_bad), override_num_blocks=len(parts)
+            _PartsDatasource(parts, origin, self.on_bad),
+            override_num_blocks=len(parts),
+            **self.reading,
         )
         dataset.context.target_max_block_size = _BLOCK_BYTES
         dataset.context.execution_options.preserve_order = True
@@ -164,5 +169,5 @@ class Drawings:
             for part in parts
         ):
             return sum(part.count() for part in parts)
-        count = ray.remote(lambda part: part.count())
+        count = ray.remote(lambda part: part.count()).options(**self.reading)
         return sum(ray.get([count.remote(part) for part in parts]))

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import ray.data
 
-from rnnray import cluster
+from rnnray import cluster, reach
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
-from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint, threads_for
+from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
 from rnnray.sketch.datasets import check_same_classes
 from rnnray.sketch.drawings import Drawings
 
@@ -56,18 +56,27 @@ class _Judge(ClassifyingActor):
 
 
 def judge_with(
-    dataset: ray.data.Dataset, actor: type, workers: int | None, **arguments: Any
+    dataset: ray.data.Dataset,
+    actor: type,
+    checkpoint: str,
+    workers: int | None,
+    *,
+    gpu: bool | None = None,
 ) -> Any:
     """Map an actor class that holds a classifier over a dataset's blocks, in order.
 
     Args:
         dataset: sketch tables.
-        actor: its constructor takes `threads` and the further arguments.
+        actor: its constructor takes `checkpoint`, and `actors`, their number.
+        checkpoint: path or URI of a checkpoint folder.
         workers: actors; None for as many as the data keep busy, at most one a GPU, or as many as
             leave a CPU for reading, of all nodes that the cluster may start: each takes seconds.
-        arguments: for the constructor.
+        gpu: a GPU for each actor; None for one each where the cluster has any.
+
+    Raises:
+        UserError: the checkpoint lies where no node that runs tasks reaches it.
     """
-    gpus = cluster.has_gpus()
+    gpus = cluster.has_gpus() if gpu is None else gpu
     fewest = workers or 1
     if workers is None:
         cpus = int(cluster.most("CPU"))
@@ -76,17 +85,23 @@ def judge_with(
     resources = cluster.worker_resources(workers, gpus, None)
     return dataset.map_batches(
         actor,
-        fn_constructor_kwargs={**arguments, "threads": threads_for(workers)},
+        fn_constructor_kwargs={"checkpoint": checkpoint, "actors": workers},
         batch_format="pyarrow",
         batch_size=BATCH_ROWS,
         compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=workers),
         num_cpus=resources["CPU"],
         num_gpus=resources.get("GPU"),
+        **reach.reading(checkpoint, "the checkpoint's files"),
     )
 
 
 def evaluate(
-    checkpoint: str, drawings: Drawings, split: str, *, workers: int | None = None
+    checkpoint: str,
+    drawings: Drawings,
+    split: str,
+    *,
+    workers: int | None = None,
+    gpu: bool | None = None,
 ) -> Evaluation:
     """Evaluate a checkpoint on a split of a source.
 
@@ -95,6 +110,7 @@ def evaluate(
         drawings: with the same classes as the checkpoint's.
         split: train, validation, test or all.
         workers: processes that classify; the result does not depend on their number.
+        gpu: see `judge_with`.
 
     Raises:
         UserError: not a checkpoint, other classes, bad data, or no drawings.
@@ -106,7 +122,7 @@ def evaluate(
     loss = 0.0
     within = np.zeros(2, np.int64)
     progress = Every()
-    judged = judge_with(drawings.dataset(split), _Judge, workers, checkpoint=checkpoint)
+    judged = judge_with(drawings.dataset(split), _Judge, checkpoint, workers, gpu=gpu)
     for batch in judged.iter_batches(batch_size=None, batch_format="numpy"):
         np.add.at(confusion, (batch["true"], batch["predicted"]), 1)
         loss += float(batch["loss"].sum())

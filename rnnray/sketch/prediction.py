@@ -49,7 +49,12 @@ def top_classes(classifier: SketchClassifier, drawings: pa.Table) -> tuple[np.nd
 
 
 def classify(
-    checkpoint: str, drawings: Drawings, output: str, *, workers: int | None = None
+    checkpoint: str,
+    drawings: Drawings,
+    output: str,
+    *,
+    workers: int | None = None,
+    gpu: bool | None = None,
 ) -> int:
     """Classify every drawing of a source, and write one Parquet file in the source's order.
 
@@ -58,6 +63,7 @@ def classify(
         drawings: labelled or not.
         output: path or URI; it appears when it is whole.
         workers: processes that classify.
+        gpu: see `judge_with`.
 
     Returns:
         The number of drawings.
@@ -70,8 +76,9 @@ def classify(
     predictions = judge_with(
         drawings.dataset("all", origin=True),
         _Predictor,
+        checkpoint,
         workers,
-        checkpoint=checkpoint,
+        gpu=gpu,
     )
     progress = Every()
     count = 0

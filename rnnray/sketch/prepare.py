@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray.data
 
-from rnnray import storage
+from rnnray import reach, storage
 from rnnray.errors import UserError
 from rnnray.progress import Event, Events, Tell, say
 from rnnray.sketch import table, tfrecords
@@ -104,6 +104,7 @@ def prepare(
     if not storage.is_empty(output):
         raise UserError(f"{output}: is not empty; give another --output, or delete it first")
     storage.check_writable(output)
+    reach.check_writing(output, "the files")
     splits = [split for split in SPLITS if drawings.splits.get(split)]
     if not splits:
         drawings.parts("train")  # raises, and says which names make splits

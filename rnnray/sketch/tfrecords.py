@@ -19,6 +19,7 @@ import pyarrow as pa
 from rnnray.errors import UserError
 from rnnray.sketch import table as sketch_table
 from rnnray.sketch.tfrecord_file import OnBad, read_records, write_record
+from rnnray.training import strategy
 
 # Large enough that the parser's fixed cost vanishes, small enough to stream (about 2 MB).
 _RECORDS_A_BATCH = 4096
@@ -119,7 +120,8 @@ def _parse_features(payloads: list[bytes], first: int, reasons: dict[int, str]) 
     A payload that is no such Example gives empty rows and a reason under its number (`first` is
     the number of the first payload): the parser refuses a whole batch, so halves are tried.
     """
-    import tensorflow as tf  # noqa: PLC0415  (5 to 15 s: only where records are parsed)
+    strategy.quiet_tensorflow()  # 5 to 15 s: only where records are parsed
+    import tensorflow as tf  # noqa: PLC0415
 
     ragged = tf.io.RaggedFeature
     try:
@@ -163,6 +165,7 @@ def write_table(stream: BinaryIO, table: pa.Table) -> None:
 
     Serialised by TensorFlow's own `tf.train.Example`.
     """
+    strategy.quiet_tensorflow()
     import tensorflow as tf  # noqa: PLC0415
 
     for ink, class_index in zip(

@@ -50,7 +50,7 @@ def train(
     data = training_data(drawings, config)
     run = driver.train(SketchTask(config, drawings.class_names), config, options, data)
     say(f"evaluating the best checkpoint on the {split} split")
-    evaluation = evaluate(run.best, drawings, split)
+    evaluation = evaluate(run.best, drawings, split, gpu=options.wants_gpu())
     classifier = SketchClassifier(run.best)
     folder = _draw(run, classifier, drawings, split, evaluation)
     if export is not None:

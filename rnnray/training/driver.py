@@ -25,7 +25,7 @@ from ray.train import (
 
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
-from rnnray.progress import Events, Tell, say
+from rnnray.progress import Event, Events, Tell, say
 from rnnray.run_lock import Held
 from rnnray.training import elastic, strategy, watchdog
 from rnnray.training.checkpoints import POSITION
@@ -34,11 +34,12 @@ from rnnray.training.data import TrainingData
 from rnnray.training.divergence import Diverged
 from rnnray.training.initial import Initial, read_initial
 from rnnray.training.kept_checkpoints import LIST, KeepBestAndLast, fall_back
+from rnnray.training.notice import PassedOn
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, persist
 from rnnray.training.report import RunReport
 from rnnray.training.task import Task
-from rnnray.training.worker_process import LEFT, WorkerJob, run_worker
+from rnnray.training.worker_process import LEFT, Refused, WorkerJob, run_worker
 
 CONFIG = "config.yaml"
 
@@ -155,10 +156,15 @@ def _train(
     files, path = storage.open_uri(storage.absolute(options.storage_path))
     report = RunReport(folder, task, check)
     handle = elastic.with_waits(scaling, report.handle)
-    with _failures_told(report):
+    with PassedOn() as notice, _failures_told(report):
+
+        def take(event: Event) -> None:
+            notice.note(event)
+            handle(event)
+
         with (
             elastic.room_to_read(scaling),
-            Events(handle) as events,
+            Events(take) as events,
             watchdog.on_guard(options.stuck_times, options.stuck_minutes * 60) as watch,
         ):
             job = WorkerJob(
@@ -167,7 +173,8 @@ def _train(
                 TrainingData(data.training.stored(), data.validation.stored()),
                 options.checkpoint_minutes * 60,
                 report_steps,
-                scaling.use_gpu,
+                options.gpu,
+                options.cpus_per_worker,
                 events.tell,
                 watch,
                 ray.put(initial) if initial else None,
@@ -196,9 +203,12 @@ def _train(
                     ],
                 ),
             )
-            result = _finish(trainer, options.max_failures, report, folder, events.tell)
+            result = _finish(trainer, options.max_failures, report, folder, events.tell, notice)
+        refused = result.return_value
         if report.user_errors:
             raise _with_checkpoint(report.user_errors[0], folder, result.checkpoint)
+        if isinstance(refused, Refused):
+            raise UserError(refused.message)
         if check:
             check()
         return _trained_run(folder, result, report, task)
@@ -218,7 +228,12 @@ def _what_more_epochs_change(config: TrainingConfig, before: int) -> str:
 
 
 def _finish(
-    trainer: Callable[[], Any], max_failures: int, report: RunReport, folder: str, tell: Tell
+    trainer: Callable[[], Any],
+    max_failures: int,
+    report: RunReport,
+    folder: str,
+    tell: Tell,
+    notice: PassedOn,
 ) -> Any:
     """The result of a run, started again while it fails no more often than it may.
 
@@ -237,13 +252,13 @@ def _finish(
         try:
             result = _fit(trainer())
         except TrainingFailedError:
-            if report.last_words:
+            if report.last_words or notice.came:
                 raise
             failures = failures + 1 if _stored(folder, report) == before else 1
             if failures > max_failures:
                 raise
         else:
-            if result.return_value != LEFT:
+            if result.return_value != LEFT or notice.came:
                 return result
             failures = 0
         tell({"kind": "again"})

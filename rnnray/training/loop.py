@@ -27,7 +27,7 @@ from rnnray.training.optimizer import build_optimizer
 from rnnray.training.pace import Pace
 from rnnray.training.replicas import MovingStatistics, seed_dropout
 from rnnray.training.step import counter, make_train_step
-from rnnray.training.strategy import Sums
+from rnnray.training.strategy import Sums, without_cudnn
 from rnnray.training.task import Task
 from rnnray.training.validation import Validation, means
 from rnnray.training.watchdog import STEPS, STORES, WAITS
@@ -88,6 +88,8 @@ class TrainingLoop:
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)
             self.model = task.build_model(unroll=unroll)
+            if config.xla:
+                without_cudnn(self.model)
             self.optimizer = build_optimizer(config, config.epochs * self.steps_per_epoch)
             self.optimizer.build(self.model.trainable_variables)
             if restored is not None:

@@ -75,6 +75,15 @@ class RunReport:
     def _take_diverged(self, event: Event) -> None:
         self.user_errors.append(Diverged(event["message"], event["epoch"]))
 
+    def _take_refused(self, event: Event) -> None:
+        self.last_words = event["message"]
+
+    def _take_no_gpu(self, event: Event) -> None:
+        say(
+            f"worker {event['rank']} on {event['node']} trains on a CPU: it has a GPU, and "
+            "TensorFlow sees none (rnnray[gpu], the NVIDIA driver?); --gpu makes this an error"
+        )
+
     def _take_failure(self, event: Event) -> None:
         for rank, message in event["failures"].items():
             say(f"worker {rank} failed: {_reason(message)}")

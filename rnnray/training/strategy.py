@@ -2,47 +2,94 @@
 
 import json
 import os
+import socket
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rnnray import devices
+from rnnray.errors import UserError
 from rnnray.quiet import muted_stderr
 
 
 def quiet_tensorflow() -> None:
-    """Import TensorFlow without its start-up messages, which no setting of its own turns off.
+    """Import TensorFlow, with the GPUs that are this process's and without start-up messages.
 
-    They are written by C++ straight to file descriptor 2, before its log is initialised.
+    Whatever imports TensorFlow in a worker process calls this first. No setting of TensorFlow's
+    turns the messages off: C++ writes them to file descriptor 2 before its log is initialised.
     """
+    devices.see_reserved_gpus()
+    if "tensorflow" in sys.modules:
+        return  # two threads that mute at once could leave the process muted
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with muted_stderr():
         import tensorflow  # noqa: F401, PLC0415
 
 
-def configure_devices(threads: int, *, small_operations: bool = True) -> bool:
-    """Set TensorFlow up in a fresh process; true when it sees a GPU.
+def configure_devices(
+    threads: int, *, small_operations: bool = True, needs_gpu: bool = False
+) -> bool:
+    """Set up TensorFlow's threads and GPU in this process; true when it computes on a GPU.
+
+    A process computes on one GPU at most; the driver of a Ray cluster on none, since it reserves
+    none. Where TensorFlow has computed in this process before, its threads and devices stay as
+    they are, with a warning if `threads` asks for others.
 
     Args:
-        threads: that computation may keep busy; 0 leaves the choice to TensorFlow.
+        threads: number of threads for computation; 0 for one for each CPU of this process.
         small_operations: the work is many small operations, of which some can run at once; false
             for large ones one after the other, as in a recurrence's loop, and under XLA.
+        needs_gpu: raise where there is no GPU to compute on.
+
+    Raises:
+        UserError: `needs_gpu`, and TensorFlow sees none.
     """
     import tensorflow as tf  # noqa: PLC0415
 
-    if threads:
-        # Unrolled recurrences are many small operations, and running two at once beats splitting
-        # each: 6,000 against 4,900 sketches/s in training the book's model on two cores.
-        tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
-        tf.config.threading.set_intra_op_parallelism_threads(
-            max(1, threads // 2) if small_operations else threads
-        )
+    wanted = min(threads or devices.available_cpus(), devices.available_cpus())
+    # Unrolled recurrences are many small operations, and running two at once beats splitting
+    # each: 6,000 against 4,900 sketches/s in training the book's model on two cores.
+    inter = max(2, wanted) if threads else wanted
+    intra = max(1, wanted // 2) if threads and small_operations else wanted
     gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        # Otherwise TensorFlow takes the whole card, and no second process fits on it.
-        tf.config.experimental.set_memory_growth(gpu, True)
+    gpus = [] if devices.reserved_gpus() == [] else gpus[:1]
+    if needs_gpu and not gpus:
+        raise UserError(
+            f"a GPU is reserved on {socket.gethostname()}, and TensorFlow sees none there: install "
+            "rnnray[gpu] and a recent NVIDIA driver on that node (nvidia-smi shows both), or use "
+            "CPUs (--no-gpu; in a sweep --gpus-per-trial 0)"
+        )
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(inter)
+        tf.config.threading.set_intra_op_parallelism_threads(intra)
+        tf.config.set_visible_devices(gpus, "GPU")
+        for gpu in gpus:
+            # Otherwise TensorFlow takes the whole card, and no second process fits on it.
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:  # TensorFlow has computed already, and takes other settings no more
+        if threads:
+            warnings.warn(
+                f"TensorFlow is at work in this process already: it keeps its own number of "
+                f"threads instead of {threads}; load the model before anything else computes",
+                stacklevel=3,
+            )
+        return bool(tf.config.list_logical_devices("GPU"))
     return bool(gpus)
+
+
+def without_cudnn(model: Any) -> None:
+    """Let a model's recurrent layers compute without cuDNN, whose operations XLA cannot compile.
+
+    Keras's own rule: `keras.layers.LSTM.inner_loop` takes cuDNN wherever it sees a GPU, and then
+    marks the layer as one that is not to be compiled.
+    """
+    for layer in model._flatten_layers():  # nested ones too, as in Bidirectional
+        if hasattr(layer, "use_cudnn"):
+            layer.use_cudnn = False
 
 
 def keep_on_loopback() -> None:

@@ -1,6 +1,5 @@
 """What runs in each worker process of a training run: the loop, with Ray Train around it."""
 
-import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import ray.util
 from pyarrow import fs
 from ray.train import Checkpoint
 
+from rnnray import devices
 from rnnray.errors import UserError
 from rnnray.progress import Tell
 from rnnray.training import notice, strategy
@@ -36,21 +36,33 @@ class WorkerJob:
     data: TrainingData
     checkpoint_seconds: float
     report_steps: int
-    gpu: bool
+    needs_gpu: bool
+    """Fail rather than train on a CPU."""
+    cpus: float | None
+    """CPUs of each worker, where the user said so: they bound its threads."""
     tell: Tell
     watch: Watch | None
     initial: Any = None
     """Reference to an `Initial`: weights to begin with, where there is no checkpoint."""
 
 
-def run_worker(arguments: dict[str, Any]) -> str | None:
+@dataclass(frozen=True)
+class Refused:
+    """What a worker returns where it, or another one, met an error of the user's."""
+
+    message: str
+    """The error; of another worker, which has told it, only that there is one."""
+
+
+def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
     """Train as one of the workers, with Ray Train around.
 
     Args:
         arguments: `job`: the `WorkerJob`.
 
     Returns:
-        `LEFT` where a worker was told to leave before the run was done.
+        `LEFT` where a worker was told to leave before the run was done, `Refused` where one met
+        an error of the user's.
     """
     job: WorkerJob = arguments["job"]
     context = ray.train.get_context()
@@ -59,10 +71,18 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
     if context.get_local_world_size() == context.get_world_size():
         strategy.keep_on_loopback()
     # Workers on one node share its cores; each alone would start a thread for every core.
-    threads = max(1, (os.cpu_count() or 1) // context.get_local_world_size())
-    on_gpu = strategy.configure_devices(
-        0 if job.gpu else threads, small_operations=job.task.unrolls and not job.config.xla
-    )
+    threads = max(1, int(job.cpus or devices.node_cpus() // context.get_local_world_size()))
+    try:
+        on_gpu = strategy.configure_devices(
+            0 if devices.reserved_gpus() else threads,
+            small_operations=job.task.unrolls and not job.config.xla,
+            needs_gpu=job.needs_gpu,
+        )
+    except UserError as error:
+        job.tell({"kind": "refused", "message": str(error)})
+        raise  # the others wait for this worker
+    if devices.reserved_gpus() and not on_gpu:
+        job.tell(node | {"kind": "no_gpu"})
     from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (imports TensorFlow)
 
     def report(metrics: dict[str, float], checkpoint: Path | None, name: str | None) -> None:
@@ -91,7 +111,9 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
         worker.tell({"kind": "group", "workers": worker.count})
     latest = ray.train.get_checkpoint()
     mirrored = strategy.create_strategy(worker.count)
-    notice.expect()  # behind TensorFlow's strategy, which takes SIGTERM and keeps it to itself
+    myself = notice.expect()  # after TensorFlow's strategy, which keeps SIGTERM to itself
+    if worker.rank == 0:
+        worker.tell({"kind": "expects_notice", "worker": myself})
     try:
         with latest.as_directory() if latest else nullcontext() as folder:
             TrainingLoop(
@@ -110,8 +132,9 @@ def run_worker(arguments: dict[str, Any]) -> str | None:
     except UserError as error:
         # Not raised: Ray Train would start the workers again, to meet the same error.
         job.tell({"kind": "user_error", "message": str(error)})
+        return Refused(str(error))
     except PeerStopped:
-        pass
+        return Refused("a worker met bad data, and its message was lost; run the same again")
     except Leaving:
         return LEFT
     return None

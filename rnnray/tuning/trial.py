@@ -78,9 +78,12 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     task = job.problem.task(config)
     strategy.quiet_tensorflow()
     options = job.options
+    common = job.problem.config
     on_gpu = strategy.configure_devices(
         0 if options.gpus_per_trial else max(1, int(options.cpus_per_trial)),
-        small_operations=task.unrolls and not config.xla,
+        # Of the sweep and not of the trial: the process's next trial must find the same.
+        small_operations=job.problem.task(common).unrolls and not common.xla,
+        needs_gpu=options.gpus_per_trial > 0,
     )
     import keras  # noqa: PLC0415  (imports TensorFlow)
 

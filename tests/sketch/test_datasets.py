@@ -1,23 +1,30 @@
 import gzip
 import io
 import json
+import sys
+import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnray.errors import UserError, find_user_error
 from rnnray.sketch import demo, table
 from rnnray.sketch.bad_records import BadRecords, counted
+from rnnray.sketch.config import SketchConfig
 from rnnray.sketch.data import has_drawings, identity, training_data
 from rnnray.sketch.datasets import check_same_classes, open_drawings
-from rnnray.sketch.drawings import Drawings
+from rnnray.sketch.drawings import DemoPart, Drawings
 from rnnray.sketch.tfrecord_file import write_record
 
 NAMES = ("cat", "dog", "star")
@@ -428,7 +435,7 @@ def test_an_empty_split_is_said_before_training_and_what_the_data_are_is_known(
     parquet(tmp_path / "test.parquet", 2)
     drawings = open_drawings(str(tmp_path))
     with pytest.raises(UserError, match=r"no drawings in the validation split; --split 80:10:10"):
-        training_data(drawings)
+        training_data(drawings, SketchConfig())
     assert [has_drawings(drawings, s) for s in ("validation", "test")] == [False, True]
     assert identity(drawings, 7) == {
         "classes": list(NAMES),
@@ -438,3 +445,26 @@ def test_an_empty_split_is_said_before_training_and_what_the_data_are_is_known(
             for path in tmp_path.rglob("*.parquet")
         },
     }
+
+
+@dataclass(frozen=True)
+class LatePart(DemoPart):
+    """The first drawings come last."""
+
+    def tables(self, **options: Any) -> Iterator[pa.Table]:
+        time.sleep(0 if self.start else 2)
+        yield from super().tables(**options)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_drawings_keep_the_order_of_their_parts_whichever_is_read_first() -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    parts = tuple(LatePart(start, 10) for start in range(0, 40, 10))
+    # As where only some nodes have the files: all tasks on the nodes that are named.
+    node = ray.get_runtime_context().get_node_id()
+    there = {"label_selector": {"ray.io/node-id": f"in({node})"}}
+    drawings = Drawings("late", demo.CLASS_NAMES, {"all": parts}, reading=there)
+    tables = drawings.dataset("all", origin=True).iter_batches(
+        batch_size=None, batch_format="pyarrow"
+    )
+    assert list(chain(*(table["row"].to_pylist() for table in tables))) == list(range(40))

@@ -26,7 +26,7 @@ def test_nodes_that_may_still_start_are_counted(
     monkeypatch.setattr(ray, "cluster_resources", dict)
     monkeypatch.setattr(cluster, "most", lambda name: most.get(name, 0.0))
     data: Any = Data()
-    options = judge_with(data, object, None)
+    options = judge_with(data, object, "s3://bucket/checkpoint", None)
     pool = options["compute"]
     assert (pool.min_size, pool.max_size) == (1, workers)
     assert bool(options["num_gpus"]) is ("GPU" in most)

@@ -428,3 +428,15 @@ def test_a_mean_of_no_validation_rows_is_no_score(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no validation points"):
         loop(ToyTask(), storage, validation=Blocks((), ())).run()
     assert storage.reported == {}
+
+
+@pytest.mark.parametrize(("xla", "uses"), [(False, "auto"), (True, False)])
+def test_a_loop_under_xla_takes_no_cudnn(tmp_path: Path, xla: bool, uses: object) -> None:
+    class Recurrent(ToyTask):
+        def build_model(self, *, unroll: bool) -> keras.Model:
+            inputs = keras.layers.Input((4,))
+            x = keras.layers.LSTM(3)(keras.layers.Reshape((4, 1))(inputs))
+            return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+    built = loop(Recurrent(), Storage(tmp_path), training=Blocks.of([rows(9)]), xla=xla)
+    assert [each.use_cudnn for each in built.model.layers if hasattr(each, "use_cudnn")] == [uses]

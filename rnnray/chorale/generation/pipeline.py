@@ -6,7 +6,6 @@ stages go sheaves of a few chorales; back to the driver come rows of the manifes
 """
 
 import hashlib
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
-from rnnray import cluster
+from rnnray import cluster, reach
 from rnnray.artifacts import Store
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import TrainedComposer
@@ -70,12 +69,9 @@ class Compose:
     @cached_property
     def _sampler(self) -> "Sampler":
         checkpoint = self._plan.config.checkpoint
-        if self._plan.device == "cpu":
-            # Ray hides no GPU from an actor that reserves none.
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         # One thread: sums are added up in one order, however many cores a machine has, and the
         # other cores are rendering.
-        composer = TrainedComposer(checkpoint, threads=1)
+        composer = TrainedComposer(checkpoint, threads=1, needs_gpu=self._plan.device == "gpu")
         # After loading, so that it is the digest of what was loaded or of something newer.
         if model_digest(checkpoint) != self._plan.model:
             raise UserError(
@@ -230,6 +226,7 @@ def sheaves(
             compute=sampler_pool(plan, len(places), samplers),
             num_cpus=_SAMPLER_CPUS,
             num_gpus=1 if plan.device == "gpu" else 0,
+            **reach.reading(plan.config.checkpoint, "the checkpoint's files"),
         )
         .map_batches(
             render,

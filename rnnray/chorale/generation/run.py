@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from rnnray import cluster, run_folder, storage
+from rnnray import cluster, reach, run_folder, storage
 from rnnray.artifacts import Store, open_store
 from rnnray.artifacts.guarded import GuardedStore
 from rnnray.chorale.generation import folder, manifest
@@ -92,6 +92,7 @@ def generate(
             return _complete_already(store, begun, options)
 
     cluster.connect(verbose=verbose)
+    reach.check_writing(store.uri, "the chorales")
     gpu = not options.no_gpu and cluster.has_gpus()
     plan = replace(plan, device="gpu" if gpu else "cpu")
     with RunLock(store) as lock:

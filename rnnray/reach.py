@@ -1,0 +1,119 @@
+"""Which nodes of a cluster reach a local path: tasks that read it run there, or none is started."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import ray
+from pyarrow import fs
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from rnnray import cluster, storage
+from rnnray.errors import UserError
+
+_SHARED = "storage that all nodes reach (s3://, gs://, or a folder that all of them mount)"
+
+
+def reading(uri: str, what: str) -> dict[str, Any]:
+    """Ray's options of tasks and actors that read a path: the nodes that have it.
+
+    No options for a URI, and where all nodes have the same there. Where only some do, nodes that
+    start later get no such task.
+
+    Args:
+        uri: path or URI of a file or a folder.
+        what: it is, for messages: "the drawings".
+
+    Raises:
+        UserError: no node that runs tasks has it; the message says what is needed.
+    """
+    path, nodes = _local(uri), _nodes()
+    here = _size(path) if path else None
+    if here is None or not nodes:
+        return {}
+    having = _having(path, here, nodes)
+    if not having:
+        raise UserError(
+            f"{uri}: {what} are here on the driver's node, and no node that runs tasks "
+            f"({', '.join(sorted(nodes.values()))}) has the same; copy them to {_SHARED} and give "
+            "that place"
+        )
+    own = ray.get_runtime_context().get_node_id()
+    may_grow = cluster.most("CPU") > ray.cluster_resources().get("CPU", 0)
+    if len(having) == len(nodes) and not (may_grow and having == [own]):
+        return {}
+    return {"label_selector": {ray._raylet.RAY_NODE_ID_KEY: f"in({','.join(having)})"}}
+
+
+def check_writing(uri: str, what: str) -> None:
+    """Check that tasks on all nodes write into one and the same folder.
+
+    Raises:
+        UserError: some would write to a disk of their own.
+    """
+    path, nodes = _local(uri), _nodes()
+    own = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+    if path is None or set(nodes) <= {own}:
+        return
+    probe = storage.join(uri, f".reach-{uuid.uuid4().hex}")
+    storage.write_bytes(probe, b"")
+    file = Path(storage.open_uri(probe)[1])
+    try:
+        having = _having(str(file), (1, 0), nodes)
+    finally:
+        file.unlink()
+    missing = sorted(nodes[node] for node in nodes.keys() - set(having))
+    if missing:
+        raise UserError(
+            f"{uri}: {what} would be scattered, since {', '.join(missing)} and the driver's node "
+            f"have different folders there; give {_SHARED}"
+        )
+
+
+def _local(uri: str) -> str | None:
+    """The path of a local file or folder; None for those of a store, which is not asked."""
+    if "://" in uri and not uri.startswith("file://"):
+        return None
+    filesystem, path = storage.open_uri(uri)
+    return path if isinstance(filesystem, fs.LocalFileSystem) else None
+
+
+def _nodes() -> dict[str, str]:
+    """Addresses of the nodes that run tasks, by id."""
+    if not ray.is_initialized():
+        return {}
+    alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    return {node["NodeID"]: node["NodeManagerAddress"] for node in alive}
+
+
+def _having(path: str | None, size: tuple[int, int], nodes: dict[str, str]) -> list[str]:
+    """The nodes that have the same files there."""
+    own = ray.get_runtime_context().get_node_id()
+    look = ray.remote(num_cpus=0, max_retries=0)(_size)
+    asked = {
+        node: look.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+        ).remote(path)
+        for node in nodes
+        if node != own
+    }
+    having = [own] if own in nodes else []
+    for node, answer in asked.items():
+        try:
+            if ray.get(answer) == size:
+                having.append(node)
+        except RayError:  # the node has just been lost
+            continue
+    return sorted(having)
+
+
+def _size(path: str | None) -> tuple[int, int] | None:
+    """Number of files and bytes of a file or folder; None where there is none."""
+    there = Path(path or "")
+    if there.is_file():
+        return 1, there.stat().st_size
+    if not there.is_dir():
+        return None
+    files = [file.stat().st_size for file in there.rglob("*") if file.is_file()]
+    return len(files), sum(files)
