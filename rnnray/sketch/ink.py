@@ -76,7 +76,13 @@ def strokes_to_ink(strokes: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
         UserError: fewer than 2 points, or what `join_strokes` refuses. It names no file: the
             caller knows that.
     """
-    points, ends = join_strokes(strokes)
+    return ink_of_points(*join_strokes(strokes))
+
+
+def ink_of_points(
+    points: npt.NDArray[np.float64], ends: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float32]:
+    """The same from what `join_strokes` gives."""
     n = points.shape[1]
     if n < 2:
         raise UserError(f"a drawing has {n} point, at least 2 are needed")

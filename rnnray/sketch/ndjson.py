@@ -1,7 +1,8 @@
 """The official ndjson files of Quick, Draw!, one drawing a line, as ink.
 
 Format: https://github.com/googlecreativelab/quickdraw-dataset. A stroke of a simplified drawing is
-[[x, ...], [y, ...]], a stroke of a raw one [[x, ...], [y, ...], [t, ...]].
+[[x, ...], [y, ...]], a stroke of a raw one [[x, ...], [y, ...], [t, ...]]. The other forms of
+`rnnray.sketch.canvas` are read, too.
 """
 
 import json
@@ -13,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.errors import UserError
-from rnnray.sketch.ink import strokes_to_ink
-from rnnray.sketch.simplify import simplify
+from rnnray.sketch.canvas import Layout, drawing_to_ink, with_layouts
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +22,15 @@ class Drawing:
     """One line of an ndjson file."""
 
     word: str | None
-    """The class that the player was asked to draw; None where the line does not say."""
+    """The class that the player was asked to draw; None where the line does not say, or says ""."""
     key_id: str | None
     """The drawing's unique number in the data set; None where the line does not say."""
     ink: npt.NDArray[np.float32]
     """[n, 3], see `rnnray.sketch.ink.strokes_to_ink`."""
     line_number: int
     """Where in its file it stands, from 1; blank lines and bad ones count."""
+    recognized: bool | None
+    """Whether the game recognised it; None where the line does not say."""
 
 
 def read(
@@ -44,35 +46,60 @@ def read(
     Raises:
         UserError: a line that is not a drawing, if there is no `on_bad`.
     """
-    for line_number, line in enumerate(stream, start=1):
-        if not line.strip():
-            continue
+
+    def refuse(error: UserError, line_number: int) -> None:
+        problem = _of_line(error, file, line_number)
+        if on_bad is None:
+            raise problem from error
+        on_bad(problem)
+
+    def lines() -> Iterator[tuple[int, dict[str, Any]]]:
+        for line_number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                fields = _load(line)
+            except UserError as error:
+                refuse(error, line_number)
+                continue
+            yield line_number, fields
+
+    for (line_number, fields), layout in with_layouts(lines(), lambda item: item[1].get("drawing")):
         try:
-            drawing = parse_line(line, file=file, line_number=line_number)
+            drawing = _drawing(fields, line_number, layout)
         except UserError as error:
-            if on_bad is None:
-                raise
-            on_bad(error)
+            refuse(error, line_number)
             continue
         yield drawing
 
 
 def parse_line(line: bytes | str, *, file: str, line_number: int) -> Drawing:
-    """One line of an ndjson file; a raw drawing is simplified first, its timestamps are dropped.
+    """One line of an ndjson file by itself; see `rnnray.sketch.canvas.drawing_to_ink`.
 
     Raises:
         UserError: the line is not a drawing; the message begins with ``file:line_number``.
     """
     try:
-        fields = _load(line)
-        return Drawing(
-            word=_text(fields, "word"),
-            key_id=_text(fields, "key_id"),
-            ink=strokes_to_ink(_strokes(fields)),
-            line_number=line_number,
-        )
+        return _drawing(_load(line), line_number, None)
     except UserError as error:
-        raise UserError(f"{file}:{line_number}: {error}; correct the line or remove it") from error
+        raise _of_line(error, file, line_number) from error
+
+
+def _of_line(error: UserError, file: str, line_number: int) -> UserError:
+    return UserError(f"{file}:{line_number}: {error}; correct the line or remove it")
+
+
+def _drawing(fields: dict[str, Any], line_number: int, layout: Layout | None) -> Drawing:
+    if "drawing" not in fields:
+        raise UserError('the field "drawing" is missing')
+    recognized = fields.get("recognized")
+    return Drawing(
+        word=(_text(fields, "word") or "").strip() or None,
+        key_id=_text(fields, "key_id"),
+        ink=drawing_to_ink(fields["drawing"], layout=layout),
+        line_number=line_number,
+        recognized=recognized if isinstance(recognized, bool) else None,
+    )
 
 
 def _load(line: bytes | str) -> dict[str, Any]:
@@ -99,17 +126,3 @@ def _text(fields: dict[str, Any], name: str) -> str | None:
     if value is not None and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise UserError(f'the field "{name}" holds half of a surrogate pair')
     return value
-
-
-def _strokes(fields: dict[str, Any]) -> list[Any]:
-    if "drawing" not in fields:
-        raise UserError('the field "drawing" is missing')
-    strokes = fields["drawing"]
-    if not isinstance(strokes, list) or not all(isinstance(stroke, list) for stroke in strokes):
-        raise UserError('the field "drawing" must be a list of strokes')
-    lists_per_stroke = {len(stroke) for stroke in strokes}
-    if lists_per_stroke == {3}:
-        return simplify([stroke[:2] for stroke in strokes])
-    if lists_per_stroke <= {2}:
-        return strokes
-    raise UserError("every stroke must have two lists (x, y), or every stroke three (x, y, t)")

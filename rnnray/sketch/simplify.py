@@ -20,6 +20,13 @@ SIZE = 255
 EPSILON = 2.0
 """How far, in pixels, Ramer-Douglas-Peucker may leave a dropped point off its line."""
 
+# Points a pixel of pen stroke, and the share of points off the line of their neighbours by a pixel.
+# Of 6,890 official simplified drawings 10 % have more than the one, none less than 0.857 of the
+# other; a canvas's own points have 0.05 to 1 a pixel, and few of them off the line.
+_SPARSE = 0.05
+_NEEDED_SHARE = 0.8
+_NEEDED_EPSILON = 1.0
+
 # A pen goes some thousand pixels in the 20 seconds of a game. Without a bound, one line of JSON
 # that jumps from side to side becomes gigabytes of 1 px steps, and hours of work.
 _LONGEST_PATH = 200_000
@@ -61,6 +68,28 @@ def simplify(strokes: Sequence[npt.ArrayLike]) -> list[npt.NDArray[np.int64]]:
         kept = resampled[:, ramer_douglas_peucker(resampled, EPSILON)]
         simplified.append(np.rint(kept).astype(np.int64))
     return simplified
+
+
+def is_simplified(points: npt.NDArray[np.float64], ends: npt.NDArray[np.intp]) -> bool:
+    """Whether a drawing's points are like those of the official simplified drawings.
+
+    They are whole numbers from 0 to 255, and thin: 0.05 a pixel of pen stroke at most, or four
+    fifths of them would be kept by Ramer-Douglas-Peucker with an epsilon of 1 px.
+
+    Args:
+        points: [2, n], as of `rnnray.sketch.ink.join_strokes`.
+        ends: [strokes], likewise.
+    """
+    if points.min() < 0 or points.max() > SIZE or (points != np.rint(points)).any():
+        return False
+    steps = np.hypot(*np.diff(points))
+    steps[ends[:-1] - 1] = 0  # in the air
+    count = points.shape[1]
+    if count - len(ends) <= _SPARSE * steps.sum():
+        return True
+    strokes = np.split(points, ends[:-1], axis=1)
+    kept = sum(len(ramer_douglas_peucker(stroke, _NEEDED_EPSILON)) for stroke in strokes)
+    return bool(kept >= _NEEDED_SHARE * count)
 
 
 def resample(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
