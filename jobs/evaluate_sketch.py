@@ -21,7 +21,7 @@ class Options(job.JobOptions):
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str
-    """demo or demo:COUNT, quickdraw, or a path or URI of TFRecords, Parquet or ndjson."""
+    """demo or demo:COUNT, quickdraw, or a path or URI of files of drawings (README)."""
     split: Literal["train", "validation", "test", "all"] = "test"
     """Which drawings."""
     workers: Annotated[int, Ge(1)] | None = None
@@ -44,6 +44,7 @@ def work(options: Options) -> dict[str, Any]:
         "split": options.split,
         "checkpoint": options.checkpoint,
         "skipped": bad.count if bad else 0,
+        "passed_over": drawings.say_passed_over(),
     }
 
 

@@ -18,7 +18,7 @@ class Options(job.JobOptions):
     """Options of this job."""
 
     data: str
-    """quickdraw, demo or demo:COUNT, or a path or URI of TFRecords, Parquet or ndjson."""
+    """quickdraw, demo or demo:COUNT, or a path or URI of files of drawings (README)."""
     output: str
     """Folder or URI to write, new or empty."""
     format: Format = "parquet"
@@ -42,7 +42,12 @@ def work(options: Options) -> dict[str, Any]:
             shuffle=options.shuffle,
             seed=options.seed,
         )
-    return {"output": options.output, **counts, "skipped": bad.count if bad else 0}
+    return {
+        "output": options.output,
+        **counts,
+        "skipped": bad.count if bad else 0,
+        "passed_over": drawings.say_passed_over(),
+    }
 
 
 if __name__ == "__main__":

@@ -35,7 +35,10 @@ def work(options: Options) -> dict[str, Any]:
         result = training.train(
             config, drawings, job.part_of(options, RunOptions), export=options.export
         )
-    return result | {"skipped": bad.count if bad else 0}
+    return result | {
+        "skipped": bad.count if bad else 0,
+        "passed_over": drawings.say_passed_over(),
+    }
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class SketchConfig(TrainingConfig):
     """What determines the result of training the sketch classifier."""
 
     data: Annotated[str, Field(min_length=1)] = "demo"
-    """demo or demo:COUNT, quickdraw, or a path or URI of TFRecords, Parquet or ndjson."""
+    """demo or demo:COUNT, quickdraw, or a path or URI of files of drawings (README)."""
     model: SketchModelConfig = SketchModelConfig()
     """The model."""
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnray import storage
+from rnnray.errors import UserError
 from rnnray.progress import Every, say
 from rnnray.sketch.classifier import ClassifyingActor, SketchClassifier
 from rnnray.sketch.drawings import Drawings
@@ -83,5 +84,7 @@ def classify(
                 count += len(table)
                 if progress():
                     say(f"classified {count:,} drawings")
+        if count == 0:
+            raise UserError(f"{drawings.data}: no drawing can be used; nothing is written")
         storage.put_file(file, f"{folder}/{name}")
     return count

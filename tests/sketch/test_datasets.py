@@ -122,8 +122,10 @@ def test_folders_named_for_splits_are_the_splits_once_the_preparation_has_ended(
     tmp_path: Path,
 ) -> None:
     folder = prepared(tmp_path / "sketches")
-    assert "its preparation did not end" in refused(folder)
-    put(folder / "sketches.json", "{}")
+    mark = put(folder / "unfinished-preparation.json", "{}")
+    for data in (folder, folder / "train"):
+        assert "its preparation did not end" in refused(data)
+    mark.unlink()
     drawings = open_drawings(str(folder))
     for first, split in ((0, "train"), (100, "validation"), (200, "test")):
         (part,) = drawings.splits[split]
@@ -195,13 +197,34 @@ def test_nothing_to_read_is_a_clear_error(tmp_path: Path) -> None:
     assert "has no files" in refused(tmp_path)
     put(tmp_path / "README.md", "text")
     put(tmp_path / "x.classes", CLASSES)
-    assert "no TFRecords, Parquet or ndjson files" in refused(tmp_path)
+    assert "no file in it holds drawings; known are TFRecords, Parquet" in refused(tmp_path)
+    put(tmp_path / "empty" / "x.tfrecord", b"")
+    assert "an empty file" in refused(tmp_path / "empty" / "x.tfrecord")
+    put(tmp_path / "empty" / "y.tfrecord", b"")
+    assert "all its files are empty" in refused(tmp_path / "empty")
 
 
-def test_a_file_of_something_else_among_the_drawings_is_named(tmp_path: Path) -> None:
+def test_what_holds_no_drawings_is_passed_over_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(tmp_path / "a.ndjson", line(1))
-    other = put(tmp_path / "holiday.mp3", b"ID3\x04")
-    assert refused(tmp_path).startswith(f"{other}: neither TFRecords, Parquet nor ndjson")
+    put(tmp_path / "deep" / "b.ndjson", line(2))
+    others = {
+        "LICENSE": b"Apache",
+        "README": b"hello",
+        "Thumbs.db": b"\xd0\xcf\x11\xe0",
+        "config.json": b'{"a": 1}',
+        "deep/cat.png": b"\x89PNG\r\n\x1a\n",
+        "meta.csv": b"file,word\na.ndjson,cat\n",
+        "old.pkl": b"\x80\x04K\x01.",
+    }
+    for name, content in others.items():
+        put(tmp_path / name, content)
+    drawings = open_drawings(str(tmp_path), class_names=NAMES)
+    assert names_of(drawings, "all") == ["a.ndjson", "b.ndjson"]
+    assert list(drawings.passed_over) == sorted(others)
+    assert drawings.say_passed_over() == 7
+    assert "passed over 7 files that hold no drawings: LICENSE, README, " in capsys.readouterr().out
 
 
 def test_two_formats_in_one_folder_are_a_clear_error(tmp_path: Path) -> None:
@@ -233,6 +256,7 @@ def test_the_class_list_beside_one_shard_is_found_and_those_elsewhere_are_not(
         (CLASSES, NAMES),
         ("cat\r\nthe Eiffel Tower\r\n\r\n", ("cat", "the Eiffel Tower")),
         ("Gemälde", ("Gemälde",)),
+        ("\ufeffcat\ndog\n", ("cat", "dog")),
     ],
 )
 def test_a_class_list_is_one_name_a_line(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
@@ -260,6 +284,45 @@ def test_class_lists_that_contradict_are_a_clear_error(tmp_path: Path) -> None:
         message = refused(tmp_path / folder)
         assert message.count(str(tmp_path / folder)) == 2  # both files are named
         assert "different class lists" in message
+
+
+def test_the_class_list_that_checkpoints_have_is_found(tmp_path: Path) -> None:
+    put(tmp_path / "training.tfrecord", shard())
+    put(tmp_path / "classes.txt", CLASSES)
+    assert open_drawings(str(tmp_path)).class_names == NAMES
+
+
+def test_the_same_classes_in_another_order_are_mapped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = parquet(tmp_path / "x.parquet", 4)
+    drawings = open_drawings(str(path), class_names=("star", "cat", "dog"))
+    assert "in another order; mapped" in capsys.readouterr().out
+    check_same_classes(drawings, ("star", "cat", "dog"), "the checkpoint")
+    rows = rows_of(drawings, "all")
+    assert rows["class_index"].to_pylist() == [1, 2, 0, 1]
+    assert rows["true_class"].to_pylist() == ["cat", "dog", "star", "cat"]
+    assert table.class_names_of(rows.schema) == ("star", "cat", "dog")
+
+
+def test_shards_scored_with_the_checkpoints_own_classes_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "x.tfrecord", shard())
+    open_drawings(str(tmp_path), class_names=NAMES)
+    assert "no class list; its class_index is read as the checkpoint's own" in (
+        capsys.readouterr().out
+    )
+
+
+def test_words_in_folders_of_splits_are_split_by_folder(tmp_path: Path) -> None:
+    for first, folder in ((0, "train"), (100, "valid"), (200, "test")):
+        content = b"".join(line(first + number) for number in range(100))
+        put(tmp_path / folder / "dog.ndjson", content)
+    put(tmp_path / "sketches.json", "{}")
+    drawings = open_drawings(str(tmp_path), class_names=NAMES)
+    for first, split in ((0, "train"), (100, "validation"), (200, "test")):
+        assert keys(drawings, split) == [f"key {first + number}" for number in range(100)]
 
 
 def test_data_of_other_classes_than_the_checkpoints_are_a_clear_error() -> None:
