@@ -29,6 +29,7 @@ def open_drawings(
     *,
     class_names: Sequence[str] | None = None,
     labelled: bool = True,
+    recognized_only: bool = False,
     on_bad: OnBad | None = None,
 ) -> Drawings:
     """Open a source of drawings.
@@ -42,6 +43,7 @@ def open_drawings(
             without it ndjson is read once for its words.
         labelled: the drawings' classes are needed; otherwise words that are not in the class
             list give `table.UNKNOWN_CLASS`.
+        recognized_only: leave out drawings that say that the game did not recognise them.
         on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
             the error ends the run.
 
@@ -49,6 +51,8 @@ def open_drawings(
         UserError: nothing is there, or nothing that we know.
     """
     if data == "demo" or data.startswith("demo:"):
+        if recognized_only:
+            raise _says_nothing_of_recognition(data, "generated drawings")
         return _demo(data)
     if data == "quickdraw":
         data = str(quickdraw.tutorial_folder())
@@ -78,12 +82,18 @@ def open_drawings(
             + ", ".join(f"{PurePosixPath(path).name} is {kind}" for kind, path in few.items())
         )
     file_format = kinds[files[0]]
-    names = _class_names(data, filesystem, files, file_format, lists, class_names, on_bad)
+    if recognized_only and file_format != "ndjson":
+        raise _says_nothing_of_recognition(data, file_format)
+    names = _class_names(data, filesystem, files, file_format, lists, class_names, labelled, on_bad)
     part = partial(FilePart, filesystem, format=file_format, class_names=names, labelled=labelled)
-    splits: dict[str, tuple[Part, ...]] = {"all": tuple(part(path=path) for path in files)}
+    keep = _recognized if recognized_only else None
+    splits: dict[str, tuple[Part, ...]] = {
+        "all": tuple(part(path=path, keep=keep) for path in files)
+    }
     if file_format == "ndjson":
         for split in SPLITS:
-            splits[split] = tuple(part(path=p, keep=partial(_in_split, split)) for p in files)
+            keep = partial(_in_split, split, recognized_only)
+            splits[split] = tuple(part(path=path, keep=keep) for path in files)
     else:
         for split, chosen in _split_files(root, files).items():
             splits[split] = tuple(part(path=path) for path in chosen)
@@ -153,12 +163,22 @@ def _split_files(root: str, paths: Sequence[str]) -> dict[str, list[str]]:
     return splits
 
 
-def _in_split(split: str, drawing: ndjson.Drawing) -> bool:
+def _says_nothing_of_recognition(data: str, what: str) -> UserError:
+    return UserError(f"{data}: {what} do not say what was recognised; only ndjson does")
+
+
+def _recognized(drawing: ndjson.Drawing) -> bool:
+    return drawing.recognized is not False
+
+
+def _in_split(split: str, recognized_only: bool, drawing: ndjson.Drawing) -> bool:
     """True for drawings of a split: 80, 10 and 10 % by a hash of the drawing's own name.
 
     By the name and not by the place in the file, so that a drawing stays in its split when files
     are cut, joined or sorted another way.
     """
+    if recognized_only and not _recognized(drawing):
+        return False
     key = drawing.key_id or f"{drawing.word}:{drawing.line_number}"
     percent = zlib.crc32(key.encode()) % 100
     return split == ("train" if percent < 80 else "validation" if percent < 90 else "test")
@@ -171,10 +191,12 @@ def _class_names(
     file_format: formats.Format,
     lists: Sequence[str],
     given: Sequence[str] | None,
+    labelled: bool,
     on_bad: OnBad | None,
 ) -> tuple[str, ...]:
     if file_format == "parquet":
-        found = {path: formats.class_names_of(filesystem, path) for path in files}
+        default = None if labelled else given
+        found = {path: formats.class_names_of(filesystem, path, default) for path in files}
     elif file_format == "tfrecords" and lists:
         found = {path: _read_class_list(filesystem, path) for path in lists}
     elif given is not None:

@@ -71,7 +71,7 @@ def read_tables(
         path: of the file, within the file system.
         file_format: see `detect`.
         class_names: what `class_index` points into.
-        labelled: an ndjson word that is not among `class_names` is an error; otherwise it gives
+        labelled: a class that is not among `class_names` is an error; otherwise it gives
             `table.UNKNOWN_CLASS`.
         origin: add the columns that say where each drawing came from (`table.ORIGIN_FIELDS`).
         keep: leaves out drawings of ndjson.
@@ -83,10 +83,10 @@ def read_tables(
     with _open(filesystem, path) as stream:
         if file_format == "tfrecords":
             yield from tfrecords.read_tables(
-                stream, path, class_names, origin=origin, on_bad=on_bad
+                stream, path, class_names, labelled=labelled, origin=origin, on_bad=on_bad
             )
         elif file_format == "parquet":
-            yield from _parquet_tables(stream, path, class_names, origin, on_bad)
+            yield from _parquet_tables(stream, path, class_names, labelled, origin, on_bad)
         else:
             yield from _ndjson_tables(stream, path, class_names, labelled, origin, keep, on_bad)
 
@@ -104,11 +104,13 @@ def count_rows(
         return sum(1 for drawing in drawings if keep is None or keep(drawing))
 
 
-def class_names_of(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
-    """The class names that a Parquet file carries.
+def class_names_of(
+    filesystem: fs.FileSystem, path: str, default: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """The class names that a Parquet file carries, or else the default.
 
     Raises:
-        UserError: it carries none.
+        UserError: there are none.
     """
     with _open(filesystem, path) as stream:
         schema = _parquet_file(stream, path).schema_arrow
@@ -116,10 +118,12 @@ def class_names_of(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
         names = table.class_names_of(schema)
     except ValueError as error:
         raise UserError(f"{path}: the class names in its schema are damaged ({error})") from error
+    if names is None and default is not None:
+        return tuple(default)
     if names is None:
         raise UserError(
-            f"{path}: Parquet without class names in its schema; "
-            "make it with jobs/prepare_sketches.py"
+            f"{path}: Parquet without class names in its schema: it can be classified, not "
+            "trained on; make it with jobs/prepare_sketches.py"
         )
     return names
 
@@ -142,13 +146,13 @@ def _open(filesystem: fs.FileSystem, path: str) -> BufferedIOBase:
     return BufferedReader(stream, _BUFFER_BYTES)
 
 
-def _parquet_file(stream: BufferedIOBase, path: str) -> pq.ParquetFile:
+def _parquet_file(stream: BufferedIOBase, path: str, labelled: bool = False) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(stream, page_checksum_verification=True)
         columns = file.schema_arrow.names
     except _PARQUET_ERRORS as error:
         raise UserError(f"{path}: damaged Parquet file ({error})") from error
-    for column in ("ink", "class_index"):
+    for column in ("ink", "class_index") if labelled else ("ink",):
         if column not in columns:
             raise UserError(f"{path}: no column {column!r}; the columns are {columns}")
     return file
@@ -158,18 +162,29 @@ def _parquet_tables(
     stream: BufferedIOBase,
     path: str,
     class_names: Sequence[str],
+    labelled: bool,
     origin: bool,
     on_bad: OnBad | None,
 ) -> Iterator[pa.Table]:
-    file = _parquet_file(stream, path)
-    batches = file.iter_batches(_ROWS, columns=["ink", "class_index"], use_threads=False)
+    file = _parquet_file(stream, path, labelled)
+    columns = [c for c in ("ink", "class_index") if c in file.schema_arrow.names]
+    # Numbers of classes without their names mean nothing.
+    if not labelled and table.class_names_of(file.schema_arrow) is None:
+        columns = ["ink"]
+    batches = file.iter_batches(_ROWS, columns=columns, use_threads=False)
     first_row = 0
     while True:
         try:
             batch = next(batches, None)
             if batch is None:
                 return
-            rows = pa.Table.from_batches([batch]).cast(table.schema(class_names))
+            rows = pa.Table.from_batches([batch])
+            if "class_index" not in columns:
+                unknown = np.full(len(rows), table.UNKNOWN_CLASS, np.int64)
+                rows = rows.append_column("class_index", pa.array(unknown))
+            rows = rows.cast(table.schema(class_names))
+            if not labelled:
+                rows = table.without_unknown_classes(rows, len(class_names))
         except _PARQUET_ERRORS as error:
             damage = UserError(f"{path}: damaged Parquet file behind row {first_row} ({error})")
             if on_bad is None:
@@ -178,7 +193,7 @@ def _parquet_tables(
             return
         numbers = np.arange(first_row, first_row + len(rows))
         first_row += len(rows)
-        bad = table.bad_rows(rows, len(class_names), labelled=True)
+        bad = table.bad_rows(rows, len(class_names), labelled=labelled)
         for row, reason in bad:
             problem = UserError(f"{path}: row {numbers[row]}: {reason}")
             if on_bad is None:
@@ -221,8 +236,12 @@ def _ndjson_tables(
         if index is not None or not labelled:
             return table.UNKNOWN_CLASS if index is None else index
         error = UserError(
-            f"{path}:{drawing.line_number}: the word {drawing.word!r} is not in the class list "
-            f"of {len(class_names)} names"
+            f"{path}:{drawing.line_number}: "
+            + (
+                f"the word {drawing.word!r} is not in the class list of {len(class_names)} names"
+                if drawing.word
+                else "it has no word: it can be classified, not trained on"
+            )
         )
         if on_bad is None:
             raise error

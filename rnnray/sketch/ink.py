@@ -57,21 +57,22 @@ def _join_lists(
     strokes: Sequence[npt.ArrayLike],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]] | None:
     """The same for lists as JSON has them, in one conversion; None where anything is unusual."""
-    lengths = []
+    lists: list[Any] = []
     for stroke in strokes:
         if not isinstance(stroke, list) or len(stroke) != len("xy"):
             return None
         if not all(isinstance(axis, list) for axis in stroke) or len(stroke[0]) != len(stroke[1]):
             return None
-        lengths.append(len(stroke[0]))
+        if stroke[0]:
+            lists.append(stroke)
     try:
-        points = np.array([[v for stroke in strokes for v in stroke[i]] for i in (0, 1)])  # type: ignore[index]
+        points = np.array([[value for stroke in lists for value in stroke[i]] for i in (0, 1)])
     except (ValueError, OverflowError):
         return None
     if points.ndim != 2 or points.dtype.kind not in "iuf" or not points.size:
         return None
     points = points.astype(np.float64, copy=False)
-    ends = np.cumsum([length for length in lengths if length], dtype=np.intp)
+    ends = np.cumsum([len(stroke[0]) for stroke in lists], dtype=np.intp)
     return (points, ends) if _in_range(points) else None
 
 
