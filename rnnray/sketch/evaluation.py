@@ -95,7 +95,7 @@ class _Judge(ClassifyingActor):
                 "loss": -right.astype(np.float64),
                 # A class as probable as the right one counts as before it, and NaN never helps.
                 "before": (~(scores < right[:, None])).sum(1) - 1,
-                "cropped": table.longer_than(drawings, self.classifier.config.model.max_points),
+                "points": table.lengths_of(drawings),
             }
         )
 
@@ -158,7 +158,7 @@ def evaluate(
         np.add.at(confusion, (batch["true"], batch["predicted"]), 1)
         within = [batch["before"] < k for k in (1, TOP)]
         np.add.at(sums, batch["true"], np.stack([batch["loss"], *within], axis=1))
-        cropped += int(batch["cropped"].sum())
+        cropped += int((batch["points"] > config.model.max_points).sum())
         if progress():
             say(f"evaluated {confusion.sum():,} drawings")
     count = int(confusion.sum())

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnray import storage
@@ -25,7 +24,7 @@ SCHEMA = pa.schema(
 )
 
 
-_CROPPED = pa.field("cropped", pa.bool_())  # told, not written
+_POINTS = pa.field("points", pa.int64())  # told, not written
 
 
 class _Predictor(ClassifyingActor):
@@ -39,9 +38,9 @@ class _Predictor(ClassifyingActor):
                 *(drawings[field.name] for field in ORIGIN_FIELDS),
                 pa.array(names[order].tolist(), pa.list_(pa.string())),
                 pa.array(probabilities.tolist(), pa.list_(pa.float32())),
-                table.longer_than(drawings, self.classifier.config.model.max_points),
+                pa.array(table.lengths_of(drawings)),
             ],
-            schema=SCHEMA.append(_CROPPED),
+            schema=SCHEMA.append(_POINTS),
         )
 
 
@@ -77,7 +76,7 @@ def classify(
         file = Path(temporary) / name
         with pq.ParquetWriter(file, SCHEMA, write_page_checksum=True) as writer:
             for rows in predictions.iter_batches(batch_size=None, batch_format="pyarrow"):
-                cropped += pc.sum(rows["cropped"]).as_py() or 0
+                cropped += int((rows["points"].to_numpy() > config.model.max_points).sum())
                 writer.write_table(rows.select(SCHEMA.names).cast(SCHEMA))
                 count += len(rows)
                 if progress():

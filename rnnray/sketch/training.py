@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rnnray import storage
 from rnnray.progress import say
@@ -47,7 +46,7 @@ def train(
     data = training_data(drawings, balanced=config.class_weights == "balanced")
     sample = _first(drawings, "train", _LENGTHS)
     max_points = config.model.max_points
-    cropped = pc.sum(table.longer_than(sample, max_points)).as_py() or 0
+    cropped = int((table.lengths_of(sample) > max_points).sum())
     say_cropped(cropped, len(sample), max_points, which=f"first {len(sample):,} training drawings")
     run = driver.train(SketchTask(config, drawings.class_names), config, options, data)
     split = "test" if drawings.splits["test"] else "validation"
