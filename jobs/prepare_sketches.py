@@ -27,6 +27,8 @@ class Options(job.JobOptions):
     """Mix the drawings of each split over its files; data sorted by class need it."""
     seed: int = 42
     """Seed of the shuffling."""
+    recognized_only: bool = False
+    """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
     on_bad_record: bad_records.OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 
@@ -34,7 +36,7 @@ class Options(job.JobOptions):
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     with bad_records.counted(options.on_bad_record) as bad:
-        drawings = open_drawings(options.data, on_bad=bad)
+        drawings = open_drawings(options.data, recognized_only=options.recognized_only, on_bad=bad)
         counts = prepare(
             drawings,
             options.output,

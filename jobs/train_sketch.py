@@ -31,7 +31,7 @@ def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     config = job.part_of(options, SketchConfig)
     with bad_records.counted(options.on_bad_record) as bad:
-        drawings = open_drawings(config.data, on_bad=bad)
+        drawings = open_drawings(config.data, recognized_only=config.recognized_only, on_bad=bad)
         result = training.train(
             config, drawings, job.part_of(options, RunOptions), export=options.export
         )

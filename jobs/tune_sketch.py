@@ -41,7 +41,8 @@ def work(options: Options) -> dict[str, Any]:
         options.space or "the default space",
     )
     say(f"reading {config.data}")
-    problem = tuning.problem(config, open_drawings(config.data))
+    drawings = open_drawings(config.data, recognized_only=config.recognized_only)
+    problem = tuning.problem(config, drawings)
     sweep_options = job.part_of(options, SweepOptions)
     grid = sweep.run(problem, searched, sweep_options, changeable=tuning.CHANGEABLE)
     score = sweep.score_of(problem.task(config), options.metric)

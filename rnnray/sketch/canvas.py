@@ -161,11 +161,11 @@ def _plain(drawing: Any) -> list[Any]:
 
 
 def _plain_stroke(stroke: Any, number: int) -> Any:
-    if isinstance(stroke, Mapping):
+    if _is_mapping(stroke):
         stroke = _x_and_y(stroke, f"stroke {number}")
     if not _is_sequence(stroke):
         raise UserError(f"a drawing must be a list of strokes; stroke {number} is no list")
-    if len(stroke) and isinstance(stroke[0], Mapping):
+    if len(stroke) and _is_mapping(stroke[0]):
         if not all(isinstance(point, Mapping) for point in stroke):
             raise UserError(f"stroke {number} has points with x and y and others without")
         stroke = [_x_and_y(point, f"a point of stroke {number}") for point in stroke]
@@ -186,9 +186,15 @@ def _x_and_y(mapping: Mapping[Any, Any], what: str) -> list[Any]:
 
 
 def _is_sequence(value: Any) -> bool:
+    if isinstance(value, list):  # asked millions of times, and abstract classes answer slowly
+        return True
     if isinstance(value, np.ndarray):
         return value.ndim > 0
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_mapping(value: Any) -> bool:
+    return not isinstance(value, list) and isinstance(value, Mapping)
 
 
 def _possible(filled: Sequence[Any]) -> tuple[Layout, ...]:

@@ -56,6 +56,7 @@ def open_drawings(
     *,
     class_names: Sequence[str] | None = None,
     labelled: bool = True,
+    recognized_only: bool = False,
     on_bad: OnBad | None = None,
 ) -> Drawings:
     """Open a source of drawings.
@@ -71,6 +72,7 @@ def open_drawings(
             mapped to it.
         labelled: the drawings' classes are needed; otherwise words that are not in the class
             list give `table.UNKNOWN_CLASS`.
+        recognized_only: leave out drawings that say that the game did not recognise them.
         on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
             the error ends the run.
 
@@ -78,6 +80,8 @@ def open_drawings(
         UserError: nothing is there, or nothing that we know.
     """
     if data == "demo" or data.startswith("demo:"):
+        if recognized_only:
+            raise _says_nothing_of_recognition(data, "generated drawings")
         return _demo(data)
     if data == "quickdraw":
         data = str(quickdraw.tutorial_folder())
@@ -94,6 +98,8 @@ def open_drawings(
                 for kind, place in sorted(formats_there.items())
             )
         )
+    if recognized_only and files[0].format not in ("ndjson", "binary"):
+        raise _says_nothing_of_recognition(data, files[0].format)
     lists = [path for path in paths if class_lists.is_class_list(path)]
     if not lists:
         lists = _lists_around(filesystem, root, is_file=paths == [root])
@@ -101,7 +107,7 @@ def open_drawings(
         parts, names = _parts_with_words(data, filesystem, files, class_names, labelled, on_bad)
     else:
         parts, names = _parts_with_indices(data, filesystem, files, class_names, labelled, lists)
-    splits = _splits(root, parts)
+    splits = _splits(root, parts, recognized_only)
     return Drawings(
         data,
         names,
@@ -185,6 +191,10 @@ def _files(
 def _check_not_empty(data: str, filesystem: fs.FileSystem, paths: Sequence[str]) -> None:
     if not any(info.size for info in filesystem.get_file_info(list(paths))):
         raise UserError(f"{data}: all its files are empty")
+
+
+def _says_nothing_of_recognition(data: str, what: str) -> UserError:
+    return UserError(f"{data}: {what} do not say what was recognised; only ndjson and .bin do")
 
 
 def _files_at(filesystem: fs.FileSystem, path: str) -> list[_File]:
@@ -272,7 +282,10 @@ def _parts_with_indices(
     if files[0].format == "parquet":
         with ThreadPoolExecutor(_READERS) as pool:
             found = pool.map(
-                lambda file: formats.class_names_of(filesystem, file.path, file.member), files
+                lambda file: formats.class_names_of(
+                    filesystem, file.path, None if labelled else given, file.member
+                ),
+                files,
             )
             own = [names or () for names in found]
     elif lists:
@@ -310,8 +323,12 @@ def _parts_with_indices(
     ], names
 
 
-def _splits(root: str, parts: Sequence[FilePart]) -> dict[str, list[FilePart]]:
+def _splits(
+    root: str, parts: Sequence[FilePart], recognized_only: bool
+) -> dict[str, list[FilePart]]:
     """The parts of each split, by names; of files with words that no name splits, by hash."""
+    if recognized_only:
+        parts = [replace(part, keep=scans.Share(0, 100, recognized_only=True)) for part in parts]
     places = {formats.place(part.path, part.member): part for part in parts}
     splits: dict[str, list[FilePart]] = {"all": list(parts)}
     if parts[0].format == "sketch-rnn" and not any(folder_split(root, place) for place in places):
@@ -319,7 +336,9 @@ def _splits(root: str, parts: Sequence[FilePart]) -> dict[str, list[FilePart]]:
         by_name = split_files(root, list(places))
     elif parts[0].format in formats.WITH_WORDS and not are_named(root, list(places)):
         for split in SPLITS:
-            splits[split] = [replace(part, keep=_in_split(split)) for part in parts]
+            splits[split] = [
+                replace(part, keep=_in_split(split, recognized_only)) for part in parts
+            ]
         return splits
     else:
         by_name = split_files(root, list(places))
@@ -328,9 +347,9 @@ def _splits(root: str, parts: Sequence[FilePart]) -> dict[str, list[FilePart]]:
     return splits
 
 
-def _in_split(split: str) -> scans.Share:
+def _in_split(split: str, recognized_only: bool) -> scans.Share:
     """The share of the drawings that make a split, where names do not say it."""
-    return _SHARES[split]
+    return replace(_SHARES[split], recognized_only=recognized_only)
 
 
 def _grouped(parts: Sequence[FilePart]) -> tuple[Part, ...]:

@@ -63,7 +63,7 @@ def read_tables(
         file_format: see `detect`.
         class_names: what `class_index` points into.
         member: name of the file within a zip archive at `path`.
-        labelled: a word that is not among `class_names` is an error; otherwise it gives
+        labelled: a class that is not among `class_names` is an error; otherwise it gives
             `table.UNKNOWN_CLASS`.
         origin: add the columns that say where each drawing came from (`table.ORIGIN_FIELDS`).
         keep: leaves out drawings of the formats with words.
@@ -81,10 +81,10 @@ def read_tables(
     with open_content(filesystem, path, member) as stream:
         if file_format == "tfrecords":
             yield from tfrecords.read_tables(
-                stream, name, class_names, origin=origin, on_bad=on_bad
+                stream, name, class_names, labelled=labelled, origin=origin, on_bad=on_bad
             )
         else:
-            yield from parquet_file.read_tables(stream, name, class_names, origin, on_bad)
+            yield from parquet_file.read_tables(stream, name, class_names, labelled, origin, on_bad)
 
 
 def read_drawings(
@@ -150,15 +150,20 @@ def count_rows(
 
 
 def class_names_of(
-    filesystem: fs.FileSystem, path: str, member: str | None = None
+    filesystem: fs.FileSystem,
+    path: str,
+    default: Sequence[str] | None = None,
+    member: str | None = None,
 ) -> tuple[str, ...] | None:
-    """The class names that a Parquet file carries; None for one of words without such a list.
+    """The class names that a Parquet file carries, or else the default.
+
+    None for a file of words without such a list.
 
     Raises:
         UserError: it carries none and needs them.
     """
     with open_content(filesystem, path, member) as stream:
-        return parquet_file.class_names_of(stream, place(path, member))
+        return parquet_file.class_names_of(stream, place(path, member), default)
 
 
 def place(path: str, member: str | None) -> str:
@@ -194,7 +199,7 @@ def _tables(
         if index is not None or not labelled:
             return table.UNKNOWN_CLASS if index is None else index
         problem = (
-            "no word"
+            "it has no word: it can be classified, not trained on"
             if drawing.word is None
             else f"the word {drawing.word!r} is not in the class list of {len(class_names)} names"
         )

@@ -32,7 +32,9 @@ def open_parquet(stream: BufferedIOBase, path: str) -> pq.ParquetFile:
     return file
 
 
-def class_names_of(stream: BufferedIOBase, path: str) -> tuple[str, ...] | None:
+def class_names_of(
+    stream: BufferedIOBase, path: str, default: Sequence[str] | None = None
+) -> tuple[str, ...] | None:
     """The class names that a file's schema carries; None for one of words without such a list.
 
     Raises:
@@ -45,10 +47,12 @@ def class_names_of(stream: BufferedIOBase, path: str) -> tuple[str, ...] | None:
         names = table.class_names_of(schema)
     except ValueError as error:
         raise UserError(f"{path}: the class names in its schema are damaged ({error})") from error
+    if names is None and default is not None:
+        return tuple(default)
     if names is None:
         raise UserError(
-            f"{path}: Parquet without class names in its schema; "
-            "make it with jobs/prepare_sketches.py"
+            f"{path}: Parquet without class names in its schema: it can be classified, not "
+            "trained on; make it with jobs/prepare_sketches.py"
         )
     return names
 
@@ -57,6 +61,7 @@ def read_tables(
     stream: BufferedIOBase,
     path: str,
     class_names: Sequence[str],
+    labelled: bool,
     origin: bool,
     on_bad: OnBad | None,
 ) -> Iterator[pa.Table]:
@@ -66,19 +71,29 @@ def read_tables(
         UserError: damage, or a row that is no drawing, if there is no `on_bad`.
     """
     file = open_parquet(stream, path)
-    for column in ("ink", "class_index"):
+    for column in ("ink", "class_index") if labelled else ("ink",):
         if column not in file.schema_arrow.names:
             raise UserError(
                 f"{path}: no column {column!r}; the columns are {file.schema_arrow.names}"
             )
-    batches = file.iter_batches(_ROWS, columns=["ink", "class_index"], use_threads=False)
+    columns = [c for c in ("ink", "class_index") if c in file.schema_arrow.names]
+    # Numbers of classes without their names mean nothing.
+    if not labelled and table.class_names_of(file.schema_arrow) is None:
+        columns = ["ink"]
+    batches = file.iter_batches(_ROWS, columns=columns, use_threads=False)
     first_row = 0
     while True:
         try:
             batch = next(batches, None)
             if batch is None:
                 return
-            rows = pa.Table.from_batches([batch]).cast(table.schema(class_names))
+            rows = pa.Table.from_batches([batch])
+            if "class_index" not in columns:
+                unknown = np.full(len(rows), table.UNKNOWN_CLASS, np.int64)
+                rows = rows.append_column("class_index", pa.array(unknown))
+            rows = rows.cast(table.schema(class_names))
+            if not labelled:
+                rows = table.without_unknown_classes(rows, len(class_names))
         except PARQUET_ERRORS as error:
             damage = UserError(f"{path}: damaged Parquet file behind row {first_row} ({error})")
             if on_bad is None:
@@ -87,7 +102,7 @@ def read_tables(
             return
         numbers = np.arange(first_row, first_row + len(rows))
         first_row += len(rows)
-        bad = table.bad_rows(rows, len(class_names), labelled=True)
+        bad = table.bad_rows(rows, len(class_names), labelled=labelled)
         for row, reason in bad:
             problem = UserError(f"{path}: row {numbers[row]}: {reason}")
             if on_bad is None:

@@ -46,9 +46,13 @@ class Share:
 
     first: int
     end: int
+    recognized_only: bool = False
+    """Without those that say that the game did not recognise them."""
 
     def __call__(self, drawing: Drawing) -> bool:
         """Whether a drawing is among them."""
+        if self.recognized_only and drawing.recognized is False:
+            return False
         return self.first <= percent_of(drawing) < self.end
 
 
@@ -60,23 +64,31 @@ class Scan:
     """Drawings of each word."""
     percents: tuple[int, ...]
     """Drawings with each `percent_of`, 100 numbers."""
+    unrecognized: tuple[int, ...]
+    """Those of them that the game did not recognise."""
     bad: int
     """Records that are no drawings."""
 
     def count(self, share: Share | None) -> int:
         """How many drawings a share has; all without one."""
-        return sum(self.percents if share is None else self.percents[share.first : share.end])
+        if share is None:
+            return sum(self.percents)
+        chosen = slice(share.first, share.end)
+        left_out = sum(self.unrecognized[chosen]) if share.recognized_only else 0
+        return sum(self.percents[chosen]) - left_out
 
 
 def scan(drawings: Iterable[Drawing], bad: list[UserError]) -> Scan:
     """Read all drawings; `bad` is what their reader adds records to that cannot be used."""
     words: Counter[str] = Counter()
-    percents = [0] * 100
+    percents, unrecognized = [0] * 100, [0] * 100
     for drawing in drawings:
-        percents[percent_of(drawing)] += 1
+        percent = percent_of(drawing)
+        percents[percent] += 1
+        unrecognized[percent] += drawing.recognized is False
         if drawing.word is not None:
             words[drawing.word] += 1
-    return Scan(dict(words), tuple(percents), len(bad))
+    return Scan(dict(words), tuple(percents), tuple(unrecognized), len(bad))
 
 
 class ScannedFile(NamedTuple):
@@ -154,12 +166,21 @@ def _read(file: Path | None) -> dict[str, Scan]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         scans = {
-            str(key): Scan(dict(value["words"]), tuple(value["percents"]), int(value["bad"]))
+            str(key): Scan(
+                dict(value["words"]),
+                tuple(value["percents"]),
+                tuple(value["unrecognized"]),
+                int(value["bad"]),
+            )
             for key, value in content.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    return {key: each for key, each in scans.items() if len(each.percents) == 100}
+    return {
+        key: each
+        for key, each in scans.items()
+        if len(each.percents) == len(each.unrecognized) == 100
+    }
 
 
 def _write(file: Path, scans: dict[str, Scan]) -> None:

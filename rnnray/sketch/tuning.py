@@ -46,7 +46,7 @@ def problem(config: SketchConfig, drawings: Drawings) -> SketchProblem:
     Raises:
         UserError: the source has no drawings to train on or to validate with, or bad ones.
     """
-    data = training_data(drawings)
+    data = training_data(drawings, balanced=config.class_weights == "balanced")
     blocks = Blocks(
         data.training.materialize().to_arrow_refs(),
         data.validation.materialize().to_arrow_refs(),

@@ -11,15 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow.fs import LocalFileSystem
 
 from rnnray.errors import UserError, find_user_error
-from rnnray.sketch import demo, table
+from rnnray.sketch import demo, formats, table
 from rnnray.sketch.bad_records import BadRecords, counted
+from rnnray.sketch.data import balancing_weights, training_data
 from rnnray.sketch.datasets import check_same_classes, open_drawings
-from rnnray.sketch.drawings import Drawings
+from rnnray.sketch.drawings import SPLITS, Drawings
 from rnnray.sketch.tfrecord_file import write_record
 
 NAMES = ("cat", "dog", "star")
+UNIT = 2.0**-14  # steps of ink are at most 1
 CLASSES = "".join(f"{name}\n" for name in NAMES)
 
 
@@ -38,8 +41,8 @@ def shard(records: int = 2) -> bytes:
 
 
 def parquet(path: Path, count: int, names: tuple[str, ...] = NAMES, first: int = 0) -> Path:
-    """A file of drawings that know their number: their first coordinate."""
-    inks = [np.array([[first + i, 0, 1]], np.float32) for i in range(count)]
+    """A file of drawings that know their number: their first step, in `UNIT`."""
+    inks = [np.array([[(first + i) * UNIT, 0, 1]], np.float32) for i in range(count)]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.from_inks(inks, [i % 3 for i in range(count)], names), path)
     return path
@@ -130,7 +133,7 @@ def test_folders_named_for_splits_are_the_splits_once_the_preparation_has_ended(
     for first, split in ((0, "train"), (100, "validation"), (200, "test")):
         (part,) = drawings.splits[split]
         (rows,) = part.tables(origin=False, on_bad=None)
-        assert [ink[0] for ink in rows["ink"].to_pylist()] == list(range(first, first + 7))
+        assert [ink[0] / UNIT for ink in rows["ink"].to_pylist()] == list(range(first, first + 7))
 
 
 @pytest.mark.parametrize(
@@ -382,7 +385,7 @@ def test_every_drawing_comes_out_of_ray_once_and_in_order(tmp_path: Path) -> Non
         parquet(tmp_path / f"{file}.parquet", count, first=first)
     drawings = open_drawings(str(tmp_path))
     rows = collected(drawings, "all", origin=True)
-    assert [ink[0] for ink in rows["ink"].to_pylist()] == list(range(10_000))
+    assert [ink[0] / UNIT for ink in rows["ink"].to_pylist()] == list(range(10_000))
     assert rows["row"].to_pylist() == [*range(5000), 0, *range(4999)]
     assert Counter(Path(file).name for file in rows["file"].to_pylist()) == {
         "0.parquet": 5000,
@@ -444,3 +447,46 @@ def test_the_user_is_told_what_was_skipped(capsys: pytest.CaptureFixture[str]) -
     with counted("error") as none:
         assert none is None
     assert capsys.readouterr().out == ""
+
+
+def test_drawings_that_were_not_recognised_can_be_left_out(tmp_path: Path) -> None:
+    lines = [
+        line(number)[:-2] + b', "recognized": %s}\n' % (b"false" if number % 3 == 0 else b"true")
+        for number in range(300)
+    ]
+    put(tmp_path / "dog.ndjson", b"".join(lines) + line(300))  # one that does not say
+    options = {"class_names": NAMES, "recognized_only": True}
+    drawings = open_drawings(str(tmp_path), **options)
+    kept = [f"key {number}" for number in range(301) if number % 3 or number == 300]
+    assert rows_of(drawings, "all")["key_id"].to_pylist() == kept
+    parts = [rows_of(drawings, split)["key_id"].to_pylist() for split in SPLITS]
+    assert sorted(chain(*parts)) == sorted(kept)
+    parquet(tmp_path / "folder" / "x.parquet", 1)
+    assert "do not say what was recognised" in refused(tmp_path / "folder", **options)
+
+
+def test_an_empty_word_is_no_class(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.ndjson", line(0) + line(1, word="") + line(2, word=" "))
+    assert formats.words_of(LocalFileSystem(), str(path)) == {"dog"}
+    drawings = open_drawings(str(path), class_names=NAMES)
+    with pytest.raises(UserError, match=r"x\.ndjson:2: it has no word: it can be classified"):
+        rows_of(drawings, "all")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_few_drawings_of_a_class_count_as_much_as_many_where_that_is_wanted(tmp_path: Path) -> None:
+    folder = tmp_path / "drawings"
+    for split, counts in (("train", (300, 6, 6)), ("validation", (2, 1, 0))):
+        classes = np.repeat(np.arange(3), counts).tolist()
+        inks = [np.array([[1, 1, 1]], np.float32)] * len(classes)
+        (folder / split).mkdir(parents=True)
+        pq.write_table(table.from_inks(inks, classes, NAMES), folder / split / "x.parquet")
+    put(folder / "sketches.json", "{}")
+    data = training_data(open_drawings(str(folder)), balanced=True)
+    (rows,) = data.training.iter_batches(batch_size=None, batch_format="pyarrow")
+    weights = table.weights_of(rows)
+    classes = rows["class_index"].to_numpy()
+    assert np.bincount(classes, weights) == pytest.approx([104, 104, 104], rel=1e-5)
+    (rows,) = data.validation.iter_batches(batch_size=None, batch_format="pyarrow")
+    assert table.weights_of(rows).tolist() == [1, 1, 1]  # every drawing counts once there
+    assert balancing_weights(np.array([4, 0, 4])).tolist() == [1, 4, 1]
