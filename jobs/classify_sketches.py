@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Classify drawings: the five most probable classes of each, with probabilities, as Parquet.
 
-Reads TFRecords, Parquet or official ndjson (simplified or raw), a file or a folder. The output has
+Reads drawings in all formats of README.md, a file or a folder. The output has
 the columns file, row (number in the file, from 0), key_id, true_class (null where the source does
 not say), classes and probabilities (lists, the most probable first), in the source's order.
 The last line of the output is JSON: output, count.
@@ -25,7 +25,7 @@ class Options(job.JobOptions):
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str
-    """Path or URI of TFRecords, Parquet or ndjson, a file or a folder; demo:COUNT, quickdraw."""
+    """Path or URI of files of drawings (README), a file or a folder; demo:COUNT, quickdraw."""
     output: str
     """Path or URI of the Parquet file to write."""
     workers: Annotated[int, Ge(1)] | None = None
@@ -54,6 +54,7 @@ def work(options: Options) -> dict[str, Any]:
         "count": count,
         "checkpoint": options.checkpoint,
         "skipped": bad.count if bad else 0,
+        "passed_over": drawings.say_passed_over(),
     }
 
 

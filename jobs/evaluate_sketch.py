@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Evaluate a checkpoint of the sketch classifier: every drawing counts exactly once.
 
-The last line of the output is JSON: top1, top5 (shares), loss (nats a drawing), count.
+The last line of the output is JSON: top1, top5 (shares), loss (nats a drawing), count, and cropped,
+the number of drawings longer than the classifier reads. --output writes the metrics of each class.
 """
 
+import json
 from typing import Annotated, Any, Literal
 
 import tyro
 from annotated_types import Ge
 
-from rnnray import job
+from rnnray import job, storage
 from rnnray.sketch import bad_records
 from rnnray.sketch.classifier import read_checkpoint
 from rnnray.sketch.datasets import open_drawings
@@ -22,9 +24,14 @@ class Options(job.JobOptions):
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str
-    """demo or demo:COUNT, quickdraw, or a path or URI of TFRecords, Parquet or ndjson."""
+    """demo or demo:COUNT, quickdraw, or a path or URI of files of drawings (README)."""
     split: Literal["train", "validation", "test", "all"] = "test"
     """Which drawings."""
+    output: str | None = None
+    """Path or URI of a JSON file with the metrics of each class, worst first: count, loss, top1,
+    top5, precision, and the class that its drawings are most often taken for."""
+    recognized_only: bool = False
+    """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
     workers: Annotated[int, Ge(1)] | None = None
     """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -37,21 +44,39 @@ def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     config, class_names = read_checkpoint(options.checkpoint)
     split = config.split if options.data == config.data else None  # as it was divided in training
+    if options.output is not None:
+        storage.check_writable(storage.absolute(options.output).rpartition("/")[0])
     gpu = False if options.no_gpu else None
     with bad_records.counted(options.on_bad_record) as bad:
-        drawings = open_drawings(options.data, class_names=class_names, on_bad=bad, split=split)
+        drawings = open_drawings(
+            options.data,
+            class_names=class_names,
+            recognized_only=options.recognized_only,
+            on_bad=bad,
+            split=split,
+        )
         result = evaluate(
             options.checkpoint, drawings, options.split, workers=options.workers, gpu=gpu
         )
-    return {
+    metrics = {
         "top1": result.top1,
         "top5": result.top5,
         "loss": result.loss,
         "count": result.count,
+        "cropped": result.cropped,
         "split": options.split,
         "checkpoint": options.checkpoint,
         "skipped": bad.count if bad else 0,
+        "passed_over": drawings.say_passed_over(),
     }
+    if options.output is not None:
+        classes = sorted(
+            result.of_classes(class_names), key=lambda row: (row["count"] == 0, row["top1"] or 0)
+        )
+        everything = job.finite(metrics | {"classes": classes})
+        text = json.dumps(everything, indent=1, ensure_ascii=False)
+        storage.write_bytes(storage.absolute(options.output), text.encode())
+    return metrics | {"output": options.output}
 
 
 if __name__ == "__main__":

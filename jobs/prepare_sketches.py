@@ -19,7 +19,7 @@ class Options(job.JobOptions):
     """Options of this job."""
 
     data: str
-    """quickdraw, demo or demo:COUNT, or a path or URI of TFRecords, Parquet or ndjson."""
+    """quickdraw, demo or demo:COUNT, or a path or URI of files of drawings (README)."""
     output: str
     """Folder or URI to write, new or empty."""
     split: Split | None = None
@@ -31,6 +31,8 @@ class Options(job.JobOptions):
     """Mix the drawings of each split over its files; data sorted by class need it."""
     seed: int = 42
     """Seed of the shuffling."""
+    recognized_only: bool = False
+    """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
     on_bad_record: bad_records.OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 
@@ -38,7 +40,12 @@ class Options(job.JobOptions):
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     with bad_records.counted(options.on_bad_record) as bad:
-        drawings = open_drawings(options.data, on_bad=bad, split=options.split)
+        drawings = open_drawings(
+            options.data,
+            recognized_only=options.recognized_only,
+            on_bad=bad,
+            split=options.split,
+        )
         counts = prepare(
             drawings,
             options.output,
@@ -46,7 +53,12 @@ def work(options: Options) -> dict[str, Any]:
             shuffle=options.shuffle,
             seed=options.seed,
         )
-    return {"output": options.output, **counts, "skipped": bad.count if bad else 0}
+    return {
+        "output": options.output,
+        **counts,
+        "skipped": bad.count if bad else 0,
+        "passed_over": drawings.say_passed_over(),
+    }
 
 
 if __name__ == "__main__":

@@ -31,11 +31,19 @@ def work(options: Options) -> dict[str, Any]:
     """Do the job."""
     config = job.part_of(options, SketchConfig)
     with bad_records.counted(options.on_bad_record) as bad:
-        drawings = open_drawings(config.data, on_bad=bad, split=config.split)
+        drawings = open_drawings(
+            config.data,
+            recognized_only=config.recognized_only,
+            on_bad=bad,
+            split=config.split,
+        )
         result = training.train(
             config, drawings, job.part_of(options, RunOptions), export=options.export
         )
-    return result | {"skipped": bad.count if bad else 0}
+    return result | {
+        "skipped": bad.count if bad else 0,
+        "passed_over": drawings.say_passed_over(),
+    }
 
 
 if __name__ == "__main__":

@@ -41,7 +41,10 @@ def work(options: Options) -> dict[str, Any]:
         options.space or "the default space",
     )
     say(f"reading {config.data}")
-    problem = tuning.problem(config, open_drawings(config.data, split=config.split))
+    drawings = open_drawings(
+        config.data, recognized_only=config.recognized_only, split=config.split
+    )
+    problem = tuning.problem(config, drawings)
     sweep_options = job.part_of(options, SweepOptions)
     grid = sweep.run(
         problem,

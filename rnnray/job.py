@@ -131,7 +131,7 @@ def run(
         if user_error is not None:
             _fail(str(user_error), code=2 if isinstance(user_error, WrongUse) else 1)
         _fail(f"{_last_line(error)} (unexpected; --verbose shows where)")
-    sys.stdout.write(json.dumps(_finite(result), allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(finite(result), allow_nan=False) + "\n")
     sys.stdout.flush()
     sys.exit(0)
 
@@ -203,10 +203,10 @@ def part_of(options: Config, kind: type[Part]) -> Part:
     return kind.model_validate({name: getattr(options, name) for name in kind.model_fields})
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The value with null for NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

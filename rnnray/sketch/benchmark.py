@@ -3,6 +3,7 @@
 Rates depend on the machine and on its mood; compare the figures of one run.
 """
 
+import json
 import os
 import tempfile
 import threading
@@ -16,10 +17,11 @@ import ray.data
 
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.sketch import book, config
+from rnnray.sketch import book, config, table
 from rnnray.sketch.data import training_data
 from rnnray.sketch.datasets import open_drawings
 from rnnray.sketch.drawings import Drawings, FilePart
+from rnnray.sketch.ink import ink_to_strokes
 from rnnray.sketch.prepare import prepare
 from rnnray.sketch.task import SketchTask
 from rnnray.training import driver, strategy
@@ -46,7 +48,7 @@ def ingest(data: str, count: int) -> dict[str, float]:
         count: drawings to read each way, the shards over and over; the slow reader reads fewer.
 
     Returns:
-        book, ray_read_tfrecords, tfrecords, parquet, later_epochs: drawings/s.
+        book, ray_read_tfrecords, tfrecords, parquet, ndjson, later_epochs: drawings/s.
     """
     with tempfile.TemporaryDirectory() as folder:
         drawings = _as_shards(data, folder)
@@ -54,6 +56,9 @@ def ingest(data: str, count: int) -> dict[str, float]:
         say("preparing Parquet of the same drawings")
         prepare(drawings, f"{folder}/parquet")
         parquet = open_drawings(f"{folder}/parquet")
+        say("writing ndjson of the same drawings")
+        _write_ndjson(drawings, Path(folder) / "ndjson")
+        ndjson = open_drawings(f"{folder}/ndjson")
         times = max(1, round(count / drawings.count("train")))
         task = SketchTask(config.notebook(), drawings.class_names)
         stored = training_data(drawings, task.config).training
@@ -64,12 +69,14 @@ def ingest(data: str, count: int) -> dict[str, float]:
             ),
             "tfrecords": _rate("tfrecords", lambda n: _our_batches(drawings, task, n), times),
             "parquet": _rate("parquet", lambda n: _our_batches(parquet, task, n), times),
+            "ndjson": _rate("ndjson", lambda n: _our_batches(ndjson, task, n), times),
             "later_epochs": _rate("later_epochs", lambda n: _later_batches(stored, task, n), times),
         }
     _compare("tfrecords over ray_read_tfrecords", rates["tfrecords"] / rates["ray_read_tfrecords"])
     _compare("tfrecords over the book's pipeline", rates["tfrecords"] / rates["book"])
     _compare("parquet over the book's pipeline", rates["parquet"] / rates["book"])
     _compare("later epochs over the book's pipeline", rates["later_epochs"] / rates["book"])
+    _compare("ndjson over the book's pipeline", rates["ndjson"] / rates["book"])
     return rates
 
 
@@ -195,6 +202,21 @@ def _as_shards(data: str, folder: str) -> Drawings:
     ):
         raise UserError(f"{data}: the benchmark compares ways to read TFRecords; give shards")
     return drawings
+
+
+def _write_ndjson(drawings: Drawings, folder: Path) -> None:
+    """The train split as simplified drawings, a file for each of its parts."""
+    (folder / "train").mkdir(parents=True)
+    for number, part in enumerate(drawings.parts("train")):
+        with (folder / "train" / f"{number:05d}.ndjson").open("w") as stream:
+            for rows in part.tables(origin=False, on_bad=None):
+                indices = rows["class_index"].to_pylist()
+                for ink, index in zip(table.inks_of(rows), indices, strict=True):
+                    strokes = ink_to_strokes(ink)
+                    lower = np.concatenate(strokes, axis=1).min(axis=1, keepdims=True)
+                    drawing = [np.rint(255 * (xy - lower)).astype(int).tolist() for xy in strokes]
+                    line = {"word": drawings.class_names[index], "drawing": drawing}
+                    stream.write(f"{json.dumps(line)}\n")
 
 
 def _paths(drawings: Drawings) -> list[str]:

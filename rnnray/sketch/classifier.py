@@ -3,6 +3,7 @@
 import tempfile
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from rnnray import devices, storage
 from rnnray.errors import UserError
 from rnnray.sketch import table
+from rnnray.sketch.canvas import drawing_to_ink
 from rnnray.sketch.config import SketchConfig
 from rnnray.sketch.task import CLASSES_FILE, CONFIG_FILE
 from rnnray.training import checkpoints, strategy
@@ -61,6 +63,13 @@ class ClassifyingActor:
         return SketchClassifier(self._checkpoint, threads=threads)
 
 
+class ClassProbability(NamedTuple):
+    """A class's name, and how probable it is that a drawing shows it, from 0 to 1."""
+
+    name: str
+    probability: float
+
+
 class SketchClassifier:
     """The classifier of a checkpoint, given by path or URI.
 
@@ -89,8 +98,51 @@ class SketchClassifier:
             input_signature=[tf.TensorSpec([_ROWS, self.config.model.max_points, 3], tf.float32)],
         )
 
+    def classify(self, drawing: Any, *, top: int = 5, y_up: bool = False) -> list[ClassProbability]:
+        """The most probable classes of a drawing as people have it.
+
+        Args:
+            drawing: list of strokes, each a list of points (`[x, y]`, `{"x": x, "y": y}`) or two
+                lists x and y, in any unit, simplified or not; see
+                `rnnray.sketch.canvas.drawing_to_ink`.
+            top: number of classes, fewer where the checkpoint has fewer.
+            y_up: y grows upwards, not downwards as on screens.
+
+        Returns:
+            The classes, the most probable first.
+
+        Raises:
+            UserError: it is no drawing: fewer than 2 points, NaN, another form.
+        """
+        ink = drawing_to_ink(drawing, y_up=y_up)
+        rows = table.from_inks([ink], [table.UNKNOWN_CLASS], self.class_names)
+        order, probabilities = self.top_classes(rows, top)
+        return [
+            ClassProbability(self.class_names[index], float(probability))
+            for index, probability in zip(order[0], probabilities[0], strict=True)
+        ]
+
+    def top_classes(
+        self, drawings: pa.Table, top: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The most probable classes of each drawing of a sketch table, the most probable first.
+
+        Returns:
+            int64 [drawings, top] indices and float32 [drawings, top] probabilities; fewer columns
+            where there are fewer classes.
+        """
+        scores = self.log_probabilities(drawings)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        return order, np.exp(np.take_along_axis(scores, order, axis=1))
+
     def log_probabilities(self, drawings: pa.Table) -> npt.NDArray[np.float32]:
-        """A sketch table -> float32 [drawings, classes]: natural logarithms of probabilities."""
+        """A sketch table -> float32 [drawings, classes]: natural logarithms of probabilities.
+
+        Raises:
+            UserError: a row that is no ink (`table.bad_rows`).
+        """
+        for row, reason in table.bad_rows(drawings, len(self.class_names), labelled=False)[:1]:
+            raise UserError(f"drawing {row}: {reason}")
         parts = [np.zeros((0, len(self.class_names)), np.float32)]
         for start in range(0, len(drawings), _ROWS):
             ink, _ = table.padded(drawings.slice(start, _ROWS), self.config.model.max_points)

@@ -61,7 +61,12 @@ class SketchConfig(TrainingConfig):
     """What determines the result of training the sketch classifier."""
 
     data: Annotated[str, Field(min_length=1)] = "demo"
-    """demo or demo:COUNT, quickdraw, or a path or URI of TFRecords, Parquet or ndjson."""
+    """demo or demo:COUNT, quickdraw, or a path or URI of files of drawings (README)."""
+    recognized_only: bool = False
+    """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: the drawings of every class count equally in training, however many it has; their
+    weights average 1, so that training loss and metrics are means over classes."""
     model: SketchModelConfig = SketchModelConfig()
     """The model."""
 

@@ -3,20 +3,29 @@
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import ray
 
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.run_folder import condensed
-from rnnray.sketch.drawings import DemoPart, Drawings, FilePart, Part
-from rnnray.training.config import TrainingConfig
-from rnnray.training.data import TrainingData, mixed, read
+from rnnray.sketch import table
+from rnnray.sketch.config import SketchConfig
+from rnnray.sketch.drawings import DemoPart, Drawings, FileGroup, FilePart, Part
+from rnnray.training.data import Blocks, TrainingData, mixed, read
 
 
-def training_data(drawings: Drawings, config: TrainingConfig) -> TrainingData:
+def training_data(drawings: Drawings, config: SketchConfig) -> TrainingData:
     """Read the train and the validation split of a source.
 
     About 0.6 KB a drawing go into Ray's object store, and to disk where memory ends.
+
+    Args:
+        drawings: an opened source.
+        balanced: the training rows have weights, `balancing_weights` of their classes; it takes
+            one more pass over them.
 
     Raises:
         UserError: a split is missing or empty, or the drawings cannot be read.
@@ -29,9 +38,38 @@ def training_data(drawings: Drawings, config: TrainingConfig) -> TrainingData:
                 f"{drawings.data}: no drawings in the {split} split; "
                 "--split 80:10:10 divides drawings that have no splits"
             )
+    if config.class_weights == "balanced":
+        training = _balanced(training, len(drawings.class_names))
     if config.shuffle_rows:
         training = mixed(training, config.seed, "training drawings")
     return TrainingData(training, validation, identity(drawings, training.rows))
+
+
+def _balanced(blocks: Blocks, classes: int) -> Blocks:
+    """The same drawings with `balancing_weights` of their classes."""
+    counts = blocks.of_each(lambda rows: _class_counts(rows, classes))
+    weights = balancing_weights(np.sum(counts, axis=0))
+    return blocks.mapped(lambda rows: table.with_weights(rows, class_weights=weights))
+
+
+def _class_counts(rows: pa.Table, classes: int) -> npt.NDArray[np.int64]:
+    return np.bincount(rows["class_index"].to_numpy(), minlength=classes).astype(np.int64)
+
+
+def balancing_weights(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Weights by which every class that has drawings counts the same.
+
+    Args:
+        counts: int64 [classes], drawings of each class.
+
+    Returns:
+        float32 [classes]; their mean over all drawings is 1.
+    """
+    present = max(np.count_nonzero(counts), 1)
+    weights: npt.NDArray[np.float32] = (counts.sum() / (present * np.maximum(counts, 1))).astype(
+        np.float32
+    )
+    return weights
 
 
 def has_drawings(drawings: Drawings, split: str) -> bool:
@@ -45,7 +83,9 @@ def has_drawings(drawings: Drawings, split: str) -> bool:
 
 
 def _has_drawings(part: Part) -> bool:
-    if isinstance(part, FilePart) and (part.keep is not None or part.share is not None):
+    if isinstance(part, FileGroup):
+        return any(map(_has_drawings, part.parts))
+    if isinstance(part, FilePart) and part.scan is None and (part.keep or part.share):
         return any(map(len, part.tables(origin=False, on_bad=_pass_over)))
     return part.count() > 0
 
@@ -56,7 +96,12 @@ def _pass_over(_: UserError) -> None:
 
 def identity(drawings: Drawings, training_rows: int) -> dict[str, Any]:
     """What a source is: its classes, number of training drawings, and files with sizes in bytes."""
-    parts = [part for part in drawings.splits["all"] if not isinstance(part, DemoPart)]
+    parts = [
+        each
+        for part in drawings.splits["all"]
+        for each in (part.parts if isinstance(part, FileGroup) else (part,))
+        if not isinstance(each, DemoPart)
+    ]
     sizes = parts[0].filesystem.get_file_info([part.path for part in parts]) if parts else []
     root = storage.open_uri(drawings.data)[1] if parts else ""
     files = {}

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,17 @@ from pyarrow import fs
 from ray.data.block import BlockMetadata
 
 from rnnray.errors import UserError
-from rnnray.sketch import demo, formats, table
+from rnnray.progress import say
+from rnnray.sketch import class_lists, demo, formats, table
+from rnnray.sketch.scans import Scan, Share
+from rnnray.sketch.splits import SPLITS
 from rnnray.sketch.tfrecord_file import OnBad
-
-SPLITS = ("train", "validation", "test")
 
 # Blocks of Ray Data: about 8,000 drawings, so that training starts early and memory stays small.
 _BLOCK_BYTES = 4 << 20
 DEMO_CHUNK = 4096
+_GROUP_TABLES = 500
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,13 @@ class FilePart:
     format: formats.Format
     class_names: tuple[str, ...]
     labelled: bool
-    keep: formats.Keep | None = None
+    keep: Share | None = None
+    member: str | None = None
+    """Its name in a zip archive at `path`."""
+    own_names: tuple[str, ...] | None = None
+    """The class names in the file's own order, where that is another one."""
+    scan: Scan | None = None
+    """What one pass found in a file with words."""
     share: range | None = None
     """Percents, of a hash of each drawing's ink, that are in the part."""
 
@@ -68,25 +78,46 @@ class FilePart:
         return (some.filter(pa.array(_in_share(some, self.share))) for some in rows)
 
     def _all_tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
-        return formats.read_tables(
+        rows = formats.read_tables(
             self.filesystem,
             self.path,
             self.format,
-            self.class_names,
+            self.own_names or self.class_names,
+            member=self.member,
             labelled=self.labelled,
             origin=origin,
             keep=self.keep,
             on_bad=on_bad,
         )
+        yield from class_lists.in_order_of(rows, self.class_names)
 
     def count(self) -> int:
         """How many drawings it has."""
         if self.share is not None:
             return sum(map(len, self.tables(origin=False, on_bad=lambda _: None)))
-        return formats.count_rows(self.filesystem, self.path, self.format, self.keep)
+        if self.scan is not None:
+            return self.scan.count(self.keep)
+        return formats.count_rows(self.filesystem, self.path, self.format, self.keep, self.member)
 
 
-Part = DemoPart | FilePart
+@dataclass(frozen=True)
+class FileGroup:
+    """Many small files, such as a drawing each, that are read one after the other."""
+
+    parts: tuple[FilePart, ...]
+
+    def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
+        """The drawings, as sketch tables."""
+        tables = (rows for part in self.parts for rows in part.tables(origin=origin, on_bad=on_bad))
+        while some := list(islice(tables, _GROUP_TABLES)):
+            yield pa.concat_tables(some)
+
+    def count(self) -> int:
+        """How many drawings they have."""
+        return sum(part.count() for part in self.parts)
+
+
+Part = DemoPart | FilePart | FileGroup
 
 
 def _in_share(rows: pa.Table, share: range) -> npt.NDArray[np.bool_]:
@@ -131,8 +162,18 @@ class Drawings:
     class_names: tuple[str, ...]
     splits: dict[str, tuple[Part, ...]]
     on_bad: OnBad | None = None
+    passed_over: tuple[str, ...] = ()
+    """Files that hold no drawings, by their path below the source."""
     reading: dict[str, Any] = field(default_factory=dict)
     """Ray's options of the tasks that read: on which nodes."""
+
+    def say_passed_over(self) -> int:
+        """Name the files that hold no drawings, a few of them; their number."""
+        if count := len(self.passed_over):
+            more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+            files = "1 file that holds" if count == 1 else f"{count:,} files that hold"
+            say(f"passed over {files} no drawings: {', '.join(self.passed_over[:_SHOWN])}{more}")
+        return count
 
     def parts(self, split: str) -> tuple[Part, ...]:
         """The parts of `train`, `validation`, `test` or `all`.
@@ -145,8 +186,8 @@ class Drawings:
         there = [name for name in (*SPLITS, "all") if self.splits.get(name)]
         raise UserError(
             f"{self.data}: no {split} split, only {', '.join(there)}; splits are folders named "
-            "train, validation and test, or shards named training.* and eval.*; in training, "
-            "--split 80:10:10 divides drawings that have none"
+            "train, validation and test, or files named train*, validation*, test* and eval*; in "
+            "training, --split 80:10:10 divides drawings that have none"
         )
 
     def dataset(self, split: str, *, origin: bool = False) -> ray.data.Dataset:
@@ -162,12 +203,25 @@ class Drawings:
         return dataset
 
     def count(self, split: str) -> int:
-        """How many drawings a split has; counts the files of a cluster's shards in parallel."""
+        """How many drawings a split has; counts the files of a cluster's shards in parallel.
+
+        Raises:
+            UserError: the source has no such split, or all its files are empty.
+        """
         parts = self.parts(split)
-        if all(
-            isinstance(part, DemoPart) or (part.format == "parquet" and part.share is None)
-            for part in parts
-        ):
-            return sum(part.count() for part in parts)
+        known = [isinstance(part, DemoPart) or _knows_its_count(part) for part in parts]
         count = ray.remote(lambda part: part.count()).options(**self.reading)
-        return sum(ray.get([count.remote(part) for part in parts]))
+        slow = [count.remote(part) for part, fast in zip(parts, known, strict=True) if not fast]
+        total = sum(part.count() for part, fast in zip(parts, known, strict=True) if fast)
+        if slow:  # `ray.get` starts a Ray even for nothing
+            total += sum(ray.get(slow))
+        if total == 0:
+            files = "its file is" if len(parts) == 1 else f"all its {len(parts)} files are"
+            raise UserError(f"{self.data}: no drawings in the {split} split, {files} empty")
+        return int(total)
+
+
+def _knows_its_count(part: FilePart | FileGroup) -> bool:
+    if isinstance(part, FileGroup):
+        return all(_knows_its_count(each) for each in part.parts)
+    return part.share is None and (part.scan is not None or part.format == "parquet")

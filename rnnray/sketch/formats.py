@@ -1,56 +1,46 @@
 """One file of drawings, in any format that we know -> sketch tables."""
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from io import BufferedIOBase, BufferedReader
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import Literal
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import fs
 
 from rnnray.errors import UserError
-from rnnray.sketch import ndjson, table, tfrecords
-from rnnray.sketch.tfrecord_file import OnBad, count_records, decompressed, is_tfrecord
+from rnnray.sketch import (
+    huggingface,
+    json_document,
+    kaggle_csv,
+    ndjson,
+    parquet_file,
+    quickdraw_binary,
+    sketch_rnn,
+    svg_files,
+    table,
+    tfrecords,
+)
+from rnnray.sketch.detection import Format, detect
+from rnnray.sketch.tfrecord_file import OnBad, count_records
+from rnnray.sketch.unpacking import open_content
 
-Format = Literal["tfrecords", "parquet", "ndjson"]
-# Which drawings of an ndjson file to keep, by the data set's own name for the drawing or its place.
+__all__ = ["WITH_WORDS", "Format", "Keep", "detect"]
+
+WITH_WORDS: frozenset[Format] = frozenset(
+    {"ndjson", "json", "csv", "binary", "sketch-rnn", "strokes", "svg"}
+)
+"""Formats whose drawings say their word, or have it from their file's name, and no class_index."""
+
+# Which drawings of a file with words to keep.
 Keep = Callable[[ndjson.Drawing], bool]
 
 _ROWS = 4096
-_HEAD_BYTES = 16
 _MAX_LINE_BYTES = 64 << 20
-_BUFFER_BYTES = 1 << 20
-# What damaged Parquet files raise; ValueError is for names that are not UTF-8, the last two come
-# from Ray's own types of columns.
-_PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
-
-
-def detect(filesystem: fs.FileSystem, path: str) -> Format:
-    """The format of a file, told by its content, or by its name where the content is damaged.
-
-    Raises:
-        UserError: none of the formats.
-    """
-    with _open(filesystem, path) as stream:
-        try:
-            head = decompressed(stream).read(_HEAD_BYTES)
-        except (OSError, EOFError, zlib.error):
-            head = b""
-    name = PurePosixPath(path).name
-    if head[:4] == b"PAR1":
-        return "parquet"
-    if is_tfrecord(head) or ".tfrecord" in name:
-        return "tfrecords"
-    if head.lstrip()[:1] == b"{" or ".ndjson" in name:
-        return "ndjson"
-    if ".parquet" in name:
-        return "parquet"
-    raise UserError(f"{path}: neither TFRecords, Parquet nor ndjson, by content and by name")
+# What the data set's own files are called beside their category.
+_PREFIXES = ("full_simplified_", "full_raw_", "full_binary_", "full_", "sketchrnn_")
+_SUFFIXES = (".full",)
 
 
 def read_tables(
@@ -59,6 +49,7 @@ def read_tables(
     file_format: Format,
     class_names: Sequence[str],
     *,
+    member: str | None = None,
     labelled: bool = True,
     origin: bool = False,
     keep: Keep | None = None,
@@ -71,170 +62,158 @@ def read_tables(
         path: of the file, within the file system.
         file_format: see `detect`.
         class_names: what `class_index` points into.
-        labelled: an ndjson word that is not among `class_names` is an error; otherwise it gives
+        member: name of the file within a zip archive at `path`.
+        labelled: a class that is not among `class_names` is an error; otherwise it gives
             `table.UNKNOWN_CLASS`.
         origin: add the columns that say where each drawing came from (`table.ORIGIN_FIELDS`).
-        keep: leaves out drawings of ndjson.
+        keep: leaves out drawings of the formats with words.
         on_bad: takes the error of a drawing that cannot be used, and reading goes on.
 
     Raises:
         UserError: a drawing that cannot be used, named by file and offset, line or row.
     """
-    with _open(filesystem, path) as stream:
+    name = place(path, member)
+    if file_format in WITH_WORDS:
+        drawings = read_drawings(filesystem, path, file_format, member=member, on_bad=on_bad)
+        kept = (drawing for drawing in drawings if keep is None or keep(drawing))
+        yield from _tables(kept, name, class_names, labelled, origin, on_bad)
+        return
+    with open_content(filesystem, path, member) as stream:
         if file_format == "tfrecords":
             yield from tfrecords.read_tables(
-                stream, path, class_names, origin=origin, on_bad=on_bad
+                stream, name, class_names, labelled=labelled, origin=origin, on_bad=on_bad
             )
-        elif file_format == "parquet":
-            yield from _parquet_tables(stream, path, class_names, origin, on_bad)
         else:
-            yield from _ndjson_tables(stream, path, class_names, labelled, origin, keep, on_bad)
+            yield from parquet_file.read_tables(stream, name, class_names, labelled, origin, on_bad)
 
 
-def count_rows(
-    filesystem: fs.FileSystem, path: str, file_format: Format, keep: Keep | None = None
-) -> int:
-    """How many drawings a file has; those that a read would skip as bad may be among them."""
-    with _open(filesystem, path) as stream:
-        if file_format == "tfrecords":
-            return count_records(stream, path)
-        if file_format == "parquet":
-            return int(_parquet_file(stream, path).metadata.num_rows)
-        drawings = _ndjson_drawings(stream, path, lambda _: None)
-        return sum(1 for drawing in drawings if keep is None or keep(drawing))
-
-
-def class_names_of(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
-    """The class names that a Parquet file carries.
+def read_drawings(
+    filesystem: fs.FileSystem,
+    path: str,
+    file_format: Format,
+    *,
+    member: str | None = None,
+    on_bad: OnBad | None = None,
+) -> Iterator[ndjson.Drawing]:
+    """The drawings of a file of one of the formats `WITH_WORDS`, streaming.
 
     Raises:
-        UserError: it carries none.
+        UserError: a drawing that cannot be used, named by file and line or number.
     """
-    with _open(filesystem, path) as stream:
-        schema = _parquet_file(stream, path).schema_arrow
-    try:
-        names = table.class_names_of(schema)
-    except ValueError as error:
-        raise UserError(f"{path}: the class names in its schema are damaged ({error})") from error
-    if names is None:
-        raise UserError(
-            f"{path}: Parquet without class names in its schema; "
-            "make it with jobs/prepare_sketches.py"
-        )
-    return names
-
-
-def words_of(filesystem: fs.FileSystem, path: str, on_bad: OnBad | None = None) -> set[str]:
-    """The words that an ndjson file has drawings of."""
-    with _open(filesystem, path) as stream:
-        return {
-            drawing.word
-            for drawing in _ndjson_drawings(stream, path, on_bad)
-            if drawing.word is not None
-        }
-
-
-def _open(filesystem: fs.FileSystem, path: str) -> BufferedIOBase:
-    try:
-        stream = filesystem.open_input_file(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    return BufferedReader(stream, _BUFFER_BYTES)
-
-
-def _parquet_file(stream: BufferedIOBase, path: str) -> pq.ParquetFile:
-    try:
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
-        columns = file.schema_arrow.names
-    except _PARQUET_ERRORS as error:
-        raise UserError(f"{path}: damaged Parquet file ({error})") from error
-    for column in ("ink", "class_index"):
-        if column not in columns:
-            raise UserError(f"{path}: no column {column!r}; the columns are {columns}")
-    return file
-
-
-def _parquet_tables(
-    stream: BufferedIOBase,
-    path: str,
-    class_names: Sequence[str],
-    origin: bool,
-    on_bad: OnBad | None,
-) -> Iterator[pa.Table]:
-    file = _parquet_file(stream, path)
-    batches = file.iter_batches(_ROWS, columns=["ink", "class_index"], use_threads=False)
-    first_row = 0
-    while True:
+    name = place(path, member)
+    if file_format == "svg":
+        yield from svg_files.read(filesystem, path, on_bad=on_bad)
+        return
+    with open_content(filesystem, path, member) as stream:
+        # Bounded, so that a file without line ends cannot fill the memory; a cut line is a broken
+        # one.
+        lines = iter(lambda: stream.readline(_MAX_LINE_BYTES), b"")
         try:
-            batch = next(batches, None)
-            if batch is None:
-                return
-            rows = pa.Table.from_batches([batch]).cast(table.schema(class_names))
-        except _PARQUET_ERRORS as error:
-            damage = UserError(f"{path}: damaged Parquet file behind row {first_row} ({error})")
+            if file_format == "ndjson":
+                yield from ndjson.read(lines, file=name, on_bad=on_bad)
+            elif file_format == "csv":
+                yield from kaggle_csv.read(lines, file=name, on_bad=on_bad)
+            elif file_format == "json":
+                yield from json_document.read(stream, file=name, on_bad=on_bad)
+            elif file_format == "binary":
+                word = category(member or path)
+                yield from quickdraw_binary.read(stream, file=name, word=word, on_bad=on_bad)
+            elif file_format == "sketch-rnn":
+                yield from sketch_rnn.read(stream, file=name, word=category(path), on_bad=on_bad)
+            else:
+                parquet = parquet_file.open_parquet(stream, name)
+                yield from huggingface.read(parquet, name, on_bad)
+        except (OSError, pa.ArrowException) as error:
+            damage = UserError(f"{name}: {error}; fetch the file again")
             if on_bad is None:
                 raise damage from error
             on_bad(damage)
-            return
-        numbers = np.arange(first_row, first_row + len(rows))
-        first_row += len(rows)
-        bad = table.bad_rows(rows, len(class_names), labelled=True)
-        for row, reason in bad:
-            problem = UserError(f"{path}: row {numbers[row]}: {reason}")
-            if on_bad is None:
-                raise problem
-            on_bad(problem)
-        if bad:
-            kept = np.setdiff1d(np.arange(len(rows)), [row for row, _ in bad])
-            rows, numbers = rows.take(kept), numbers[kept]
-        yield table.with_origin(rows, path, numbers) if origin else rows
 
 
-def _ndjson_drawings(
-    stream: BufferedIOBase, path: str, on_bad: OnBad | None
-) -> Iterator[ndjson.Drawing]:
-    text = decompressed(stream)
-    # Bounded, so that a file without line ends cannot fill the memory; a cut line is a broken one.
-    lines = iter(lambda: text.readline(_MAX_LINE_BYTES), b"")
-    try:
-        yield from ndjson.read(lines, file=path, on_bad=on_bad)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        damage = UserError(f"{path}: damaged or truncated gzip file ({error})")
-        if on_bad is None:
-            raise damage from error
-        on_bad(damage)
-
-
-def _ndjson_tables(
-    stream: BufferedIOBase,
+def count_rows(
+    filesystem: fs.FileSystem,
     path: str,
+    file_format: Format,
+    keep: Keep | None = None,
+    member: str | None = None,
+) -> int:
+    """How many drawings a file has; those that a read would skip as bad may be among them."""
+    if file_format in WITH_WORDS:
+        drawings = read_drawings(
+            filesystem, path, file_format, member=member, on_bad=lambda _: None
+        )
+        return sum(1 for drawing in drawings if keep is None or keep(drawing))
+    with open_content(filesystem, path, member) as stream:
+        if file_format == "tfrecords":
+            return count_records(stream, place(path, member))
+        return int(parquet_file.open_parquet(stream, place(path, member)).metadata.num_rows)
+
+
+def class_names_of(
+    filesystem: fs.FileSystem,
+    path: str,
+    default: Sequence[str] | None = None,
+    member: str | None = None,
+) -> tuple[str, ...] | None:
+    """The class names that a Parquet file carries, or else the default.
+
+    None for a file of words without such a list.
+
+    Raises:
+        UserError: it carries none and needs them.
+    """
+    with open_content(filesystem, path, member) as stream:
+        return parquet_file.class_names_of(stream, place(path, member), default)
+
+
+def place(path: str, member: str | None) -> str:
+    """A file's name in messages: its path, and where it lies in an archive."""
+    return path if member is None else f"{path}/{member}"
+
+
+def category(path: str) -> str | None:
+    """The word that a file of one category is named for, such as `full_binary_cat.bin`."""
+    name = unquote(PurePosixPath(path).name)
+    for suffix in (".gz", ".bz2", ".zip"):
+        name = name.removesuffix(suffix)
+    name = name.rpartition(".")[0] or name
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name.strip() or None
+
+
+def _tables(
+    drawings: Iterator[ndjson.Drawing],
+    name: str,
     class_names: Sequence[str],
     labelled: bool,
     origin: bool,
-    keep: Keep | None,
     on_bad: OnBad | None,
 ) -> Iterator[pa.Table]:
-    index_of = {name: index for index, name in enumerate(class_names)}
+    index_of = {word: index for index, word in enumerate(class_names)}
 
     def class_index(drawing: ndjson.Drawing) -> int | None:
         index = index_of.get(drawing.word or "")
         if index is not None or not labelled:
             return table.UNKNOWN_CLASS if index is None else index
-        error = UserError(
-            f"{path}:{drawing.line_number}: the word {drawing.word!r} is not in the class list "
-            f"of {len(class_names)} names"
+        problem = (
+            "it has no word: it can be classified, not trained on"
+            if drawing.word is None
+            else f"the word {drawing.word!r} is not in the class list of {len(class_names)} names"
         )
+        error = UserError(f"{name}:{drawing.line_number}: {problem}")
         if on_bad is None:
             raise error
         on_bad(error)
         return None
 
-    drawings = (d for d in _ndjson_drawings(stream, path, on_bad) if keep is None or keep(d))
     usable = ((d, index) for d in drawings if (index := class_index(d)) is not None)
     while batch := list(islice(usable, _ROWS)):
         rows = table.from_inks([d.ink for d, _ in batch], [i for _, i in batch], class_names)
         if origin:
             numbers = np.array([d.line_number - 1 for d, _ in batch], np.int64)
             keys, words = [d.key_id for d, _ in batch], [d.word for d, _ in batch]
-            rows = table.with_origin(rows, path, numbers, keys, words)
+            rows = table.with_origin(rows, name, numbers, keys, words)
         yield rows

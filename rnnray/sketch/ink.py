@@ -36,15 +36,44 @@ def join_strokes(
         UserError: no points, a stroke that is not [2, n] numbers (as when x and y differ in
             length), or a coordinate that is NaN, infinite or beyond 1e300.
     """
+    joined = _join_lists(strokes)
+    if joined is not None:
+        return joined
     arrays = [_as_stroke(stroke, number) for number, stroke in enumerate(strokes, start=1)]
     arrays = [array for array in arrays if array.shape[1] > 0]
     if not arrays:
         raise UserError("a drawing has no points, at least 2 are needed")
     points = np.concatenate(arrays, axis=1, dtype=np.float64)
-    # NaN compares false.
-    if not np.abs(points).max() <= _LARGEST_COORDINATE:
+    if not _in_range(points):
         raise UserError("a drawing has a coordinate that is NaN, infinite or beyond 1e300")
     return points, np.cumsum([array.shape[1] for array in arrays], dtype=np.intp)
+
+
+def _in_range(points: npt.NDArray[np.float64]) -> bool:
+    return bool(np.abs(points).max() <= _LARGEST_COORDINATE)  # NaN compares false
+
+
+def _join_lists(
+    strokes: Sequence[npt.ArrayLike],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]] | None:
+    """The same for lists as JSON has them, in one conversion; None where anything is unusual."""
+    lists: list[Any] = []
+    for stroke in strokes:
+        if not isinstance(stroke, list) or len(stroke) != len("xy"):
+            return None
+        if not all(isinstance(axis, list) for axis in stroke) or len(stroke[0]) != len(stroke[1]):
+            return None
+        if stroke[0]:
+            lists.append(stroke)
+    try:
+        points = np.array([[value for stroke in lists for value in stroke[i]] for i in (0, 1)])
+    except (ValueError, OverflowError):
+        return None
+    if points.ndim != 2 or points.dtype.kind not in "iuf" or not points.size:
+        return None
+    points = points.astype(np.float64, copy=False)
+    ends = np.cumsum([len(stroke[0]) for stroke in lists], dtype=np.intp)
+    return (points, ends) if _in_range(points) else None
 
 
 def _as_stroke(stroke: npt.ArrayLike, number: int) -> npt.NDArray[Any]:
@@ -76,7 +105,13 @@ def strokes_to_ink(strokes: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
         UserError: fewer than 2 points, or what `join_strokes` refuses. It names no file: the
             caller knows that.
     """
-    points, ends = join_strokes(strokes)
+    return ink_of_points(*join_strokes(strokes))
+
+
+def ink_of_points(
+    points: npt.NDArray[np.float64], ends: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float32]:
+    """The same from what `join_strokes` gives."""
     n = points.shape[1]
     if n < 2:
         raise UserError(f"a drawing has {n} point, at least 2 are needed")
@@ -86,7 +121,7 @@ def strokes_to_ink(strokes: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
     # Rounded to float32 before the difference is taken, as in the tutorial.
     normalised = ((points - lower) / extent).astype(np.float32)
     ink = np.zeros((n - 1, 3), dtype=np.float32)
-    ink[:, :2] = np.diff(normalised).T
+    ink[:, :2] = (normalised[:, 1:] - normalised[:, :-1]).T
     # The last point of a stroke is `ends - 1`, its row one less. A first stroke of one point has
     # no row of its own: it lands on row -1, which ends a stroke anyway.
     ink[ends - 2, 2] = 1.0

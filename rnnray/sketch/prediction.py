@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnray import storage
+from rnnray.errors import UserError
 from rnnray.progress import Every, say
-from rnnray.sketch.classifier import ClassifyingActor, SketchClassifier
+from rnnray.sketch import table
+from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
 from rnnray.sketch.drawings import Drawings
-from rnnray.sketch.evaluation import TOP, judge_with
+from rnnray.sketch.evaluation import TOP, judge_with, say_cropped
 from rnnray.sketch.table import ORIGIN_FIELDS
 
 SCHEMA = pa.schema(
@@ -23,29 +25,24 @@ SCHEMA = pa.schema(
 )
 
 
+_POINTS = pa.field("points", pa.int64())  # told, not written
+
+
 class _Predictor(ClassifyingActor):
     """Classifies batches."""
 
     def __call__(self, drawings: pa.Table) -> pa.Table:
-        order, probabilities = top_classes(self.classifier, drawings)
+        order, probabilities = self.classifier.top_classes(drawings, TOP)
         names = np.array(self.classifier.class_names, dtype=object)
         return pa.table(
             [
                 *(drawings[field.name] for field in ORIGIN_FIELDS),
                 pa.array(names[order].tolist(), pa.list_(pa.string())),
                 pa.array(probabilities.tolist(), pa.list_(pa.float32())),
+                pa.array(table.lengths_of(drawings)),
             ],
-            schema=SCHEMA,
+            schema=SCHEMA.append(_POINTS),
         )
-
-
-def top_classes(classifier: SketchClassifier, drawings: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """The most probable classes of each drawing: int64 [drawings, 5] indices and float32
-    [drawings, 5] probabilities, the most probable first; fewer where there are fewer classes.
-    """
-    scores = classifier.log_probabilities(drawings)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-    return order, np.exp(np.take_along_axis(scores, order, axis=1))
 
 
 def classify(
@@ -71,6 +68,7 @@ def classify(
     Raises:
         UserError: not a checkpoint, bad data, or an output that cannot be written.
     """
+    config, _ = read_checkpoint(checkpoint)
     folder, _, name = storage.absolute(output).rpartition("/")
     storage.check_writable(folder)
     predictions = judge_with(
@@ -81,14 +79,18 @@ def classify(
         gpu=gpu,
     )
     progress = Every()
-    count = 0
+    count = cropped = 0
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / name
         with pq.ParquetWriter(file, SCHEMA, write_page_checksum=True) as writer:
-            for table in predictions.iter_batches(batch_size=None, batch_format="pyarrow"):
-                writer.write_table(table.cast(SCHEMA))
-                count += len(table)
+            for rows in predictions.iter_batches(batch_size=None, batch_format="pyarrow"):
+                cropped += int((rows["points"].to_numpy() > config.model.max_points).sum())
+                writer.write_table(rows.select(SCHEMA.names).cast(SCHEMA))
+                count += len(rows)
                 if progress():
                     say(f"classified {count:,} drawings")
+        if count == 0:
+            raise UserError(f"{drawings.data}: no drawing can be used; nothing is written")
         storage.put_file(file, f"{folder}/{name}")
+    say_cropped(cropped, count, config.model.max_points)
     return count

@@ -1,8 +1,9 @@
 """Any source of drawings -> one folder of Parquet or TFRecords, in parallel on the cluster.
 
-Parquet: `train/`, `validation/` and `test/` with files of the sketch table, and `sketches.json`,
-written last. TFRecords: shards and class lists named as in the tutorial's archive, of whose `eval`
-shards the first half is validation and the second is test.
+Until it has ended, `unfinished-preparation.json` lies in the folder. Parquet: `train/`,
+`validation/` and `test/` with files of the sketch table, and `sketches.json`. TFRecords: shards and
+class lists named as in the tutorial's archive, of whose `eval` shards the first half is validation
+and the second is test.
 """
 
 import json
@@ -19,10 +20,14 @@ from rnnray import reach, storage
 from rnnray.errors import UserError
 from rnnray.progress import Event, Events, Tell, say
 from rnnray.sketch import table, tfrecords
-from rnnray.sketch.datasets import PREPARED_MARK
-from rnnray.sketch.drawings import SPLITS, Drawings
+from rnnray.sketch.datasets import UNFINISHED_MARK
+from rnnray.sketch.drawings import Drawings
+from rnnray.sketch.splits import SPLITS
 
 Format = Literal["parquet", "tfrecords"]
+
+# Says what the folder holds; nothing is read from it.
+_DESCRIPTION = "sketches.json"
 
 # About 4 MB a file: enough files for many readers, few enough to list.
 _ROWS_A_FILE = 16_384
@@ -108,6 +113,8 @@ def prepare(
     splits = [split for split in SPLITS if drawings.splits.get(split)]
     if not splits:
         drawings.parts("train")  # raises, and says which names make splits
+    unfinished = storage.join(output, UNFINISHED_MARK)
+    storage.write_bytes(unfinished, json.dumps({"source": drawings.data}).encode())
     written = dict.fromkeys(splits, 0)
     for split in splits:
         doing = f"{split}: reading{' and shuffling' if shuffle else ''}"
@@ -131,9 +138,12 @@ def prepare(
     if file_format == "parquet":
         mark = {"drawings": written, "classes": len(drawings.class_names), "source": drawings.data}
         text = json.dumps(mark, indent=1)
-        storage.write_bytes(storage.join(output, PREPARED_MARK), text.encode())
+        storage.write_bytes(storage.join(output, _DESCRIPTION), text.encode())
     else:
         names = "".join(f"{name}\n" for name in drawings.class_names).encode()
         for prefix in ("training", "eval"):
             storage.write_bytes(storage.join(output, f"{prefix}.tfrecord.classes"), names)
+    if not any(written.values()):
+        raise UserError(f"{drawings.data}: no drawing can be used; delete {output}")
+    storage.delete(unfinished)
     return written

@@ -20,6 +20,15 @@ SIZE = 255
 EPSILON = 2.0
 """How far, in pixels, Ramer-Douglas-Peucker may leave a dropped point off its line."""
 
+# Points a pixel of pen stroke, and the share of points off the line of their neighbours by a pixel.
+# Of 6,890 official simplified drawings 1 % have more than the one, none less than 0.857 of the
+# other; a canvas's own points have 0.1 to 1 a pixel, and few of them off the line.
+SPARSE = 0.07
+_NEEDED_SHARE = 0.8
+_NEEDED_EPSILON = 1.0
+# Points between which Python's own numbers are faster than arrays.
+_FEW = 40
+
 # A pen goes some thousand pixels in the 20 seconds of a game. Without a bound, one line of JSON
 # that jumps from side to side becomes gigabytes of 1 px steps, and hours of work.
 _LONGEST_PATH = 200_000
@@ -61,6 +70,28 @@ def simplify(strokes: Sequence[npt.ArrayLike]) -> list[npt.NDArray[np.int64]]:
         kept = resampled[:, ramer_douglas_peucker(resampled, EPSILON)]
         simplified.append(np.rint(kept).astype(np.int64))
     return simplified
+
+
+def is_simplified(points: npt.NDArray[np.float64], ends: npt.NDArray[np.intp]) -> bool:
+    """Whether a drawing's points are like those of the official simplified drawings.
+
+    They are whole numbers from 0 to 255, and thin: 0.07 a pixel of pen stroke at most, or four
+    fifths of them would be kept by Ramer-Douglas-Peucker with an epsilon of 1 px.
+
+    Args:
+        points: [2, n], as of `rnnray.sketch.ink.join_strokes`.
+        ends: [strokes], likewise.
+    """
+    if points.min() < 0 or points.max() > SIZE or (points != np.rint(points)).any():
+        return False
+    steps = np.hypot(*(points[:, 1:] - points[:, :-1]))
+    steps[ends[:-1] - 1] = 0  # in the air
+    count = points.shape[1]
+    if count - len(ends) <= SPARSE * steps.sum():
+        return True
+    strokes = np.split(points, ends[:-1], axis=1)
+    kept = sum(len(ramer_douglas_peucker(stroke, _NEEDED_EPSILON)) for stroke in strokes)
+    return bool(kept >= _NEEDED_SHARE * count)
 
 
 def resample(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -108,13 +139,36 @@ def ramer_douglas_peucker(points: npt.NDArray[np.float64], epsilon: float) -> np
         first, last = parts.pop()
         if last - first < 2:
             continue
-        x, y = points[:, first + 1 : last] - points[:, first : first + 1]
-        chord_x, chord_y = points[:, last] - points[:, first]
-        chord = np.hypot(chord_x, chord_y)
-        distances = np.abs(chord_x * y - chord_y * x) / chord if chord > 0 else np.hypot(x, y)
-        farthest = int(np.argmax(distances))
-        if distances[farthest] > epsilon:
+        farthest, distance = (_farthest_of_few if last - first < _FEW else _farthest)(
+            points, first, last
+        )
+        if distance > epsilon:
             middle = first + 1 + farthest
             keep[middle] = True
             parts += [(first, middle), (middle, last)]
     return np.flatnonzero(keep)
+
+
+def _farthest(points: npt.NDArray[np.float64], first: int, last: int) -> tuple[int, float]:
+    """Which point between two is the farthest off their line, counted from 0, and how far."""
+    x, y = points[:, first + 1 : last] - points[:, first : first + 1]
+    chord_x, chord_y = points[:, last] - points[:, first]
+    chord = np.hypot(chord_x, chord_y)
+    distances = np.abs(chord_x * y - chord_y * x) / chord if chord > 0 else np.hypot(x, y)
+    farthest = int(np.argmax(distances))
+    return farthest, float(distances[farthest])
+
+
+def _farthest_of_few(points: npt.NDArray[np.float64], first: int, last: int) -> tuple[int, float]:
+    """The same without arrays, whose fixed costs are ten times the work on a few points."""
+    xs, ys = points[:, first : last + 1].tolist()
+    chord_x, chord_y = xs[-1] - xs[0], ys[-1] - ys[0]
+    chord = float(np.hypot(chord_x, chord_y))
+    if not chord > 0:
+        return _farthest(points, first, last)
+    distances = [
+        abs(chord_x * (y - ys[0]) - chord_y * (x - xs[0])) / chord
+        for x, y in zip(xs[1:-1], ys[1:-1], strict=True)
+    ]
+    distance = max(distances)
+    return distances.index(distance), distance

@@ -1,20 +1,26 @@
 """The sketch table: drawings as Arrow, and Arrow as padded batches.
 
 Columns: `ink: list<float32>` (3n values: n rows of dx, dy, end_of_stroke), `class_index: int64`
-(-1 where the class is not known). The class names stand in the schema's metadata, so that data
-never travels without its labels.
+(-1 where the class is not known), and perhaps, of training rows, `weight: float32`. The class names
+stand in the schema's metadata, so that data never travels without its labels.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 UNKNOWN_CLASS = -1
+WEIGHT = "weight"
 _CLASS_NAMES = b"class_names"
+
+# Of ink, which is scaled to a box of 1 x 1: rounding adds millionths.
+_LARGEST_EXTENT = 1.01
+_FAR = 4.0
 
 # Columns that tell which drawing it is; readers add them when asked.
 ORIGIN_FIELDS = (
@@ -157,8 +163,37 @@ def padded(
     return batch, table["class_index"].to_numpy()
 
 
+def with_weights(table: pa.Table, class_weights: npt.NDArray[np.float32]) -> pa.Table:
+    """The table with a column `weight`: how much each drawing counts, by its class."""
+    weights = class_weights[table["class_index"].to_numpy()]
+    return table.append_column(WEIGHT, pa.array(weights, pa.float32()))
+
+
+def weights_of(table: pa.Table) -> npt.NDArray[np.float32]:
+    """How much each drawing counts: float32 [drawings], 1 without a column that says it."""
+    if WEIGHT not in table.column_names:
+        return np.ones(len(table), np.float32)
+    weights: npt.NDArray[np.float32] = table[WEIGHT].to_numpy()
+    return weights
+
+
+def lengths_of(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Rows of each drawing's ink, int64 [drawings]."""
+    return np.diff(flat_ink(table)[1])
+
+
+def without_unknown_classes(table: pa.Table, class_count: int) -> pa.Table:
+    """The table with `UNKNOWN_CLASS` for every class outside the list, and for null."""
+    classes = pc.fill_null(table["class_index"], UNKNOWN_CLASS).to_numpy()
+    known = np.where((classes >= 0) & (classes < class_count), classes, UNKNOWN_CLASS)
+    index = table.schema.get_field_index("class_index")
+    return table.set_column(index, table.schema.field(index), pa.array(known, pa.int64()))
+
+
 def bad_rows(table: pa.Table, class_count: int, *, labelled: bool) -> list[tuple[int, str]]:
-    """The rows that are no drawing, with the reason: no points, NaN, a class outside the list."""
+    """The rows that are no drawing, with the reason: no points, NaN, ink of another scale or form,
+    and, if `labelled`, a class outside the list.
+    """
     ink = _ink_array(table)
     if isinstance(ink, pa.ChunkedArray) or len(table) == 0:
         return []
@@ -174,10 +209,58 @@ def bad_rows(table: pa.Table, class_count: int, *, labelled: bool) -> list[tuple
         reasons[int(row)] = f"ink has {sizes[row]} values, which is no multiple of 3"
     for row in np.flatnonzero(sizes == 0):
         reasons[int(row)] = "ink is empty: a drawing needs at least 2 points"
+    rows = np.setdiff1d(np.arange(len(sizes)), list(reasons))
+    if reasons:
+        values = values[np.repeat(np.isin(np.arange(len(sizes)), rows), sizes)]
+    for number, reason in _not_ink(values.reshape(-1, 3), sizes[rows] // 3):
+        reasons[int(rows[number])] = reason
     if labelled:
-        classes = table["class_index"].to_numpy(zero_copy_only=False)
+        classes = pc.fill_null(table["class_index"], UNKNOWN_CLASS).to_numpy()
         for row in np.flatnonzero(~((classes >= 0) & (classes < class_count))):
+            hint = "; drawings without a class can be classified, not trained on"
             reasons[int(row)] = (
                 f"class_index {classes[row]} is outside the class list of {class_count} names"
+                f"{hint if classes[row] == UNKNOWN_CLASS else ''}"
             )
     return sorted(reasons.items())
+
+
+def _not_ink(
+    points: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, str]]:
+    """Drawings in another scale or form than ink's, by their number, and why.
+
+    Args:
+        points: [sum of lengths, 3], finite.
+        lengths: [drawings], at least 1 each.
+    """
+    if not len(points):
+        return
+    ends = np.cumsum(lengths)
+    pen = points[:, 2]
+    odd = np.flatnonzero((pen != 0) & (pen != 1))
+    for number, first in zip(
+        *np.unique(np.searchsorted(ends, odd, side="right"), return_index=True), strict=True
+    ):
+        yield (
+            int(number),
+            f"the third value of a point is {pen[odd[first]]:g}; "
+            "it must be 1 at the end of a stroke, else 0",
+        )
+    # Steps of all drawings end to end; a drawing's own begin where the one before it ended. What
+    # is far out of the box is so after clipping, too, and does not cost the others their digits.
+    spans = np.stack([ends - lengths, ends + 1], axis=1).reshape(-1)
+    outside = np.zeros(len(lengths), np.bool_)
+    for axis in (0, 1):
+        way = np.zeros(len(points) + 2)
+        np.cumsum(np.clip(points[:, axis], -_FAR, _FAR), dtype=np.float64, out=way[1:-1])
+        extents = np.maximum.reduceat(way, spans)[::2] - np.minimum.reduceat(way, spans)[::2]
+        outside |= extents > _LARGEST_EXTENT
+    for number in np.flatnonzero(outside):
+        drawing = points[ends[number] - lengths[number] : ends[number], :2]
+        x, y = np.ptp(np.cumsum([[0, 0], *drawing.tolist()], axis=0), axis=0)
+        yield (
+            int(number),
+            f"ink spans {x:.4g} x {y:.4g} and must lie in a box of 1 x 1; divide its steps dx and "
+            "dy by the drawing's width and height",
+        )

@@ -41,9 +41,9 @@ class SketchTask:
     def batch(
         self, rows: pa.Table
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Ink float32 [rows, max_points, 3], class indices int64 [rows], and ones."""
+        """Ink float32 [rows, max_points, 3], class indices int64 [rows], weights float32 [rows]."""
         ink, classes = table.padded(rows, self.config.model.max_points)
-        return ink, classes, np.ones(len(ink), np.float32)
+        return ink, classes, table.weights_of(rows)
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
         """Cross-entropy in nats, [rows]."""

@@ -6,45 +6,22 @@ payload; all little-endian). Our own reader instead of TensorFlow's, because Ten
 the first damaged record, and because this one needs no import of TensorFlow to count records.
 """
 
-import gzip
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from io import BufferedIOBase
 from typing import BinaryIO
 
-import google_crc32c
-
 from rnnray.errors import UserError
+from rnnray.sketch.checksums import HEADER as _HEADER
+from rnnray.sketch.checksums import masked_crc
+from rnnray.sketch.unpacking import Unpacked, decompressed
 
 OnBad = Callable[[UserError], None]
 
-_HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
 _CHUNK_BYTES = 4 << 20
 # A drawing has a few kilobytes; a longer record than this is damage that passed a CRC.
 _MAX_RECORD_BYTES = 256 << 20
-
-
-def masked_crc(data: bytes) -> int:
-    """CRC-32C with the rotation and offset that TFRecords store."""
-    crc: int = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def is_tfrecord(head: bytes) -> bool:
-    """True when the first 12 bytes are a record's length with its right checksum."""
-    return len(head) >= _HEADER.size and masked_crc(head[:8]) == _CRC.unpack_from(head, 8)[0]
-
-
-def decompressed(stream: BufferedIOBase) -> BufferedIOBase:
-    """The stream itself, or its gunzipped content when it starts like a gzip file."""
-    head = stream.read(_HEADER.size)
-    stream.seek(0)
-    # The first record's length can have the bytes of gzip's magic number.
-    if head[:2] == b"\x1f\x8b" and not is_tfrecord(head):
-        return gzip.GzipFile(fileobj=stream)
-    return stream
 
 
 def read_records(
@@ -53,7 +30,8 @@ def read_records(
     """Yield (byte offset, payload) of every record, both CRCs checked, in constant memory.
 
     Args:
-        stream: a binary file, gzip-compressed or not; offsets count decompressed bytes.
+        stream: a binary file, compressed with gzip or bzip2 or not; offsets count
+            decompressed bytes.
         file: its name, for messages.
         on_bad: takes the error of a damaged record, and reading goes on: after damage in a
             payload with the next record, after damage in a length with the next place that is a
@@ -63,7 +41,7 @@ def read_records(
         UserError: a damaged or truncated record, named by file and offset.
     """
     stream = decompressed(stream)
-    unit = "decompressed " if isinstance(stream, gzip.GzipFile) else ""
+    unit = "decompressed " if isinstance(stream, Unpacked) else ""
 
     def bad(offset: int, what: str) -> None:
         error = UserError(
@@ -97,10 +75,10 @@ def read_records(
             if not ended:
                 start, buffer, position = start + position, buffer[position:], 0
                 try:
-                    # read1, because read would lose what it had when gzip finds the damage.
+                    # read1, because read would lose what it had when unpacking finds damage.
                     more = stream.read1(max(_CHUNK_BYTES, need - have))
-                except (EOFError, zlib.error, OSError) as error:
-                    bad(start, f"damaged or truncated file ({error})")
+                except OSError as error:
+                    bad(start, str(error))
                     return
                 ended = not more
                 buffer += more

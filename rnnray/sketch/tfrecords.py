@@ -32,6 +32,7 @@ def read_tables(
     file: str,
     class_names: Sequence[str],
     *,
+    labelled: bool = True,
     origin: bool = False,
     on_bad: OnBad | None = None,
 ) -> Iterator[pa.Table]:
@@ -41,6 +42,8 @@ def read_tables(
         stream: a binary file, gzip-compressed or not.
         file: its name, for messages and the `file` column.
         class_names: what `class_index` points into.
+        labelled: a record without a class in the list is an error; otherwise it gives
+            `table.UNKNOWN_CLASS`.
         origin: add the columns that say where each drawing came from.
         on_bad: takes the error of a record that cannot be used, and reading goes on.
 
@@ -54,7 +57,8 @@ def read_tables(
         offsets = np.array([offset for offset, _ in batch], np.int64)
         rows = np.arange(first_row, first_row + len(batch))
         first_row += len(batch)
-        table, kept = _parse([payload for _, payload in batch], offsets, file, class_names, on_bad)
+        payloads = [payload for _, payload in batch]
+        table, kept = _parse(payloads, offsets, file, class_names, labelled, on_bad)
         if origin:
             table = sketch_table.with_origin(table, file, rows[kept])
         yield table
@@ -65,13 +69,14 @@ def _parse(
     offsets: npt.NDArray[np.int64],
     file: str,
     class_names: Sequence[str],
+    labelled: bool,
     on_bad: OnBad | None,
 ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
     """The usable ones of some records as a table, and which they are."""
     reasons: dict[int, str] = {}
     features = _parse_features(payloads, 0, reasons)
     ink, ink_sizes, shape, shape_sizes, classes, class_sizes = features
-    for row in np.flatnonzero(class_sizes != 1):
+    for row in np.flatnonzero(class_sizes != 1) if labelled else ():
         reasons.setdefault(int(row), "no feature class_index (one int64)")
     for row in np.flatnonzero(ink_sizes == 0):
         reasons.setdefault(int(row), "no feature ink, or one without points")
@@ -86,7 +91,9 @@ def _parse(
         [pa.ListArray.from_arrays(ink_offsets, ink), pa.array(first_class)],
         schema=sketch_table.schema(class_names),
     )
-    for bad_row, reason in sketch_table.bad_rows(table, len(class_names), labelled=True):
+    if not labelled:
+        table = sketch_table.without_unknown_classes(table, len(class_names))
+    for bad_row, reason in sketch_table.bad_rows(table, len(class_names), labelled=labelled):
         reasons.setdefault(bad_row, reason)
     for bad_row, reason in sorted(reasons.items()):
         error = UserError(f"{file}: record at byte {offsets[bad_row]}: {reason}")

@@ -14,8 +14,7 @@ from rnnray.sketch.classifier import SketchClassifier
 from rnnray.sketch.config import SketchConfig
 from rnnray.sketch.data import has_drawings, training_data
 from rnnray.sketch.drawings import Drawings
-from rnnray.sketch.evaluation import Evaluation, evaluate
-from rnnray.sketch.prediction import top_classes
+from rnnray.sketch.evaluation import TOP, Evaluation, evaluate, say_cropped
 from rnnray.sketch.task import SketchTask
 from rnnray.training import driver
 from rnnray.training.curves import learning_curves
@@ -48,11 +47,15 @@ def train(
     if split == "validation":
         say("no drawings in the test split: the best checkpoint will be judged by validation alone")
     data = training_data(drawings, config)
+    sample = _first(drawings, "train", _LENGTHS)
+    max_points = config.model.max_points
+    cropped = int((table.lengths_of(sample) > max_points).sum())
+    say_cropped(cropped, len(sample), max_points, which=f"first {len(sample):,} training drawings")
     run = driver.train(SketchTask(config, drawings.class_names), config, options, data)
     say(f"evaluating the best checkpoint on the {split} split")
     evaluation = evaluate(run.best, drawings, split, gpu=options.wants_gpu())
     classifier = SketchClassifier(run.best)
-    folder = _draw(run, classifier, drawings, split, evaluation)
+    folder = _draw(run, classifier, drawings, sample, split, evaluation)
     if export is not None:
         classifier.export(export)
     say(
@@ -79,15 +82,15 @@ def _draw(
     run: TrainedRun,
     classifier: SketchClassifier,
     drawings: Drawings,
+    training: pa.Table,
     split: str,
     evaluation: Evaluation,
 ) -> str:
     """Leave the pictures beside the checkpoints; the folder's path or URI."""
     names = drawings.class_names
-    training = _first(drawings, "train", _LENGTHS)
     held_out = _first(drawings, split, _PREDICTED)
     inks = table.inks_of(training)
-    order, probabilities = top_classes(classifier, held_out)
+    order, probabilities = classifier.top_classes(held_out, TOP)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         pictures.sketch_grid(

@@ -57,6 +57,23 @@ class Blocks:
         if references:
             ray.wait(references, num_returns=len(references), timeout=0)
 
+    def of_each(self, what: Callable[[pa.Table], Any]) -> list[Any]:
+        """What a function says of each table, where the table is."""
+        return [
+            ray.get(said) if isinstance(said, ray.ObjectRef) else said for said in self._map(what)
+        ]
+
+    def mapped(self, change: Callable[[pa.Table], pa.Table]) -> "Blocks":
+        """Other tables of as many rows."""
+        return Blocks(tuple(self._map(change)), self.counts)
+
+    def _map(self, what: Callable[[pa.Table], Any]) -> list[Any]:
+        task = ray.remote(_applied)
+        return [
+            task.remote(what, table) if isinstance(table, ray.ObjectRef) else what(table)
+            for table in self.tables
+        ]
+
     def at_hand(self) -> "Blocks":
         """The same rows as tables in this process."""
         return Blocks(tuple(map(self.table, range(len(self.tables)))), self.counts)
@@ -102,7 +119,7 @@ def read(dataset: ray.data.Dataset, what: str) -> Blocks:
             _Counted(events.tell), batch_size=None, batch_format="pyarrow", zero_copy_batch=True
         )
         references = dataset.materialize().to_arrow_refs()
-    counts = _of_each(len, references)
+    counts = Blocks(tuple(references), ()).of_each(len)
     filled = [index for index, count in enumerate(counts) if count]
     return Blocks(tuple(references[i] for i in filled), tuple(counts[i] for i in filled))
 
@@ -120,7 +137,7 @@ def mixed(blocks: Blocks, seed: int, what: str = "rows") -> Blocks:
         seed: seed of the permutations.
         what: the rows, for the progress.
     """
-    sizes = _of_each(lambda table: table.nbytes, blocks.tables)
+    sizes = blocks.of_each(lambda table: table.nbytes)
     groups = max(1, math.ceil(sum(sizes) / _MIX_BYTES))
     rounds = 1 + math.ceil(math.log(groups, _MIX_BYTES // _BLOCK_BYTES))
     pieces = [_Piece(*each) for each in zip(blocks.tables, blocks.counts, sizes, strict=True)]
@@ -193,16 +210,7 @@ def _permuted(seed: tuple[int, ...], count: int, *tables: pa.Table) -> Any:
     return made if count > 1 else made[0]
 
 
-def _of_each(what: Callable[[pa.Table], int], tables: Sequence[Any]) -> list[int]:
-    """What a function says of each table, where the table is."""
-    if not all(isinstance(table, ray.ObjectRef) for table in tables):
-        return [what(table) for table in tables]
-    task = ray.remote(_applied)
-    numbers: list[int] = ray.get([task.remote(what, table) for table in tables])
-    return numbers
-
-
-def _applied(what: Callable[[pa.Table], int], table: pa.Table) -> int:
+def _applied(what: Callable[[pa.Table], Any], table: pa.Table) -> Any:
     return what(table)
 
 

@@ -7,8 +7,9 @@ import pytest
 from rnnray.errors import UserError, find_user_error
 from rnnray.sketch import table
 from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.drawings import SPLITS, Drawings
+from rnnray.sketch.drawings import Drawings
 from rnnray.sketch.prepare import prepare
+from rnnray.sketch.splits import SPLITS
 
 COUNTS = {"train": 1000, "validation": 100, "test": 100}
 

@@ -1,10 +1,13 @@
 """Data files from strangers: nothing in them runs, and what they cannot be is said in one line."""
 
 import gzip
+import io
 import json
+import pickle
 import socket
 import struct
 import time
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +25,8 @@ from rnnray.chorale.engraving import svg_pages
 from rnnray.errors import UserError
 from rnnray.sketch import formats
 from rnnray.sketch import table as sketch_table
+from rnnray.sketch.checksums import masked_crc
 from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.tfrecord_file import masked_crc
 
 LOCAL = fs.LocalFileSystem()
 CHORDS = np.tile(np.array([72, 67, 60, 48], np.int16), (16, 1))
@@ -103,7 +106,7 @@ def test_a_pickle_as_a_class_list_or_as_the_mark_of_a_prepared_folder_does_not_r
     shard.parent.mkdir()
     shard.write_bytes(record(b"x"))
     (tmp_path / "shards" / "training.tfrecord.classes").write_bytes(evil_pickle)
-    open_drawings(str(tmp_path / "shards"))
+    assert "a class list is UTF-8" in one_line(lambda: open_drawings(str(tmp_path / "shards")))
 
 
 def record(payload: bytes) -> bytes:
@@ -293,3 +296,22 @@ def test_json_that_is_read_back_has_no_objects(tmp_path: Path) -> None:
     file = tmp_path / "objects.ndjson"
     file.write_text(json.dumps(line) + "\n")
     assert 'the field "key_id" must be a string' in one_line(lambda: read_drawings(file))
+
+
+def test_a_pickle_in_a_numpy_archive_of_drawings_does_not_run(
+    tmp_path: Path, evil: object, evil_pickle: bytes
+) -> None:
+    arrays = np.empty(2, object)
+    arrays[:] = [evil, np.zeros((1, 3), np.int16)]
+    header = {"descr": "|O", "fortran_order": False, "shape": (2,)}
+    for content in (evil_pickle, pickle.dumps(arrays), pickle.dumps([evil])):
+        member = io.BytesIO()
+        np.lib.format.write_array_header_1_0(member, header)
+        file = tmp_path / "cat.npz"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("train.npy", member.getvalue() + content)
+        drawings = open_drawings(str(file), class_names=["cat"])
+        part = drawings.parts("train")[0]
+        message = one_line(lambda part=part: list(part.tables(origin=False, on_bad=None)))
+        assert str(file) in message
+        assert "only arrays of numbers are read" in message or "no array of numbers" in message

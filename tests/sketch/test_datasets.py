@@ -17,17 +17,19 @@ import pytest
 import ray
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow.fs import LocalFileSystem
 
 from rnnray.errors import UserError, find_user_error
-from rnnray.sketch import demo, table
+from rnnray.sketch import demo, formats, scans, table
 from rnnray.sketch.bad_records import BadRecords, counted
 from rnnray.sketch.config import SketchConfig
-from rnnray.sketch.data import has_drawings, identity, training_data
+from rnnray.sketch.data import balancing_weights, has_drawings, identity, training_data
 from rnnray.sketch.datasets import check_same_classes, open_drawings
-from rnnray.sketch.drawings import DemoPart, Drawings
+from rnnray.sketch.drawings import SPLITS, DemoPart, Drawings
 from rnnray.sketch.tfrecord_file import write_record
 
 NAMES = ("cat", "dog", "star")
+UNIT = 2.0**-14  # steps of ink are at most 1
 CLASSES = "".join(f"{name}\n" for name in NAMES)
 
 
@@ -46,8 +48,8 @@ def shard(records: int = 2) -> bytes:
 
 
 def parquet(path: Path, count: int, names: tuple[str, ...] = NAMES, first: int = 0) -> Path:
-    """A file of drawings that know their number: their first coordinate."""
-    inks = [np.array([[first + i, 0, 1]], np.float32) for i in range(count)]
+    """A file of drawings that know their number: their first step, in `UNIT`."""
+    inks = [np.array([[(first + i) * UNIT, 0, 1]], np.float32) for i in range(count)]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.from_inks(inks, [i % 3 for i in range(count)], names), path)
     return path
@@ -130,13 +132,15 @@ def test_folders_named_for_splits_are_the_splits_once_the_preparation_has_ended(
     tmp_path: Path,
 ) -> None:
     folder = prepared(tmp_path / "sketches")
-    assert "its preparation did not end" in refused(folder)
-    put(folder / "sketches.json", "{}")
+    mark = put(folder / "unfinished-preparation.json", "{}")
+    for data in (folder, folder / "train"):
+        assert "its preparation did not end" in refused(data)
+    mark.unlink()
     drawings = open_drawings(str(folder))
     for first, split in ((0, "train"), (100, "validation"), (200, "test")):
         (part,) = drawings.splits[split]
         (rows,) = part.tables(origin=False, on_bad=None)
-        assert [ink[0] for ink in rows["ink"].to_pylist()] == list(range(first, first + 7))
+        assert [ink[0] / UNIT for ink in rows["ink"].to_pylist()] == list(range(first, first + 7))
 
 
 @pytest.mark.parametrize(
@@ -203,13 +207,34 @@ def test_nothing_to_read_is_a_clear_error(tmp_path: Path) -> None:
     assert "has no files" in refused(tmp_path)
     put(tmp_path / "README.md", "text")
     put(tmp_path / "x.classes", CLASSES)
-    assert "no TFRecords, Parquet or ndjson files" in refused(tmp_path)
+    assert "no file in it holds drawings; known are TFRecords, Parquet" in refused(tmp_path)
+    put(tmp_path / "empty" / "x.tfrecord", b"")
+    assert "an empty file" in refused(tmp_path / "empty" / "x.tfrecord")
+    put(tmp_path / "empty" / "y.tfrecord", b"")
+    assert "all its files are empty" in refused(tmp_path / "empty")
 
 
-def test_a_file_of_something_else_among_the_drawings_is_named(tmp_path: Path) -> None:
+def test_what_holds_no_drawings_is_passed_over_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(tmp_path / "a.ndjson", line(1))
-    other = put(tmp_path / "holiday.mp3", b"ID3\x04")
-    assert refused(tmp_path).startswith(f"{other}: neither TFRecords, Parquet nor ndjson")
+    put(tmp_path / "deep" / "b.ndjson", line(2))
+    others = {
+        "LICENSE": b"Apache",
+        "README": b"hello",
+        "Thumbs.db": b"\xd0\xcf\x11\xe0",
+        "config.json": b'{"a": 1}',
+        "deep/cat.png": b"\x89PNG\r\n\x1a\n",
+        "meta.csv": b"file,word\na.ndjson,cat\n",
+        "old.pkl": b"\x80\x04K\x01.",
+    }
+    for name, content in others.items():
+        put(tmp_path / name, content)
+    drawings = open_drawings(str(tmp_path), class_names=NAMES)
+    assert names_of(drawings, "all") == ["a.ndjson", "b.ndjson"]
+    assert list(drawings.passed_over) == sorted(others)
+    assert drawings.say_passed_over() == 7
+    assert "passed over 7 files that hold no drawings: LICENSE, README, " in capsys.readouterr().out
 
 
 def test_two_formats_in_one_folder_are_a_clear_error(tmp_path: Path) -> None:
@@ -241,6 +266,7 @@ def test_the_class_list_beside_one_shard_is_found_and_those_elsewhere_are_not(
         (CLASSES, NAMES),
         ("cat\r\nthe Eiffel Tower\r\n\r\n", ("cat", "the Eiffel Tower")),
         ("Gemälde", ("Gemälde",)),
+        ("\ufeffcat\ndog\n", ("cat", "dog")),
     ],
 )
 def test_a_class_list_is_one_name_a_line(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
@@ -268,6 +294,45 @@ def test_class_lists_that_contradict_are_a_clear_error(tmp_path: Path) -> None:
         message = refused(tmp_path / folder)
         assert message.count(str(tmp_path / folder)) == 2  # both files are named
         assert "different class lists" in message
+
+
+def test_the_class_list_that_checkpoints_have_is_found(tmp_path: Path) -> None:
+    put(tmp_path / "training.tfrecord", shard())
+    put(tmp_path / "classes.txt", CLASSES)
+    assert open_drawings(str(tmp_path)).class_names == NAMES
+
+
+def test_the_same_classes_in_another_order_are_mapped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = parquet(tmp_path / "x.parquet", 4)
+    drawings = open_drawings(str(path), class_names=("star", "cat", "dog"))
+    assert "in another order; mapped" in capsys.readouterr().out
+    check_same_classes(drawings, ("star", "cat", "dog"), "the checkpoint")
+    rows = rows_of(drawings, "all")
+    assert rows["class_index"].to_pylist() == [1, 2, 0, 1]
+    assert rows["true_class"].to_pylist() == ["cat", "dog", "star", "cat"]
+    assert table.class_names_of(rows.schema) == ("star", "cat", "dog")
+
+
+def test_shards_scored_with_the_checkpoints_own_classes_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "x.tfrecord", shard())
+    open_drawings(str(tmp_path), class_names=NAMES)
+    assert "no class list; its class_index is read as the checkpoint's own" in (
+        capsys.readouterr().out
+    )
+
+
+def test_words_in_folders_of_splits_are_split_by_folder(tmp_path: Path) -> None:
+    for first, folder in ((0, "train"), (100, "valid"), (200, "test")):
+        content = b"".join(line(first + number) for number in range(100))
+        put(tmp_path / folder / "dog.ndjson", content)
+    put(tmp_path / "sketches.json", "{}")
+    drawings = open_drawings(str(tmp_path), class_names=NAMES)
+    for first, split in ((0, "train"), (100, "validation"), (200, "test")):
+        assert keys(drawings, split) == [f"key {first + number}" for number in range(100)]
 
 
 def test_data_of_other_classes_than_the_checkpoints_are_a_clear_error() -> None:
@@ -327,7 +392,7 @@ def test_every_drawing_comes_out_of_ray_once_and_in_order(tmp_path: Path) -> Non
         parquet(tmp_path / f"{file}.parquet", count, first=first)
     drawings = open_drawings(str(tmp_path))
     rows = collected(drawings, "all", origin=True)
-    assert [ink[0] for ink in rows["ink"].to_pylist()] == list(range(10_000))
+    assert [ink[0] / UNIT for ink in rows["ink"].to_pylist()] == list(range(10_000))
     assert rows["row"].to_pylist() == [*range(5000), 0, *range(4999)]
     assert Counter(Path(file).name for file in rows["file"].to_pylist()) == {
         "0.parquet": 5000,
@@ -468,3 +533,47 @@ def test_drawings_keep_the_order_of_their_parts_whichever_is_read_first() -> Non
         batch_size=None, batch_format="pyarrow"
     )
     assert list(chain(*(table["row"].to_pylist() for table in tables))) == list(range(40))
+
+
+def test_drawings_that_were_not_recognised_can_be_left_out(tmp_path: Path) -> None:
+    lines = [
+        line(number)[:-2] + b', "recognized": %s}\n' % (b"false" if number % 3 == 0 else b"true")
+        for number in range(300)
+    ]
+    put(tmp_path / "dog.ndjson", b"".join(lines) + line(300))  # one that does not say
+    options = {"class_names": NAMES, "recognized_only": True}
+    drawings = open_drawings(str(tmp_path), **options)
+    kept = [f"key {number}" for number in range(301) if number % 3 or number == 300]
+    assert rows_of(drawings, "all")["key_id"].to_pylist() == kept
+    parts = [rows_of(drawings, split)["key_id"].to_pylist() for split in SPLITS]
+    assert sorted(chain(*parts)) == sorted(kept)
+    parquet(tmp_path / "folder" / "x.parquet", 1)
+    assert "do not say what was recognised" in refused(tmp_path / "folder", **options)
+
+
+def test_an_empty_word_is_no_class(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.ndjson", line(0) + line(1, word="") + line(2, word=" "))
+    found = formats.read_drawings(LocalFileSystem(), str(path), "ndjson")
+    assert set(scans.scan(found, []).words) == {"dog"}
+    drawings = open_drawings(str(path), class_names=NAMES)
+    with pytest.raises(UserError, match=r"x\.ndjson:2: it has no word: it can be classified"):
+        rows_of(drawings, "all")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_few_drawings_of_a_class_count_as_much_as_many_where_that_is_wanted(tmp_path: Path) -> None:
+    folder = tmp_path / "drawings"
+    for split, counts in (("train", (300, 6, 6)), ("validation", (2, 1, 0))):
+        classes = np.repeat(np.arange(3), counts).tolist()
+        inks = [np.array([[1, 1, 1]], np.float32)] * len(classes)
+        (folder / split).mkdir(parents=True)
+        pq.write_table(table.from_inks(inks, classes, NAMES), folder / split / "x.parquet")
+    put(folder / "sketches.json", "{}")
+    data = training_data(open_drawings(str(folder)), SketchConfig(class_weights="balanced"))
+    rows = data.training.table(0)
+    weights = table.weights_of(rows)
+    classes = rows["class_index"].to_numpy()
+    assert np.bincount(classes, weights) == pytest.approx([104, 104, 104], rel=1e-5)
+    rows = data.validation.table(0)
+    assert table.weights_of(rows).tolist() == [1, 1, 1]  # every drawing counts once there
+    assert balancing_weights(np.array([4, 0, 4])).tolist() == [1, 4, 1]

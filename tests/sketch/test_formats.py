@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from rnnray.errors import UserError
-from rnnray.sketch import formats, table
+from rnnray.sketch import formats, scans, table
+from rnnray.sketch.ink import strokes_to_ink
 from rnnray.sketch.tfrecord_file import write_record
 
 DISK = fs.LocalFileSystem()
@@ -21,7 +22,7 @@ NAMES = ("cat", "dog", "star")
 
 def drawings(count: int, seed: int = 0) -> pa.Table:
     random = np.random.default_rng(seed)
-    inks = [random.random((random.integers(1, 30), 3), np.float32) for _ in range(count)]
+    inks = [strokes_to_ink([random.random((2, random.integers(2, 30)))]) for _ in range(count)]
     return table.from_inks(inks, [i % 3 for i in range(count)], NAMES)
 
 
@@ -109,7 +110,8 @@ def test_the_format_is_told_by_content_and_then_by_name(
 def test_a_file_of_something_else_is_a_clear_error(
     tmp_path: Path, folder: str, content: bytes
 ) -> None:
-    assert "neither TFRecords, Parquet nor ndjson" in raised(put(tmp_path / folder / "x", content))
+    message = raised(put(tmp_path / folder / "x", content))
+    assert "no drawings that can be read" in message or "an empty file" in message
 
 
 def test_a_file_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
@@ -125,7 +127,8 @@ def test_ndjson_reads_with_its_words_numbers_and_places(tmp_path: Path, pack) ->
         {"class_index": 0, "file": path, "row": 2, "key_id": "key 2"},
     ]
     assert rows["ink"].to_pylist() == [[1, 1, 1]] * 2
-    assert formats.words_of(DISK, path) == {"star", "cat"}
+    found = scans.scan(formats.read_drawings(DISK, path, "ndjson"), [])
+    assert (found.words, found.count(None), found.bad) == ({"star": 1, "cat": 1}, 2, 0)
     assert formats.count_rows(DISK, path, "ndjson") == 2
     assert formats.count_rows(DISK, path, "ndjson", lambda d: d.word == "cat") == 1
     assert len(read(path, keep=lambda drawing: drawing.key_id == "key 2")) == 1
@@ -210,9 +213,9 @@ def test_parquet_that_another_tool_wrote_is_read(tmp_path: Path) -> None:
         ({"ink": ["square"], "class_index": [0]}, "damaged Parquet file behind row 0"),
         ({"ink": [[0.5] * 3], "class_index": ["cat"]}, "damaged Parquet file behind row 0"),
         ({"ink": [[0.5] * 3], "class_index": [{"cat": 0}]}, "damaged Parquet file behind row 0"),
-        ({"ink": [[0.5] * 3] * 2, "class_index": [0, 3]}, "row 1: class_index 3 is outside"),
-        ({"ink": [[0.5] * 3, []], "class_index": [0, 1]}, "row 1: ink is empty"),
-        ({"ink": [[0.5] * 3, None], "class_index": [0, 1]}, "row 1: ink is empty"),
+        ({"ink": [[0.5, 0.5, 1]] * 2, "class_index": [0, 3]}, "row 1: class_index 3 is outside"),
+        ({"ink": [[0.5, 0.5, 1], []], "class_index": [0, 1]}, "row 1: ink is empty"),
+        ({"ink": [[0.5, 0.5, 1], None], "class_index": [0, 1]}, "row 1: ink is empty"),
         ({"ink": [[0.5, np.inf, 1.0]], "class_index": [0]}, "row 0: ink has NaN or infinite"),
     ],
 )
@@ -221,6 +224,26 @@ def test_parquet_without_usable_drawings_says_where_and_why(
 ) -> None:
     path = put(tmp_path / "x.parquet", parquet(pa.table(columns)))
     assert f"{path}: {reason}" in raised(path)
+
+
+@pytest.mark.parametrize(
+    ("class_index", "named"),
+    [([0, -1, 7, None], True), ([-1] * 4, True), (None, True), ([0, 1, 2, 0], False)],
+)
+def test_parquet_without_classes_can_be_classified(
+    tmp_path: Path, class_index: list[int | None] | None, named: bool
+) -> None:
+    rows = pa.table({"ink": drawings(4)["ink"]})
+    if class_index is not None:
+        rows = rows.append_column("class_index", pa.array(class_index, pa.int64()))
+    names = table.schema(NAMES).metadata if named else None
+    path = put(tmp_path / "x.parquet", parquet(rows.replace_schema_metadata(names)))
+    found = read(path, labelled=False, origin=True)
+    assert len(found) == 4
+    first = 0 if class_index and class_index[0] == 0 and named else table.UNKNOWN_CLASS
+    assert found["class_index"].to_pylist() == [first, *[table.UNKNOWN_CLASS] * 3]
+    assert found["true_class"].to_pylist() == [NAMES[0] if first == 0 else None, None, None, None]
+    assert formats.class_names_of(DISK, path, ("other",)) == (NAMES if named else ("other",))
 
 
 def test_a_bad_row_of_parquet_can_be_skipped(tmp_path: Path) -> None:

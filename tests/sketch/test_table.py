@@ -119,16 +119,20 @@ def test_origin_columns_say_where_each_drawing_came_from() -> None:
         ([0.5, None, 1.0], 0, "NaN or infinite"),
         (None, 0, "ink is empty"),
         ([0.5] * 4, 0, "ink has 4 values, which is no multiple of 3"),
-        ([0.5] * 3, 3, "class_index 3 is outside the class list of 3 names"),
-        ([0.5] * 3, -1, "class_index -1 is outside the class list of 3 names"),
-        ([0.5] * 3, None, "outside the class list"),
+        ([0.5, 0.5, 1.0], 3, "class_index 3 is outside the class list of 3 names"),
+        ([0.5, 0.5, 1.0], -1, "class_index -1 is outside the class list of 3 names; drawings with"),
+        ([0.5, 0.5, 1.0], None, "outside the class list"),
+        ([120, 3, 0, -64, 5, 1], 0, "ink spans 120 x 8 and must lie in a box of 1 x 1"),  # pixels
+        ([1e30, 1e30, 1], 0, "ink spans 1e+30 x 1e+30"),
+        ([-0.6, 0, 0, -0.6, 0, 1], 0, "ink spans 1.2 x 0"),
+        ([0.5, 0.5, 16, 0.1, 0, 32], 0, "the third value of a point is 16"),  # a time
     ],
 )
 @pytest.mark.parametrize("first", [0, 1])  # in a slice, rows count from the slice
 def test_a_row_that_is_no_drawing_is_found_and_its_neighbours_are_not(
     values: list[float] | None, class_index: int | None, reason: str, first: int
 ) -> None:
-    good = [1.0, 2.0, 3.0]
+    good = [1.0, 0.5, 0.0, -0.5, 0.5, 1.0]
     rows = pa.table(
         {
             "ink": pa.array([good, good, values, good], pa.list_(pa.float32())),
@@ -141,6 +145,6 @@ def test_a_row_that_is_no_drawing_is_found_and_its_neighbours_are_not(
 
 
 def test_drawings_to_be_classified_need_no_class() -> None:
-    rows = table.from_inks([ink(3)], [table.UNKNOWN_CLASS], NAMES)
+    rows = table.from_inks([np.eye(3, dtype=np.float32)], [table.UNKNOWN_CLASS], NAMES)
     assert table.bad_rows(rows, 3, labelled=False) == []
     assert len(table.bad_rows(rows, 3, labelled=True)) == 1

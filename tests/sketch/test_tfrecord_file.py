@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from rnnray.errors import UserError
 from rnnray.sketch import tfrecord_file
-from rnnray.sketch.tfrecord_file import count_records, is_tfrecord, read_records, write_record
+from rnnray.sketch.checksums import is_tfrecord
+from rnnray.sketch.tfrecord_file import count_records, read_records, write_record
 
 FRAME = 16  # bytes around a payload
 
@@ -167,7 +168,7 @@ def test_a_truncated_gzip_file_loses_only_what_is_cut_off() -> None:
     assert found == payloads[: len(found)]
     assert len(errors) == 1
     end = len(shard(found))
-    assert "damaged or truncated file " in errors[0]
+    assert "damaged or truncated gzip file " in errors[0]
     assert f" at decompressed byte {end};" in errors[0]
 
 

@@ -14,6 +14,7 @@ from pyarrow import fs
 
 from rnnray.errors import UserError
 from rnnray.sketch import formats, table, tfrecords
+from rnnray.sketch.ink import strokes_to_ink
 from rnnray.sketch.tfrecord_file import write_record
 
 NAMES = ("cat", "dog", "star")
@@ -28,7 +29,7 @@ def tf() -> ModuleType:
 
 def inks(count: int, seed: int = 0) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
-    return [random.random((random.integers(1, 30), 3), np.float32) for _ in range(count)]
+    return [strokes_to_ink([random.random((2, random.integers(2, 30)))]) for _ in range(count)]
 
 
 def drawings(count: int, seed: int = 0) -> pa.Table:
@@ -140,7 +141,8 @@ def test_a_shard_of_a_gzip_file_reads_like_the_file_and_says_where_each_drawing_
     assert found["row"].to_pylist() == list(range(6))
 
 
-GOOD = {"ink": [0.5] * 9, "shape": [3, 3], "class_index": [1]}
+INK = [0.5, 0.5, 0.0, 0.5, 0.5, 1.0, -1.0, -0.5, 1.0]
+GOOD = {"ink": INK, "shape": [3, 3], "class_index": [1]}
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,7 @@ GOOD = {"ink": [0.5] * 9, "shape": [3, 3], "class_index": [1]}
         ({"ink": [b"0.5"] * 9}, "feature ink: Data types don't match.*float.*string.$"),
         ({"ink": [0.5, 0.5, float("nan")] * 3}, "NaN or infinite"),
         ({"ink": [0.5, float("-inf"), 1.0] * 3}, "NaN or infinite"),
+        ({"ink": [60.0, 20, 0, 31, -4, 0, 7, 8, 1]}, "ink spans 98 x 24 and must lie in a box"),
         ({"ink": [0.5] * 10, "shape": None}, "10 values, which is no multiple of 3"),
         ({"shape": [4, 3]}, r"shape says \[4, 3\], ink has 9 values"),
         ({"shape": [9, 1]}, r"shape says \[9, 1\]"),
@@ -196,7 +199,17 @@ def test_a_record_may_leave_out_its_shape(tf: ModuleType) -> None:
     stream = io.BytesIO()
     write_record(stream, example(tf, ink=GOOD["ink"], class_index=[2]))
     found = read(stream.getvalue())
-    assert found.to_pylist() == [{"ink": [0.5] * 9, "class_index": 2}]
+    assert found.to_pylist() == [{"ink": INK, "class_index": 2}]
+
+
+def test_records_without_a_class_can_be_classified(tf: ModuleType) -> None:
+    stream = io.BytesIO()
+    for index in ([-1], None, [7], [2]):
+        features = {"ink": INK} | ({} if index is None else {"class_index": index})
+        write_record(stream, example(tf, **features))
+    found = read(stream.getvalue(), labelled=False, origin=True)
+    assert found["class_index"].to_pylist() == [-1, -1, -1, 2]
+    assert found["true_class"].to_pylist() == [None, None, None, "star"]
 
 
 def test_many_bad_records_are_each_reported_once_and_in_order(

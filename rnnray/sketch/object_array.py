@@ -1,0 +1,201 @@
+"""NumPy files (.npy) of arrays of numeric arrays, which are pickles, read without unpickling.
+
+The pickle's opcodes are parsed (`pickletools.genops`, which runs nothing) and followed as far as
+numeric arrays need them: nothing is imported, looked up or called. A name stands for itself, and
+what is not one of the five names that NumPy writes is refused.
+"""
+
+import pickletools
+import struct
+import tokenize
+from collections.abc import Callable
+from io import BufferedIOBase, BytesIO
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnray.errors import UserError
+
+_HEADS = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
+_NAMES = {
+    *((module, "_reconstruct") for module in _MODULES),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+_NUMBERS = {"i1", "i2", "i4", "i8", "u1", "u2", "f4", "f8"}
+_OBJECTS = "O8"
+_MARK = object()
+# What damaged bytes do to NumPy's parser of headers, to pickletools and to the stack.
+_DAMAGE = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, OverflowError),
+    *(SyntaxError, RecursionError, struct.error, tokenize.TokenError),
+)
+
+
+class _Name(NamedTuple):
+    module: str
+    name: str
+
+
+class _Type:
+    """A NumPy dtype on its way: its code, and its order of bytes."""
+
+    def __init__(self, code: str) -> None:
+        self.code, self.order = code, "|"
+
+
+class _Array:
+    """A NumPy array on its way."""
+
+    def __init__(self) -> None:
+        self.content: npt.NDArray[Any] | list[Any] | None = None
+
+
+def read(stream: BufferedIOBase) -> list[npt.NDArray[Any]]:
+    """The numeric arrays of a .npy file of dtype object.
+
+    Raises:
+        UserError: it is another file, or anything else is in it; the message names no file.
+    """
+    content = BytesIO(stream.read())
+    try:
+        version = np.lib.format.read_magic(content)
+        shape, _, dtype = _HEADS[version[0]](content)
+        if dtype != np.dtype("O"):
+            raise UserError(f"an array of {dtype}, not of one array a drawing")
+        arrays = _arrays(content)
+    except _DAMAGE as error:
+        raise UserError(f"a damaged NumPy file ({type(error).__name__}: {error})") from error
+    if len(arrays) != prod(shape) or not all(isinstance(each, _Array) for each in arrays):
+        raise UserError("an array of something else than arrays of numbers")
+    numbers = [each.content for each in arrays]
+    if not all(isinstance(each, np.ndarray) for each in numbers):
+        raise UserError("arrays within arrays that are no numbers")
+    return numbers
+
+
+def _arrays(content: BytesIO) -> list[Any]:
+    """The elements of the one array that the pickle is of."""
+    stack = _Stack()
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name == "STOP":
+            break
+        if opcode.name not in ("PROTO", "FRAME"):
+            stack.follow(opcode.name, argument)
+    (outer,) = stack.values
+    if not isinstance(outer, _Array) or not isinstance(outer.content, list):
+        raise UserError("a pickle of something else than an array of arrays")
+    return outer.content
+
+
+class _Stack:
+    """What an unpickler has on its stack and in its memo, as far as arrays need it."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def follow(self, opcode: str, argument: Any) -> None:
+        """Do what an opcode says; `UserError` for one that no array of numbers needs."""
+        values = self.values
+        if opcode in _VALUES:
+            values.append(_VALUES[opcode](argument))
+        elif opcode in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self._memo[argument] = values[-1]
+        elif opcode == "MEMOIZE":
+            self._memo[len(self._memo)] = values[-1]
+        elif opcode in ("GET", "BINGET", "LONG_BINGET"):
+            values.append(self._memo[argument])
+        elif opcode in ("TUPLE", "LIST"):
+            values.append((tuple if opcode == "TUPLE" else list)(self._above_mark()))
+        elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            count = int(opcode[-1])
+            values[-count:] = [tuple(values[-count:])]
+        elif opcode in ("APPEND", "APPENDS"):
+            elements = [values.pop()] if opcode == "APPEND" else self._above_mark()
+            _list(values[-1]).extend(elements)
+        elif opcode in ("STACK_GLOBAL", "REDUCE"):
+            make = _named if opcode == "STACK_GLOBAL" else _made
+            values[-2:] = [make(values[-2], values[-1])]
+        elif opcode == "BUILD":
+            state = values.pop()
+            _fill(values[-1], state)
+        else:
+            raise UserError(f"a pickle with the opcode {opcode}, which no array of numbers needs")
+
+    def _above_mark(self) -> list[Any]:
+        at = len(self.values) - 1
+        while self.values[at] is not _MARK:
+            at -= 1
+        taken = self.values[at + 1 :]
+        del self.values[at:]
+        return taken
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_VALUES: dict[str, Callable[[Any], Any]] = {
+    "NONE": lambda _: None,
+    "MARK": lambda _: _MARK,
+    "EMPTY_TUPLE": lambda _: (),
+    "EMPTY_LIST": lambda _: [],
+    "GLOBAL": lambda argument: _named(*argument.split(" ")),
+    "NEWTRUE": lambda _: True,
+    "NEWFALSE": lambda _: False,
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"), _same),
+    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "UNICODE"), _same),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _same),
+    # Python 2's strings are bytes, which pickletools shows as Latin-1.
+    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _same),
+}
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("elements without a list")
+    return value
+
+
+def _named(module: Any, name: Any) -> _Name:
+    if (module, name) not in _NAMES:
+        raise UserError(f"a pickle that names {module}.{name}; only arrays of numbers are read")
+    return _Name(module, name)
+
+
+def _made(name: Any, arguments: tuple[Any, ...]) -> Any:
+    """What NumPy would make by this call."""
+    if name == ("_codecs", "encode"):  # how protocol 2 writes bytes
+        text, encoding = arguments
+        if encoding != "latin1":
+            raise ValueError(f"bytes encoded as {encoding!r}")
+        return text.encode("latin1")
+    if name == ("numpy", "dtype"):
+        code = arguments[0]
+        if code not in _NUMBERS and code != _OBJECTS:
+            raise UserError(f"arrays of the type {code!r}; only arrays of numbers are read")
+        return _Type(code)
+    if name[1] == "_reconstruct" and arguments[0] == ("numpy", "ndarray"):
+        return _Array()
+    raise TypeError(f"a call of {name}")
+
+
+def _fill(value: Any, state: tuple[Any, ...]) -> None:
+    """Complete a dtype with its order of bytes, or an array with its shape, type and content."""
+    if isinstance(value, _Type):
+        value.order = state[1] if state[1] in ("<", ">") else "|"
+        return
+    if not isinstance(value, _Array):
+        raise TypeError("a state without an array")
+    _, shape, dtype, fortran, content = state
+    if dtype.code == _OBJECTS:
+        value.content = _list(content)
+        return
+    data = content.encode("latin1") if isinstance(content, str) else content
+    numbers = np.frombuffer(data, dtype.order + dtype.code)
+    value.content = numbers.reshape(shape[::-1]).T if fortran else numbers.reshape(shape)
