@@ -1,6 +1,6 @@
 """Checkpoints: a folder that stands alone.
 
-    model.keras      the model, loadable by Keras alone where it has no layers of ours
+    model.keras      the model; for Keras alone, first import the module that its error names
     optimizer.npz    the optimizer's variables, in its own order
     position.json    where the run is: epoch, step, sums of the epoch so far, history
     config.yaml ...  whatever the task adds (`Task.checkpoint_files`)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 
 from rnnray import cluster
-from rnnray.sketch.evaluation import judge_with
+from rnnray.sketch.evaluation import Evaluation, judge_with
 
 
 class Data:
@@ -30,3 +31,17 @@ def test_nodes_that_may_still_start_are_counted(
     pool = options["compute"]
     assert (pool.min_size, pool.max_size) == (1, workers)
     assert bool(options["num_gpus"]) is ("GPU" in most)
+
+
+def test_each_class_has_metrics_of_its_own_and_the_class_it_is_taken_for() -> None:
+    confusion = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
+    sums = np.array([[2.0, 3, 4], [1, 2, 2], [0, 0, 0]])
+    cat, dog, star = Evaluation(0.5, 5 / 6, 1.0, 6, confusion, sums, 0).of_classes(
+        ("cat", "dog", "star")
+    )
+    assert cat == {
+        **{"class": "cat", "count": 4, "loss": 0.5, "top1": 0.75, "top5": 1.0},
+        **{"precision": 1.0, "taken_for": "dog"},
+    }
+    assert dog["precision"] == 2 / 3
+    assert (star["count"], star["top1"], star["precision"], star["taken_for"]) == (0, *[None] * 3)

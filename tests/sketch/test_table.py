@@ -148,3 +148,11 @@ def test_drawings_to_be_classified_need_no_class() -> None:
     rows = table.from_inks([np.eye(3, dtype=np.float32)], [table.UNKNOWN_CLASS], NAMES)
     assert table.bad_rows(rows, 3, labelled=False) == []
     assert len(table.bad_rows(rows, 3, labelled=True)) == 1
+
+
+def test_rows_without_weights_count_once_and_others_by_their_class() -> None:
+    rows = drawings([2, 3, 4, 5])
+    assert table.weights_of(rows).tolist() == [1, 1, 1, 1]
+    weighted = table.with_weights(rows, np.array([0.5, 2, 4], np.float32))
+    assert table.weights_of(weighted).tolist() == [0.5, 2, 4, 0.5]
+    assert table.lengths_of(rows.slice(1)).tolist() == [3, 4, 5]
