@@ -149,7 +149,7 @@ def _shares(split: str | None) -> dict[str, range]:
     return {name: range(*share) for name, share in shares if range(*share)}
 
 
-def _check_undivided(data: str, by_name: Mapping[str, Sequence[Any]], split: str | None) -> None:
+def _check_undivided(data: str, by_name: Mapping[str, Sequence[str]], split: str | None) -> None:
     """Refuse to divide data that have drawings held out."""
     if split is not None and (by_name.get("validation") or by_name.get("test")):
         raise UserError(
@@ -360,7 +360,7 @@ def _splits(
     splits: dict[str, list[FilePart]] = {"all": list(parts)}
     # An archive of sketch-rnn has three arrays, named for the splits.
     named = parts[0].format == "sketch-rnn" and not any(folder_split(root, p) for p in places)
-    by_name: dict[str, list[str]] = {}
+    by_name: Mapping[str, Sequence[str]] = {}
     if named or not with_words or are_named(root, list(places)):
         by_name = split_files(root, list(places))
     elif split is None:

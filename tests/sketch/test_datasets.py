@@ -457,7 +457,7 @@ def test_the_user_is_told_what_was_skipped(capsys: pytest.CaptureFixture[str]) -
 
 
 def ink_numbers(drawings: Drawings, split: str) -> list[int]:
-    return [int(ink[0][0]) for ink in table.inks_of(rows_of(drawings, split))]
+    return [int(ink[0][0] / UNIT) for ink in table.inks_of(rows_of(drawings, split))]
 
 
 def test_drawings_without_splits_are_divided_by_their_ink_however_the_files_lie(

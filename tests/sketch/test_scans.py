@@ -16,7 +16,9 @@ def scanned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setenv("RNNRAY_CACHE", str(tmp_path / "cache"))
     names: list[str] = []
 
-    def scan(_: str, missing: list[tuple[str, scans.ScannedFile]]) -> dict[str, scans.Scan]:
+    def scan(
+        _: str, missing: list[tuple[str, scans.ScannedFile]], __: object
+    ) -> dict[str, scans.Scan]:
         names.extend(Path(file.path).name for _, file in missing)
         return {key: file.scan() for key, file in missing}
 
