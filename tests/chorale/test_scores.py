@@ -127,7 +127,7 @@ def test_notes_too_short_for_the_grid_are_counted(tmp_path: Path) -> None:
         ([("x", {0: [*line(60, 62, 64), (70, 720, 960)]})], ", x, quarter note 1.5 from the beg"),
         ([("x", {0: line(60, 82)})], ", x, quarter note 1 from the beginning: pitch 82"),
         ([("x", {0: line(35)})], ", x, quarter note 0 from the beginning: pitch 35"),
-        ([("x", {0: [(60, 0, 1 << 27)]})], ": lasts 1118481 sixteenth notes; at most 65536"),
+        ([("x", {0: [(60, 0, 1 << 27)]})], ", x, lasts 1118481 sixteenth notes; at most 65536"),
     ],
 )
 def test_a_midi_file_that_cannot_be_used_is_a_clear_error(
@@ -238,14 +238,17 @@ def test_a_transposing_instrument_is_read_as_it_sounds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (musicxml({"S": [note("C5", 4, 1), note("C7", 4, 1)]}), ", S, measure 2: pitch 96 is"),
+        (musicxml({"S": [note("C5", 4, 1), note("C7", 4, 1)]}), ", S, bar 2: pitch 96 is"),
         (musicxml({"S": [note("", 4, 1)]}), ": has no notes"),
-        (musicxml({f"V{i}": [note("C4", 4, 1)] for i in range(5)}), ": has 5 voices (V0, V1"),
+        (
+            musicxml({f"V{i}": [note(f"{p}4", 4, 1)] for i, p in enumerate("CEGBA")}),
+            ": has 5 voices (V0, V1",
+        ),
         (
             musicxml(
-                {"S": [note("C4", 8, 1) + note("E4", 4, 1) + note("G4", 4, 1, 1, "<chord/>")]}
+                {"S": [note("E4", 4, 1) + note("G4", 4, 1, 1, "<chord/>") + note("C4", 8, 1)]}
             ),
-            ", S, measure 1: 2 notes at once, elsewhere 1",
+            ", S, bar 1: 2 notes at once, elsewhere 1",
         ),
         ("", ": the file is empty"),
         ("<score-partwise>", ": not MusicXML that can be read"),
