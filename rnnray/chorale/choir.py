@@ -5,6 +5,7 @@ Names of parts are read in English, German, French, Spanish, Italian and Latin.
 
 import re
 import unicodedata
+from collections.abc import Callable
 from itertools import groupby
 
 import numpy as np
@@ -70,6 +71,12 @@ def voices_named(name: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _first_voice(name: str) -> tuple[int, ...]:
+    """The voice that a name begins with, whatever doubles it: "Soprano, Oboe 1, Violin 1"."""
+    voice = _VOICE_OF.get(next(iter(_words(name)), ""))
+    return () if voice is None else (voice,)
+
+
 def is_instrument(name: str) -> bool:
     """Whether a part's name is an instrument's, or a soloist's beside the choir."""
     return any(_OTHERS.match(word) for word in _words(name))
@@ -92,10 +99,11 @@ def four_voices(found: list[Voices]) -> list[Choice] | None:
     are no other four. A line with a fault has None for its column.
     """
     columns = _columns(found)
-    named = _named(columns)
-    choir = [(voice, column) for voice, column in zip(named, columns, strict=True) if voice >= 0]
-    if sorted(voice for voice, _ in choir) == list(range(VOICE_COUNT)):
-        return [column for _, column in sorted(choir, key=lambda one: one[0])]
+    for names_of in (voices_named, _first_voice):
+        named = _named(columns, names_of)
+        choir = [(voice, one) for voice, one in zip(named, columns, strict=True) if voice >= 0]
+        if sorted(voice for voice, _ in choir) == list(range(VOICE_COUNT)):
+            return [one for _, one in sorted(choir, key=lambda pair: pair[0])]
     if len(columns) > VOICE_COUNT and any(_sings(voices.line.part_name) for voices in found):
         columns = [c for c in columns if not is_instrument(c[0].line.part_name)] or columns
     if len(columns) > VOICE_COUNT:
@@ -113,22 +121,25 @@ def four_voices(found: list[Voices]) -> list[Choice] | None:
 
 
 def _columns(found: list[Voices]) -> list[Choice]:
-    return [(voices, column) for voices in found for column in (voices.columns or [None])]
+    columns: list[Choice] = []
+    for voices in found:
+        columns += [(voices, column) for column in voices.columns] or [(voices, None)]
+    return columns
 
 
-def _named(columns: list[Choice]) -> list[int]:
+def _named(columns: list[Choice], names_of: Callable[[str], tuple[int, ...]]) -> list[int]:
     """The voice that each column is by its part's name, -1 for none or where that is not clear."""
     named: list[int] = []
     for _, group in groupby(columns, key=lambda choice: choice[0].line.part):
         of_part = list(group)
-        names = sorted(voices_named(of_part[0][0].line.part_name))
+        names = sorted(names_of(of_part[0][0].line.part_name))
         named += names if len(names) == len(of_part) else [-1] * len(of_part)
     return named
 
 
 def _in_order(columns: list[Choice]) -> list[Choice]:
     """By names where each names another voice, otherwise by mean pitch, highest first."""
-    named = _named(columns)
+    named: list[float] = [*_named(columns, voices_named)]
     if -1 in named or len(set(named)) < len(named):
         named = [0 if column is None else -column[column > 0].mean() for _, column in columns]
     return [columns[index] for index in sorted(range(len(columns)), key=named.__getitem__)]

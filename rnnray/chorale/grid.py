@@ -156,12 +156,13 @@ def _counts(held: list[_Held], length: int) -> npt.NDArray[np.int64]:
 
 def _begun_together(held: list[_Held], length: int) -> npt.NDArray[np.bool_]:
     """Whether all notes that sound at a step began together, for each step."""
-    first, last = np.full(length, length), np.zeros(length, np.int64)
+    first = np.full(length, length, np.int64)
+    last = np.zeros(length, np.int64)
     for item in held:
         span = slice(item.start, item.stop)
         first[span] = np.minimum(first[span], item.start)
         last[span] = np.maximum(last[span], item.start)
-    return first == last
+    return np.equal(first, last)
 
 
 def _without_doubled(held: list[_Held], repairs: Repairs) -> list[_Held]:

@@ -91,7 +91,8 @@ def _unpacked(content: bytes) -> int:
 def in_four_voices(voices: npt.NDArray[np.int16], where: str) -> Chords:
     """The voices themselves, if they are four: chords, int16 [n, 4]; else a `UserError`."""
     if voices.shape[1] != VOICE_COUNT:
-        raise UserError(f"{where}: has {voices.shape[1]} voices, a chorale has {VOICE_COUNT}")
+        count = "1 voice" if voices.shape[1] == 1 else f"{voices.shape[1]} voices"
+        raise UserError(f"{where}: has {count}, a chorale has {VOICE_COUNT}")
     return voices
 
 
