@@ -19,9 +19,10 @@ Column = npt.NDArray[np.int16]
 
 MOST_STEPS = 1 << 16  # over an hour of music; a damaged MIDI file can ask for years
 # A gap up to this share of the time from a note's beginning to the next one is articulation, not a
-# rest: players and programs hold notes for 80 to 100 % of it. A gap of whole sixteenths is a
-# written rest all the same, unless a quarter of the line's gaps are of other lengths.
-_ARTICULATION = Fraction(1, 5)
+# rest: players and programs hold notes for 75 to 100 % of it. A dotted quarter before an eighth
+# rest has as large a gap, but only if it is held to its end, and then gaps are whole sixteenths.
+# Such gaps are rests, unless a quarter of the line's small gaps are of other lengths.
+_ARTICULATION = Fraction(1, 4)
 # A line that is divided, or in unison, for a larger share of its time is not one with a fault.
 SMALL = Fraction(1, 4)
 
@@ -98,33 +99,43 @@ def on_grid(line: Line, *, lowest: bool) -> Voices:
 def _to_next_beginning(notes: list[Note], repairs: Repairs) -> list[Note]:
     """Notes of which those that are released a little early last until the next beginning.
 
-    That of the line's next note, of whatever voice. The last ones end on the nearest quarter note,
-    by the same rule, if others of the line were released early or late.
+    That of the line's next note, of whatever voice. In a line whose notes are released early,
+    those before rests last to the next quarter or eighth note by the same rule; in one whose notes
+    are released late, to the nearest quarter note.
     """
     starts = sorted({note.start for note in notes})
-    targets: list[Fraction] = []
+    begun = set(starts)
+    beginnings = []
     for note in notes:
         after = bisect_left(starts, note.end)
-        target = starts[after] if after < len(starts) else Fraction(round(note.end))
-        small = abs(target - note.end) <= _ARTICULATION * (target - note.start)
-        targets.append(target if small else note.end)
-    gaps = [target - note.end for target, note in zip(targets, notes, strict=True)]
-    # Of notes that others follow; the last ones show nothing.
-    inner = [gap for gap, note in zip(gaps, notes, strict=True) if note.end <= starts[-1] and gap]
-    off = sum((gap * 4).denominator > 1 for gap in inner)
+        beginnings.append(_near(note, starts[after : after + 1]))
+    gaps = [end - note.end for end, note in zip(beginnings, notes, strict=True) if end > note.end]
+    off = sum(not _on_sixteenths(gap) for gap in gaps)
+    early = off > 0 and off >= SMALL * len(gaps)
     late = any(note.end > starts[bisect_right(starts, note.start)] for note in notes
                if note.start < starts[-1])  # fmt: skip
-    all_of_them = off > 0 and off >= SMALL * len(inner)
     held = []
-    for note, target, gap in zip(notes, targets, gaps, strict=True):
-        uneven = (gap * 4).denominator > 1
-        if all_of_them or (uneven and (late or note.end <= starts[-1])):
-            kind = Repair.ARTICULATION if gap > 0 else Repair.OVERLAP
-            repairs[kind] += _step(note.end) != _step(target)
-            held.append(note._replace(end=target))
-        else:
-            held.append(note)
+    for note, beginning in zip(notes, beginnings, strict=True):
+        end = beginning if early or not _on_sixteenths(beginning - note.end) else note.end
+        if end == note.end and end not in begun:
+            if early:
+                end = _near(note, [Fraction(-(-end * units // 1)) / units for units in (1, 2)])
+            elif late and not _on_sixteenths(end):
+                end = _near(note, [Fraction(round(end))])
+        kind = Repair.ARTICULATION if end > note.end else Repair.OVERLAP
+        repairs[kind] += _step(note.end) != _step(end)
+        held.append(note._replace(end=end))
     return held
+
+
+def _on_sixteenths(quarters: Fraction) -> bool:
+    return (quarters * 4).denominator == 1
+
+
+def _near(note: Note, targets: list[Fraction]) -> Fraction:
+    """The target, if the note ends near it, or the note's end."""
+    near = [end for end in targets if abs(end - note.end) <= _ARTICULATION * (end - note.start)]
+    return near[0] if near else note.end
 
 
 def _rounded(notes: list[Note], repairs: Repairs) -> list[_Held]:
