@@ -128,11 +128,11 @@ def _on_grid(lines: list[Line]) -> list[Voices]:
 
 
 def _lowest(lines: list[Line]) -> Line | None:
-    """The bass by its name, or the line whose mean pitch is lowest."""
+    """The bass by its name, or, of several lines, the one whose mean pitch is lowest."""
     basses = [line for line in lines if voices_named(line.part_name) == (VOICE_COUNT - 1,)]
     with_notes = [line for line in lines if line.notes]
     return min(
-        basses or with_notes,
+        basses or with_notes * (len(with_notes) > 1),
         key=lambda line: sum(note.pitch for note in line.notes) / max(1, len(line.notes)),
         default=None,
     )
