@@ -58,17 +58,18 @@ def on_grid(line: Line, *, lowest: bool) -> Voices:
         lowest: whether it is the lowest line, of whose chords the lowest note is kept.
     """
     voices = Voices(line, fault=line.fault)
+    bad = next((n for n in line.notes if not LOWEST_PITCH <= n.pitch <= HIGHEST_PITCH), None)
+    if bad and not voices.fault:
+        voices.fault = f"{bad.place}: {out_of_range(bad.pitch)}"
+    if voices.fault:
+        return voices
     notes = _to_next_beginning(line.notes, voices.repairs) if line.played else line.notes
     held = _rounded(notes, voices.repairs)
-    if not held or voices.fault:
+    if not held:
         return voices
     length = max(item.stop for item in held)
     if length > MOST_STEPS:
         voices.fault = f"lasts {length} sixteenth notes; at most {MOST_STEPS} are read"
-        return voices
-    bad = next((h for h in held if not LOWEST_PITCH <= h.note.pitch <= HIGHEST_PITCH), None)
-    if bad:
-        voices.fault = f"{bad.note.place}: {out_of_range(bad.note.pitch)}"
         return voices
     counts = _counts(held, length)
     count = int(np.bincount(counts[counts > 0]).argmax())
@@ -245,14 +246,14 @@ def without_divisions(lines: list[Line]) -> list[Line]:
     for _, group in groupby(lines, key=lambda line: line.part):
         of_part = list(group)
         longest = max(line.sounding for line in of_part)
-        main = [line for line in of_part if line.sounding > SMALL * longest]
-        for line in of_part:
-            if line in main or not main:
-                continue
-            nearest = min(main, key=lambda other: abs(of_part.index(other) - of_part.index(line)))
-            main[main.index(nearest)] = replace(nearest, notes=sorted(nearest.notes + line.notes,
-                key=lambda note: note.start), fault=nearest.fault or line.fault)  # fmt: skip
-        joined += main
+        main = [at for at, line in enumerate(of_part) if line.sounding >= SMALL * longest]
+        for at, line in enumerate(of_part):
+            if at not in main:
+                nearest = min(main, key=lambda other, at=at: abs(other - at))  # type: ignore[misc]
+                home = of_part[nearest]
+                notes = sorted(home.notes + line.notes, key=lambda note: note.start)
+                of_part[nearest] = replace(home, notes=notes, fault=home.fault or line.fault)
+        joined += [of_part[at] for at in main]
     # A part of one line needs no number for it.
     alone = Counter(line.part for line in joined)
     return [replace(line, voice="") if alone[line.part] == 1 else line for line in joined]
