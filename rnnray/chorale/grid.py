@@ -63,16 +63,19 @@ def on_grid(line: Line, *, lowest: bool) -> Voices:
         voices.fault = f"{bad.place}: {out_of_range(bad.pitch)}"
     if voices.fault:
         return voices
-    notes = _to_next_beginning(line.notes, voices.repairs) if line.played else line.notes
+    length = max((_step(note.end) for note in line.notes), default=0)
+    if length > MOST_STEPS:
+        voices.fault = f"lasts {length} sixteenth notes; at most {MOST_STEPS} are read"
+        return voices
+    notes = line.notes
+    if line.played:
+        alone = _notes_at_once(_rounded(notes, Repairs())) == 1
+        notes = _to_next_beginning(notes, voices.repairs, alone=alone)
     held = _rounded(notes, voices.repairs)
     if not held:
         return voices
     length = max(item.stop for item in held)
-    if length > MOST_STEPS:
-        voices.fault = f"lasts {length} sixteenth notes; at most {MOST_STEPS} are read"
-        return voices
-    counts = _counts(held, length)
-    count = int(np.bincount(counts[counts > 0]).argmax())
+    count = _notes_at_once(held)
     if count == 1:
         held = _without_doubled(held, voices.repairs)
     _cut_overlaps(held, count, voices.repairs)
@@ -97,19 +100,28 @@ def on_grid(line: Line, *, lowest: bool) -> Voices:
     return voices
 
 
-def _to_next_beginning(notes: list[Note], repairs: Repairs) -> list[Note]:
+def _notes_at_once(held: list[_Held]) -> int:
+    """The commonest number of notes at once."""
+    counts = _counts(held, max((item.stop for item in held), default=0))
+    return int(np.bincount(counts[counts > 0]).argmax()) if held else 0
+
+
+def _to_next_beginning(notes: list[Note], repairs: Repairs, *, alone: bool) -> list[Note]:
     """Notes of which those that are released a little early last until the next beginning.
 
-    That of the line's next note, of whatever voice. In a line whose notes are released early,
-    those before rests last to the next quarter or eighth note by the same rule; in one whose notes
-    are released late, to the nearest quarter note.
+    That of the line's next note, of whatever voice; in a line of single notes (`alone`), those that
+    are released a little late are cut there. In a line whose notes are released early, those before
+    rests last to the next quarter or eighth note by the same rule; in one whose notes are released
+    late, to the nearest quarter note.
     """
     starts = sorted({note.start for note in notes})
     begun = set(starts)
     beginnings = []
     for note in notes:
         after = bisect_left(starts, note.end)
-        beginnings.append(_near(note, starts[after : after + 1]))
+        around = starts[after - 1 : after + 1] if alone and after else starts[after : after + 1]
+        distances = [(abs(start - note.end), start) for start in around if start > note.start]
+        beginnings.append(_near(note, [min(distances)[1]] if distances else []))
     gaps = [end - note.end for end, note in zip(beginnings, notes, strict=True) if end > note.end]
     off = sum(not _on_sixteenths(gap) for gap in gaps)
     early = off > 0 and off >= SMALL * len(gaps)
@@ -186,14 +198,17 @@ def _without_doubled(held: list[_Held], repairs: Repairs) -> list[_Held]:
 
 
 def _cut_overlaps(held: list[_Held], count: int, repairs: Repairs) -> None:
-    """Cut notes where others begin and too many sound, by up to half of the shorter of the two."""
+    """Cut notes where others begin and too many sound: by up to half of the shorter of the two, or
+    where the same note is struck again.
+    """
     active: list[_Held] = []
     for start, group in groupby(held, key=lambda item: item.start):
         new = list(group)
         active = sorted((item for item in active if item.stop > start), key=lambda item: item.stop)
         shortest = min(item.stop - item.start for item in new)
         for item in active[: max(0, len(active) + len(new) - count)]:
-            if 2 * (item.stop - start) <= min(shortest, item.stop - item.start):
+            small = 2 * (item.stop - start) <= min(shortest, item.stop - item.start)
+            if small or [again.note.pitch for again in new] == [item.note.pitch]:
                 item.stop = start
                 repairs[Repair.OVERLAP] += 1
         active += new

@@ -56,10 +56,19 @@ def test_rests_that_a_score_has_stay(tmp_path: Path) -> None:
         ([*line(60, 62), (62, 480, 960)], "60 62", {Repair.DOUBLED: 1}),
         ([(60, 0, 580), (62, 480, 960)], "60 62", {Repair.OVERLAP: 1}),
         ([(60, 0, 580), (60, 480, 1060), (62, 960, 1540)], "60 60 62", {Repair.OVERLAP: 3}),
+        ([(60, 0, 960), (60, 480, 960), (62, 960, 1440)], "60 60 62", {Repair.OVERLAP: 1}),
         ([*line(60, 62), (65, 480, 960)], "60 65", {Repair.DIVIDED: 1}),
         ([*line(60, 62, 60, 62, 60), (50, 480, 960)], "60 62 60 62 60", {Repair.DIVIDED: 1}),
     ],
-    ids=["doubled", "overlap", "overlap of a repeated note", "last chord", "one chord"],
+    ids=[
+        "doubled",
+        "overlap",
+        "overlap of a repeated note",
+        "struck again",
+        "not to the note after",
+        "last chord",
+        "one chord",
+    ],
 )
 def test_a_small_fault_is_repaired_and_counted(
     tmp_path: Path, notes: Notes, expected: str, repairs: dict[Repair, int]
