@@ -65,7 +65,6 @@ def test_rests_that_a_score_has_stay(tmp_path: Path) -> None:
         "overlap",
         "overlap of a repeated note",
         "struck again",
-        "not to the note after",
         "last chord",
         "one chord",
     ],
