@@ -117,6 +117,8 @@ def _score(lines: list[Line], repairs: Repairs, where: str) -> Score:
             raise UserError(f"{where}, {its.line.name}, {its.fault}")
         repairs = repairs + its.repairs
     repairs[Repair.LEFT_OUT] += len(voices) - len(taken)
+    # All notes of a line doubled are two equal columns.
+    repairs[Repair.DOUBLED] += sum(len(its.columns) for its in taken) - len(chosen)
     return Score(_together(chosen), +repairs)
 
 
