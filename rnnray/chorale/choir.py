@@ -93,10 +93,10 @@ def four_voices(found: list[Voices]) -> list[Choice] | None:
     """Soprano, alto, tenor and bass of a score that may have more; None where that is not clear.
 
     Four voices or fewer are all taken, ordered by names or by mean pitch. Of more, those of the
-    parts whose names say each voice once. Then what is no instrument, if
-    anybody in the score is said to sing; then what is not a copy of another line; then, by range,
-    the four lines, one below the other in the score, that a choir of four voices can sing, if there
-    are no other four. A line with a fault has None for its column.
+    parts whose names say each voice once; then what is no instrument, if anybody in the score is
+    said to sing; then what is not a copy of another line; then, by range, the four lines, one below
+    the other in the score, that a choir of four voices can sing, if there are no other four. A line
+    with a fault has None for its column.
     """
     columns = _columns(found)
     for names_of in (voices_named, _first_voice):
@@ -104,7 +104,8 @@ def four_voices(found: list[Voices]) -> list[Choice] | None:
         choir = [(voice, one) for voice, one in zip(named, columns, strict=True) if voice >= 0]
         if sorted(voice for voice, _ in choir) == list(range(VOICE_COUNT)):
             return [one for _, one in sorted(choir, key=lambda pair: pair[0])]
-    if len(columns) > VOICE_COUNT and any(_sings(voices.line.part_name) for voices in found):
+    refused = len(columns) > VOICE_COUNT or any(column is None for _, column in columns)
+    if refused and any(_sings(voices.line.part_name) for voices in found):
         columns = [c for c in columns if not is_instrument(c[0].line.part_name)] or columns
     if len(columns) > VOICE_COUNT:
         first = [

@@ -116,7 +116,8 @@ def _score(lines: list[Line], repairs: Repairs, where: str) -> Score:
         if its.fault:
             raise UserError(f"{where}, {its.line.name}, {its.fault}")
         repairs = repairs + its.repairs
-    repairs[Repair.LEFT_OUT] += len(voices) - len(taken)
+    parts = {its.line.part for its in voices} - {its.line.part for its in taken}
+    repairs[Repair.LEFT_OUT] += len(parts)
     # All notes of a line doubled are two equal columns.
     repairs[Repair.DOUBLED] += sum(len(its.columns) for its in taken) - len(chosen)
     return Score(_together(chosen), +repairs)

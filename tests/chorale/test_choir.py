@@ -103,6 +103,12 @@ def test_a_voice_number_for_a_divided_chord_is_no_fifth_voice(tmp_path: Path) ->
     assert score.repairs == {Repair.DIVIDED: 1}
 
 
+def test_a_singer_is_read_though_the_piano_cannot_be(tmp_path: Path) -> None:
+    piano = line(40, 30)
+    path = midi(tmp_path / "a.mid", [("Gesang", {0: SINGERS[0]}), ("Klavier", {0: piano})])
+    assert read_score(path).voices[::4].tolist() == [[72], [74]]
+
+
 def test_a_choir_that_nothing_tells_is_refused_with_its_names(tmp_path: Path) -> None:
     names = ("Soprano 1", "Soprano 2", "Alto", "Tenor", "Bass")
     notes = (line(76, 72), *SINGERS)
