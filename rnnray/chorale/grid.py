@@ -264,7 +264,7 @@ def without_divisions(lines: list[Line]) -> list[Line]:
         main = [at for at, line in enumerate(of_part) if line.sounding >= SMALL * longest]
         for at, line in enumerate(of_part):
             if at not in main:
-                nearest = min(main, key=lambda other, at=at: abs(other - at))  # type: ignore[misc]
+                nearest = min((abs(other - at), other) for other in main)[1]
                 home = of_part[nearest]
                 notes = sorted(home.notes + line.notes, key=lambda note: note.start)
                 of_part[nearest] = replace(home, notes=notes, fault=home.fault or line.fault)
