@@ -1,14 +1,17 @@
 """What a composition begins with and keeps: an opening of a chorale, or some of the voices."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from rnnray.chorale import scores, table, tokens
 from rnnray.chorale.chords import VOICE_COUNT, VOICES, Chords
+from rnnray.chorale.repairs import described
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
+from rnnray.progress import say
 
 
 def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
@@ -43,7 +46,9 @@ def read_melody(path: str, keep: Sequence[str]) -> Chords:
     Raises:
         UserError: the file cannot be used, or has another number of voices.
     """
-    voices = scores.read_voices(path)
+    voices, repairs = scores.read_score(Path(path))
+    for line in described(repairs):
+        say(f"{path}: {line}")
     places = [VOICES.index(name) for name in keep]
     if len(set(places)) < len(places):
         raise UserError(f"--keep {' '.join(keep)}: names a voice twice")

@@ -6,6 +6,8 @@ import mido
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
+from score_files import line
+from score_files import midi as midi_file
 
 from rnnray import storage
 from rnnray.chorale import table
@@ -199,3 +201,17 @@ def test_a_broken_archive_and_a_mistake_inside_are_named(tmp_path: Path) -> None
     archive.write_bytes(archive.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"a\.tgz: a damaged or incomplete archive"):
         open_corpus(str(archive))
+
+
+def test_what_was_repaired_reaches_the_log_in_sum(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voices = [line(72, 74), line(67, 65), line(60, 59), [*line(48, 50), (50, 480, 960)]]
+    for name in ("a.mid", "b.mid"):
+        midi_file(tmp_path / name, [("", {0: notes}) for notes in voices])
+    read = open_corpus(str(tmp_path))
+    assert [chords[::4].tolist() for chords in table.chords_of(read)] == [
+        [[72, 67, 60, 48], [74, 65, 59, 50]]
+    ] * 2
+    said = capsys.readouterr().out
+    assert "2 times: the second of two equal notes at once is left out" in said
