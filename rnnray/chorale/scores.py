@@ -18,7 +18,7 @@ import mido
 import numpy as np
 import numpy.typing as npt
 
-from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT, Chords
+from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
 from rnnray.chorale.csv_file import read_csv
 from rnnray.chorale.table import out_of_range
 from rnnray.errors import UserError
@@ -54,7 +54,7 @@ class Score(NamedTuple):
     vanished: int  # notes that were too short for the grid
 
 
-def read_voices(path: str | Path) -> npt.NDArray[np.int16]:
+def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
     """The voices of a MIDI, MusicXML or CSV file, on the grid of sixteenth notes.
 
     A voice is a part, a voice of a part (a staff that two voices share), a track or a channel. One
@@ -64,18 +64,19 @@ def read_voices(path: str | Path) -> npt.NDArray[np.int16]:
 
     Args:
         path: a local file, told by its suffix (`SUFFIXES`).
+        pitches: those that there may be, 36 to 81 by default.
 
     Returns:
-        int16 [n, v], one to four voices, highest first; MIDI pitch from 36 to 81, 0 = silence.
+        int16 [n, v], one to four voices, highest first; MIDI pitch, 0 = silence.
 
     Raises:
         UserError: not such a file, no notes, more than four voices, notes that overlap within a
             voice, or a pitch out of range (measure or time is named).
     """
-    return read_score(Path(path)).voices
+    return read_score(Path(path), pitches).voices
 
 
-def read_score(path: Path) -> Score:
+def read_score(path: Path, pitches: range = PITCHES) -> Score:
     """As `read_voices`, with the number of notes that vanished."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -90,9 +91,9 @@ def read_score(path: Path) -> Score:
     if max(len(content), _unpacked(content)) > _MAX_BYTES:
         raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, as no score is")
     if suffix == ".csv":
-        return Score(read_csv(content, str(path), any_voices=True), 0)
+        return Score(read_csv(content, str(path), any_voices=True, pitches=pitches), 0)
     groups = _midi_groups(path) if suffix in MIDI_SUFFIXES else music21_groups(music21_parts(path))
-    return on_grid(groups, str(path))
+    return on_grid(groups, str(path), pitches)
 
 
 def _unpacked(content: bytes) -> int:
@@ -215,12 +216,13 @@ def _music21_notes(container: Any, offset: Any, place: str) -> Iterable[Note]:
             yield Note(round(pitch.ps), start, end, place)
 
 
-def on_grid(groups: dict[str, list[Note]], where: str) -> Score:
+def on_grid(groups: dict[str, list[Note]], where: str, pitches: range = PITCHES) -> Score:
     """Notes to voices.
 
     Args:
         groups: the notes of each part, track or the like.
         where: the file, for messages.
+        pitches: as in `read_voices`.
 
     Raises:
         UserError: as in `read_voices`.
@@ -239,7 +241,7 @@ def on_grid(groups: dict[str, list[Note]], where: str) -> Score:
     if length > _MAX_STEPS:
         raise UserError(f"{where}: lasts {length} sixteenth notes; at most {_MAX_STEPS} are read")
     for name, items in kept.items():
-        columns += _columns(name, items, length, where)
+        columns += _columns(name, items, length, where, pitches)
     if len(columns) > VOICE_COUNT:
         names = ", ".join(kept)
         raise UserError(
@@ -254,16 +256,16 @@ def on_grid(groups: dict[str, list[Note]], where: str) -> Score:
 
 
 def _columns(
-    name: str, items: list[tuple[int, int, Note]], length: int, where: str
+    name: str, items: list[tuple[int, int, Note]], length: int, where: str, pitches: range
 ) -> list[tuple[str, npt.NDArray[np.int16]]]:
     """The one voice of a group, or the several ones of a group that always has as many notes."""
     at_once: list[list[int]] = [[] for _ in range(length)]
     for start, stop, note in items:
-        if not LOWEST_PITCH <= note.pitch <= HIGHEST_PITCH:
-            raise UserError(f"{where}, {name}, {note.place}: {out_of_range(note.pitch)}")
+        if note.pitch not in pitches:
+            raise UserError(f"{where}, {name}, {note.place}: {out_of_range(note.pitch, pitches)}")
         for step in range(start, stop):
             at_once[step].append(note.pitch)
-    counts = np.array([len(pitches) for pitches in at_once])
+    counts = np.array([len(sounding) for sounding in at_once])
     count = int(np.bincount(counts[counts > 0]).argmax())
     uneven = np.flatnonzero((counts > 0) & (counts != count))
     if len(uneven):
@@ -274,9 +276,9 @@ def _columns(
             "notes overlap in a voice, or voices need parts or tracks of their own"
         )
     grid = np.zeros((length, count), np.int16)
-    for step, pitches in enumerate(at_once):
-        if pitches:
-            grid[step] = sorted(pitches, reverse=True)
+    for step, sounding in enumerate(at_once):
+        if sounding:
+            grid[step] = sorted(sounding, reverse=True)
     return [(name, grid[:, voice]) for voice in range(count)]
 
 
