@@ -17,6 +17,7 @@ from rnnray.chorale.chords import Chords
 from rnnray.chorale.csv_file import read_csv
 from rnnray.chorale.jsb import jsb_folder
 from rnnray.chorale.music21_corpus import open_music21
+from rnnray.chorale.repairs import Repairs, described
 from rnnray.chorale.scores import SUFFIXES, in_four_voices, read_score
 from rnnray.chorale.table import Skipped, check, from_chorales, hashed_split
 from rnnray.errors import UserError
@@ -109,7 +110,7 @@ def _read_parquet(path: Path, files: list[Path]) -> pa.Table:
 def _read_files(root: Path, files: list[Path]) -> pa.Table:
     chorales: dict[tuple[str, str], Chords] = {}
     skipped: list[Skipped] = []
-    vanished = 0
+    repairs = Repairs()
     every = Every()
     for number, (file, (split, name)) in enumerate(
         zip(files, _splits_and_names(root, files), strict=True)
@@ -125,9 +126,9 @@ def _read_files(root: Path, files: list[Path]) -> pa.Table:
             chorales[split, name] = read_csv(storage.read_bytes(str(file)) or b"", str(file))
         else:
             try:
-                voices, too_short = read_score(file)
+                voices, changed = read_score(file)
                 chorales[split, name] = in_four_voices(voices, str(file))
-                vanished += too_short
+                repairs += changed
             except UserError as error:
                 reason = str(error).removeprefix(str(file)).lstrip(":, ")
         if reason:
@@ -136,7 +137,7 @@ def _read_files(root: Path, files: list[Path]) -> pa.Table:
         first, reason = skipped[0]
         among = "" if files == [root] else f": none of its files is a chorale; {first}"
         raise UserError(f"{root}{among}: {reason}")
-    _report(skipped, vanished)
+    _report(skipped, repairs)
     return from_chorales(
         [(name, split, chords) for (split, name), chords in chorales.items()], skipped
     )
@@ -165,10 +166,10 @@ def _splits_and_names(root: Path, files: list[Path]) -> list[tuple[str, str]]:
     return [(hashed_split(name), name) for name in names]
 
 
-def _report(skipped: list[Skipped], vanished: int) -> None:
+def _report(skipped: list[Skipped], repairs: Repairs) -> None:
     for file, reason in skipped[:_LINES]:
         say(f"skipped {file}: {reason}")
     if len(skipped) > _LINES:
         say(f"skipped {len(skipped) - _LINES} more files")
-    if vanished:
-        say(f"left out {vanished} notes that are too short for the grid of sixteenth notes")
+    for line in described(repairs):
+        say(line)

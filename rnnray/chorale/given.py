@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from rnnray.chorale.chords import (
     Chords,
 )
 from rnnray.chorale.critique import HIGHEST, LOWEST
+from rnnray.chorale.repairs import described
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
 from rnnray.progress import say
@@ -76,7 +78,9 @@ def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
         UserError: the file cannot be used, has another number of voices, or notes that are out of
             the composer's range (the message says by how much to transpose).
     """
-    voices = scores.read_voices(path, _MIDI)
+    voices, repairs = scores.read_score(Path(path), _MIDI)
+    for line in described(repairs):
+        say(f"{path}: {line}")
     columns = [VOICES.index(name) for name in keep]
     if len(set(columns)) < len(columns):
         raise UserError(f"--keep {' '.join(keep)}: names a voice twice")

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
 from rnnray.chorale.csv_file import read_csv
+from rnnray.chorale.repairs import Repair, Repairs
 from rnnray.chorale.table import out_of_range
 from rnnray.errors import UserError
 
@@ -51,7 +52,7 @@ class Score(NamedTuple):
     """What was read from a file."""
 
     voices: npt.NDArray[np.int16]  # [n, v], as `read_voices` gives them
-    vanished: int  # notes that were too short for the grid
+    repairs: Repairs  # what was changed on the way
 
 
 def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
@@ -77,7 +78,7 @@ def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.in
 
 
 def read_score(path: Path, pitches: range = PITCHES) -> Score:
-    """As `read_voices`, with the number of notes that vanished."""
+    """As `read_voices`, with the number of changes of each kind."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: not a file that voices are read from ({', '.join(SUFFIXES)})")
@@ -91,7 +92,7 @@ def read_score(path: Path, pitches: range = PITCHES) -> Score:
     if max(len(content), _unpacked(content)) > _MAX_BYTES:
         raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, as no score is")
     if suffix == ".csv":
-        return Score(read_csv(content, str(path), any_voices=True, pitches=pitches), 0)
+        return Score(read_csv(content, str(path), any_voices=True, pitches=pitches), Repairs())
     groups = _midi_groups(path) if suffix in MIDI_SUFFIXES else music21_groups(music21_parts(path))
     return on_grid(groups, str(path), pitches)
 
@@ -252,7 +253,10 @@ def on_grid(groups: dict[str, list[Note]], where: str, pitches: range = PITCHES)
         columns.sort(key=lambda column: label_of(column[0]) or 0)
     else:
         columns.sort(key=lambda column: -column[1][column[1] > 0].mean())
-    return Score(np.stack([column for _, column in columns], axis=1), vanished)
+    return Score(
+        np.stack([column for _, column in columns], axis=1),
+        Repairs({Repair.TOO_SHORT: vanished}),
+    )
 
 
 def _columns(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rnnray.chorale.repairs import Repair
 from rnnray.chorale.scores import read_score, read_voices
 from rnnray.errors import UserError
 
@@ -111,7 +112,7 @@ def test_a_unison_of_two_voices_is_two_notes(tmp_path: Path) -> None:
 def test_notes_too_short_for_the_grid_are_counted(tmp_path: Path) -> None:
     notes = [(60, 0, 480), (62, 480, 500), (64, 500, 960)]
     score = read_score(midi(tmp_path / "a.mid", [("", {0: notes})]))
-    assert score.vanished == 1
+    assert score.repairs == {Repair.TOO_SHORT: 1}
     assert score.voices[:, 0].tolist() == [60] * 4 + [64] * 4
 
 
