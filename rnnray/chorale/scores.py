@@ -1,4 +1,4 @@
-"""Voices from MIDI, MusicXML and CSV files.
+"""Voices from MIDI, MusicXML, Humdrum and CSV files.
 
 MIDI after the Standard MIDI File 1.0 specification, read by mido; MusicXML 4.0, plain or
 compressed, read by music21. Pitches are as they sound and are never transposed otherwise; repeats
@@ -20,13 +20,15 @@ import numpy.typing as npt
 
 from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
 from rnnray.chorale.csv_file import read_csv
+from rnnray.chorale.humdrum import read_kern
 from rnnray.chorale.repairs import Repair, Repairs
 from rnnray.chorale.table import out_of_range
 from rnnray.errors import UserError
 
 MIDI_SUFFIXES = (".mid", ".midi")
 MUSICXML_SUFFIXES = (".musicxml", ".xml", ".mxl")
-SUFFIXES = (".csv", *MIDI_SUFFIXES, *MUSICXML_SUFFIXES)
+KERN_SUFFIXES = (".krn", ".kern")
+SUFFIXES = (".csv", *MIDI_SUFFIXES, *MUSICXML_SUFFIXES, *KERN_SUFFIXES)
 
 _MAX_BYTES = 64 << 20  # unpacked; a score for a whole orchestra has some megabytes
 _MAX_STEPS = 1 << 16  # over an hour of music; a damaged MIDI file can ask for years
@@ -56,7 +58,7 @@ class Score(NamedTuple):
 
 
 def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
-    """The voices of a MIDI, MusicXML or CSV file, on the grid of sixteenth notes.
+    """The voices of a MIDI, MusicXML, Humdrum or CSV file, on the grid of sixteenth notes.
 
     A voice is a part, a voice of a part (a staff that two voices share), a track or a channel. One
     of these that always sounds the same number of notes at once is as many voices. Labels soprano,
@@ -93,7 +95,12 @@ def read_score(path: Path, pitches: range = PITCHES) -> Score:
         raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, as no score is")
     if suffix == ".csv":
         return Score(read_csv(content, str(path), any_voices=True, pitches=pitches), Repairs())
-    groups = _midi_groups(path) if suffix in MIDI_SUFFIXES else music21_groups(music21_parts(path))
+    if suffix in MIDI_SUFFIXES:
+        groups = _midi_groups(path)
+    elif suffix in KERN_SUFFIXES:
+        groups = _kern_groups(content, str(path))
+    else:
+        groups = music21_groups(music21_parts(path))
     return on_grid(groups, str(path), pitches)
 
 
@@ -111,6 +118,16 @@ def in_four_voices(voices: npt.NDArray[np.int16], where: str) -> Chords:
     if voices.shape[1] != VOICE_COUNT:
         raise UserError(f"{where}: has {voices.shape[1]} voices, a chorale has {VOICE_COUNT}")
     return voices
+
+
+def _kern_groups(content: bytes, where: str) -> dict[str, list[Note]]:
+    """The notes of a Humdrum file by spine, with a name for each."""
+    spines = read_kern(content, where)
+    names = [name for name, _ in spines]
+    return {
+        name if names.count(name) == 1 else f"{name} {number}": [Note(*note) for note in notes]
+        for number, (name, notes) in enumerate(spines, 1)
+    }
 
 
 def _midi_groups(path: Path) -> dict[str, list[Note]]:

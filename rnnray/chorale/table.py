@@ -95,6 +95,7 @@ def select(table: pa.Table, split: str) -> pa.Table:
         present = [f"{len(names)} in {name}" for name, names in _names(table) if names]
         raise UserError(
             f"split {split!r}: the data have no chorales in it, only {', '.join(present) or 'none'}"
+            "; put files into folders train, valid and test, or train with --split 80:10:10"
         )
     return chosen
 
