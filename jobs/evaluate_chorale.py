@@ -22,8 +22,8 @@ class Options(job.JobOptions):
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str | None = None
-    """jsb, music21, or a path or URI of the archive, of CSVs, Parquet, MIDI or MusicXML files; by
-    default the corpus that the checkpoint was trained on."""
+    """Corpus, as in jobs/train_chorale.py; by default the one that the checkpoint was trained
+    on."""
     split: Literal["train", "valid", "test"] = "test"
     """Which pieces."""
 
