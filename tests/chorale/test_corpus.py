@@ -301,9 +301,9 @@ def test_json_that_is_no_corpus_is_a_clear_error_and_beside_one_is_passed_over(
 
 KERN = """**kern\t**kern\t**kern\t**kern
 *I"Alto\t*I"Bass\t*I"Tenor\t*I"Soprano
-4c\t4C\t4G\t4e
+4aa\t4C\t4G\t4e
 =1\t=1\t=1\t=1
-4d\t[2GG\t8A\t4f
+4aa\t[2GG\t8A\t4f
 .\t.\t8B-\t.
 4e\t2GG]\t4r\t4g
 4c\t.\t4A\t4a
@@ -314,7 +314,7 @@ KERN = """**kern\t**kern\t**kern\t**kern
 def test_humdrum_is_read_by_the_names_of_its_voices(tmp_path: Path) -> None:
     read = open_corpus(str(write(tmp_path, {"a.krn": KERN}) / "a.krn"))
     chords = table.chords_of(read)[0].tolist()
-    quarters = [[64, 60, 55, 48], [65, 62, 57, 43], [67, 64, 0, 43], [69, 60, 57, 43]]
+    quarters = [[64, 81, 55, 48], [65, 81, 57, 43], [67, 64, 0, 43], [69, 60, 57, 43]]
     assert chords[:16:4] == quarters
     assert [chord[2] for chord in chords[4:8]] == [57, 57, 58, 58]
     assert "not **kern that can be read" in refused(write(tmp_path, {"b.krn": "x"}) / "b.krn")
