@@ -11,8 +11,8 @@ from typing import Any, Literal
 from rnnray import job
 from rnnray.chorale import table
 from rnnray.chorale.composer import TrainedComposer, read_checkpoint
-from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.evaluation import evaluate
+from rnnray.chorale.reference import open_corpus_of
 from rnnray.progress import say
 
 
@@ -21,16 +21,18 @@ class Options(job.JobOptions):
 
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
-    data: str = "jsb"
-    """jsb, music21, or a path or URI of the archive, of CSVs, Parquet, MIDI or MusicXML files."""
+    data: str | None = None
+    """Corpus, as in jobs/train_chorale.py; by default the one that the checkpoint was trained
+    on."""
     split: Literal["train", "valid", "test"] = "test"
     """Which pieces."""
 
 
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
-    read_checkpoint(options.checkpoint)  # wrong ones are told before the corpus is fetched
-    pieces = table.chords_of(table.select(open_corpus(options.data), options.split))
+    # A wrong checkpoint is told before the corpus is fetched.
+    corpus = open_corpus_of(read_checkpoint(options.checkpoint), options.data)
+    pieces = table.chords_of(table.select(corpus, options.split))
     say(f"evaluating {len(pieces)} pieces")
     result = evaluate(TrainedComposer(options.checkpoint), pieces)
     return result.as_dict() | {"split": options.split, "checkpoint": options.checkpoint}

@@ -16,6 +16,7 @@ from rnnray import job, storage
 from rnnray.chorale import table
 from rnnray.chorale.config import ChoraleConfig, notebook, strong
 from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.statistics import statistics_of, to_json
 from rnnray.chorale.tuning import CHANGEABLE, SPACE, ChoraleProblem
 from rnnray.tuning import results, space, sweep
 from rnnray.tuning.options import SweepOptions
@@ -45,7 +46,7 @@ def work(options: Options) -> dict[str, Any]:
     corpus = open_corpus(config.data)
     for split in ("train", "valid"):
         table.select(corpus, split)
-    problem = ChoraleProblem(config, ray.put(corpus))
+    problem = ChoraleProblem(config, ray.put(corpus), to_json(statistics_of(corpus)))
     sweep_options = job.part_of(options, SweepOptions)
     grid = sweep.run(problem, searched, sweep_options, changeable=CHANGEABLE)
     score = sweep.score_of(problem.task(config), options.metric)

@@ -9,7 +9,7 @@ from itertools import combinations, groupby
 import numpy as np
 import numpy.typing as npt
 
-from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH
+from rnnray.chorale.chords import PITCHES
 from rnnray.chorale.lines import Line, Note
 from rnnray.chorale.repairs import Repair, Repairs
 from rnnray.chorale.table import out_of_range
@@ -46,7 +46,7 @@ class _Held:
     note: Note
 
 
-def on_grid(line: Line, *, lowest: bool) -> Voices:
+def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
     """The voices of a line: one, or several where it always has as many notes at once.
 
     Beginnings and ends move to the nearest sixteenth; in a played line an end that comes a little
@@ -56,11 +56,12 @@ def on_grid(line: Line, *, lowest: bool) -> Voices:
     Args:
         line: its notes.
         lowest: whether it is the lowest line, of whose chords the lowest note is kept.
+        pitches: those that there may be.
     """
     voices = Voices(line, fault=line.fault)
-    bad = next((n for n in line.notes if not LOWEST_PITCH <= n.pitch <= HIGHEST_PITCH), None)
+    bad = next((note for note in line.notes if note.pitch not in pitches), None)
     if bad and not voices.fault:
-        voices.fault = f"{bad.place}: {out_of_range(bad.pitch)}"
+        voices.fault = f"{bad.place}: {out_of_range(bad.pitch, pitches)}"
     if voices.fault:
         return voices
     length = max((_step(note.end) for note in line.notes), default=0)

@@ -1,4 +1,4 @@
-"""Voices from MIDI, MusicXML and CSV files.
+"""Voices from MIDI, MusicXML, Humdrum and CSV files.
 
 Pitches are as they sound and are never transposed otherwise; repeats are not expanded, fermatas are
 ignored, a pickup stays where it is.
@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.chorale.choir import Choice, four_voices, voices_named
-from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
 from rnnray.chorale.csv_file import read_csv
 from rnnray.chorale.grid import Voices, on_grid, without_divisions
+from rnnray.chorale.humdrum import read_kern
 from rnnray.chorale.lines import Line
 from rnnray.chorale.midi_file import read_midi
 from rnnray.chorale.musicxml_file import read_musicxml
@@ -24,8 +25,14 @@ from rnnray.errors import UserError
 
 MIDI_SUFFIXES = (".mid", ".midi")
 MUSICXML_SUFFIXES = (".musicxml", ".xml", ".mxl")
-SUFFIXES = (".csv", *MIDI_SUFFIXES, *MUSICXML_SUFFIXES)
+KERN_SUFFIXES = (".krn", ".kern")
+SUFFIXES = (".csv", *MIDI_SUFFIXES, *MUSICXML_SUFFIXES, *KERN_SUFFIXES)
 
+_READERS = {
+    **dict.fromkeys(MIDI_SUFFIXES, read_midi),
+    **dict.fromkeys(MUSICXML_SUFFIXES, read_musicxml),
+    **dict.fromkeys(KERN_SUFFIXES, read_kern),
+}
 _MAX_BYTES = 64 << 20  # unpacked; a score for a whole orchestra has some megabytes
 
 
@@ -36,8 +43,8 @@ class Score(NamedTuple):
     repairs: Repairs  # what was changed on the way
 
 
-def read_voices(path: str | Path) -> npt.NDArray[np.int16]:
-    """The voices of a MIDI, MusicXML or CSV file, on the grid of sixteenth notes.
+def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
+    """The voices of a MIDI, MusicXML, Humdrum or CSV file, on the grid of sixteenth notes.
 
     A voice is a part, a voice of a part (a staff that two voices share), a track or a channel. One
     of these that mostly sounds the same number of notes at once is as many voices. Of more than
@@ -47,18 +54,19 @@ def read_voices(path: str | Path) -> npt.NDArray[np.int16]:
 
     Args:
         path: a local file, told by its suffix (`SUFFIXES`).
+        pitches: those that there may be, 36 to 81 by default.
 
     Returns:
-        int16 [n, v], one to four voices, highest first; MIDI pitch from 36 to 81, 0 = silence.
+        int16 [n, v], one to four voices, highest first; MIDI pitch, 0 = silence.
 
     Raises:
         UserError: not such a file, no notes, more than four voices, notes that overlap within a
             voice, or a pitch out of range (voice and bar or time are named).
     """
-    return read_score(Path(path)).voices
+    return read_score(Path(path), pitches).voices
 
 
-def read_score(path: Path) -> Score:
+def read_score(path: Path, pitches: range = PITCHES) -> Score:
     """As `read_voices`, with the number of changes of each kind."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -73,10 +81,9 @@ def read_score(path: Path) -> Score:
     if max(len(content), _unpacked(content)) > _MAX_BYTES:
         raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, as no score is")
     if suffix == ".csv":
-        return Score(read_csv(content, str(path), any_voices=True), Repairs())
-    read = read_midi if suffix in MIDI_SUFFIXES else read_musicxml
-    lines, repairs = read(content, str(path))
-    return _score(lines, repairs, str(path))
+        return Score(read_csv(content, str(path), any_voices=True, pitches=pitches), Repairs())
+    lines, repairs = _READERS[suffix](content, str(path))
+    return _score(lines, repairs, str(path), pitches)
 
 
 def _unpacked(content: bytes) -> int:
@@ -96,10 +103,10 @@ def in_four_voices(voices: npt.NDArray[np.int16], where: str) -> Chords:
     return voices
 
 
-def _score(lines: list[Line], repairs: Repairs, where: str) -> Score:
-    voices = _on_grid(lines)
+def _score(lines: list[Line], repairs: Repairs, where: str, pitches: range) -> Score:
+    voices = _on_grid(lines, pitches)
     if sum(max(1, len(its.columns)) for its in voices) > VOICE_COUNT:
-        voices = _on_grid(without_divisions(lines))
+        voices = _on_grid(without_divisions(lines), pitches)
     if not voices:
         short = any(line.notes for line in lines)
         raise UserError(f"{where}: has no notes" + (", only too short ones" if short else ""))
@@ -123,10 +130,10 @@ def _score(lines: list[Line], repairs: Repairs, where: str) -> Score:
     return Score(_together(chosen), +repairs)
 
 
-def _on_grid(lines: list[Line]) -> list[Voices]:
+def _on_grid(lines: list[Line], pitches: range) -> list[Voices]:
     """The lines that have notes, on the grid."""
     lowest = _lowest(lines)
-    voices = [on_grid(line, lowest=line is lowest) for line in lines]
+    voices = [on_grid(line, lowest=line is lowest, pitches=pitches) for line in lines]
     return [its for its in voices if its.columns or its.fault]
 
 

@@ -65,7 +65,11 @@ def read_drawings(path: Path, kind: formats.Format | None = None) -> int:
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zlib.compress], ids=["", "gzip", "zlib"])
 @pytest.mark.parametrize(
-    "suffix", [".csv", ".mid", ".midi", ".musicxml", ".xml", ".mxl", ".parquet", ".tgz", ".tar"]
+    "suffix",
+    [
+        *(".csv", ".mid", ".midi", ".musicxml", ".xml", ".mxl", ".krn", ".parquet"),
+        *(".json", ".npz", ".tgz", ".tar", ".zip"),
+    ],
 )
 def test_a_pickle_in_a_corpus_is_refused_by_name(
     tmp_path: Path, evil_pickle: bytes, suffix: str, pack: Callable[[bytes], bytes]
