@@ -15,11 +15,11 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field, model_validator
 
 from rnnray import job, storage
-from rnnray.chorale import composing, table
-from rnnray.chorale.composer import TrainedComposer, read_checkpoint
-from rnnray.chorale.corpus import open_corpus
-from rnnray.chorale.given import given_tokens, read_melody, read_opening
+from rnnray.chorale import composing
+from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.given import given_tokens, read_melody
 from rnnray.chorale.midi import check_tempo
+from rnnray.chorale.reference import read_reference
 from rnnray.chorale.sound import InstrumentName
 
 _DEFAULT_CHORDS = 64
@@ -47,14 +47,19 @@ class Options(job.JobOptions):
     """Of all random choices."""
     seed_from: str | None = None
     """Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."""
-    data: str = "jsb"
-    """Corpus for --seed-from and for Bach's own figures; as in jobs/train_chorale.py."""
+    data: str | None = None
+    """Corpus for --seed-from and for Bach's statistics; as in jobs/train_chorale.py. By default
+    the one of the checkpoint, which carries its statistics, so that it is read for --seed-from
+    only."""
     melody: str | None = None
-    """MIDI, MusicXML or CSV file with voices to keep; the composer writes the others."""
+    """MIDI, MusicXML, Humdrum or CSV file with voices to keep; the composer writes the others.
+    Silence before the first note says where in its bar the melody begins."""
     keep: Annotated[tuple[Literal["soprano", "alto", "tenor", "bass"], ...], MinLen(1)] = (
         "soprano",
     )
     """Which voices the melody's file gives, highest first; of a file of four, those are taken."""
+    transpose: Annotated[int, Ge(-127), Le(127)] = 0
+    """Semitones by which the melody is moved before it is harmonised; 12 is an octave up."""
     tempo: float = 80.0
     """Quarter notes a minute."""
     instrument: InstrumentName = "organ"
@@ -66,18 +71,26 @@ class Options(job.JobOptions):
             raise job.WrongUse("--greedy and --temperatures exclude each other")
         if len(set(self.temperatures)) < len(self.temperatures):
             raise job.WrongUse("--temperatures names one twice")
+        if self.seed_from and self.melody:
+            raise job.WrongUse(
+                "--seed-from and --melody exclude each other: both say how the piece begins"
+            )
+        if self.transpose and not self.melody:
+            raise job.WrongUse("--transpose moves the notes of --melody, which is not given")
         return self
 
 
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
-    read_checkpoint(options.checkpoint)  # what is wrong is told before anything is loaded
+    # What is wrong is told before anything is loaded.
+    reference = read_reference(options.checkpoint, options.data, options.seed_from)
     check_tempo(options.tempo)
-    melody = None if options.melody is None else read_melody(options.melody, options.keep)
-    corpus = open_corpus(options.data)
-    opening = None if not options.seed_from else read_opening(corpus, options.seed_from)
-    chords = options.chords or (_DEFAULT_CHORDS if melody is None else len(melody))
-    given = given_tokens(chords, opening, melody)
+    melody = None
+    if options.melody is not None:
+        melody = read_melody(options.melody, options.keep, options.transpose)
+    rest = 0 if melody is None else melody.rest
+    chords = options.chords or (_DEFAULT_CHORDS if melody is None else rest + len(melody.chords))
+    given = given_tokens(chords, reference.opening, melody)
     composer = TrainedComposer(options.checkpoint)
     storage.check_writable(options.output)
     composed = composing.compose(
@@ -87,14 +100,16 @@ def work(options: Options) -> dict[str, Any]:
         count=options.count,
         top_p=options.top_p,
         seed=options.seed,
+        bar_position=0 if melody is None else melody.bar_position,
     )
     return composing.publish(
         composed,
         given,
-        table.chords_of(corpus),
+        reference.statistics,
         options.output,
         tempo=options.tempo,
         instrument=options.instrument,
+        rest=rest,
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from rnnray import job
 from rnnray.chorale import table
 from rnnray.chorale.composer import TrainedComposer, read_checkpoint
-from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.evaluation import evaluate
+from rnnray.chorale.reference import open_corpus_of
 from rnnray.progress import say
 
 
@@ -21,17 +21,17 @@ class Options(job.JobOptions):
 
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
-    data: str = "jsb"
-    """jsb, music21, or a path or URI of the archive, of CSVs, Parquet, MIDI or MusicXML files."""
+    data: str | None = None
+    """Corpus, as in jobs/train_chorale.py; by default the one that the checkpoint was trained
+    on."""
     split: Literal["train", "valid", "test"] = "test"
     """Which pieces."""
 
 
 def work(options: Options) -> dict[str, Any]:
     """Do the job."""
-    config = read_checkpoint(options.checkpoint)  # wrong ones are told before the corpus is fetched
-    # As it was divided in training.
-    corpus = open_corpus(options.data, split=config.split if options.data == config.data else None)
+    # A wrong checkpoint is told before the corpus is fetched.
+    corpus = open_corpus_of(read_checkpoint(options.checkpoint), options.data)
     pieces = table.chords_of(table.select(corpus, options.split))
     say(f"evaluating {len(pieces)} pieces")
     result = evaluate(TrainedComposer(options.checkpoint), pieces)

@@ -21,7 +21,8 @@ class Options(job.JobOptions):
     name: str
     """The chorale: SPLIT:INDEX, such as test:2, or its name in the corpus."""
     data: str = "jsb"
-    """jsb, music21, or a path or URI of the archive, of CSVs, Parquet, MIDI or MusicXML files."""
+    """jsb, music21, or a path or URI: an archive, folder or file of CSV, MIDI, MusicXML, Humdrum,
+    Jsb16thSeparated or Parquet."""
     output: str = "heard"
     """Folder or URI to write to."""
     tempo: float = 80.0

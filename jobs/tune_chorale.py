@@ -16,6 +16,7 @@ from rnnray import job, storage
 from rnnray.chorale.config import ChoraleConfig, notebook, strong
 from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.data import identity, training_data
+from rnnray.chorale.statistics import statistics_of, to_json
 from rnnray.chorale.tuning import CHANGEABLE, SPACE, ChoraleProblem
 from rnnray.tuning import results, space, sweep
 from rnnray.tuning.options import SweepOptions
@@ -44,7 +45,7 @@ def work(options: Options) -> dict[str, Any]:
     )
     corpus = open_corpus(config.data, split=config.split)
     training_data(config, corpus)  # says what is missing before a trial starts
-    problem = ChoraleProblem(config, ray.put(corpus))
+    problem = ChoraleProblem(config, ray.put(corpus), to_json(statistics_of(corpus)))
     sweep_options = job.part_of(options, SweepOptions)
     grid = sweep.run(problem, searched, sweep_options, changeable=CHANGEABLE, data=identity(corpus))
     score = sweep.score_of(problem.task(config), options.metric)

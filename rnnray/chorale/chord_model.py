@@ -99,10 +99,13 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         ]
         return ops.reshape(ops.stack(logits, axis=2), (-1, count * _V, TOKENS))
 
-    def initial_state(self, batch: int) -> tuple[Any, Any]:
-        """Before the first note of `batch` pieces: its logits [batch, 47], and the state."""
+    def initial_state(self, batch: int, bar_position: Any = 0) -> tuple[Any, Any]:
+        """Before the first note of `batch` pieces: its logits [batch, 47], and the state.
+
+        The pieces begin `bar_position` sixteenths (int scalar) after a bar line.
+        """
         state = {
-            "time": ops.zeros((), "int32"),
+            "time": ops.cast(bar_position, "int32"),
             "chord": ops.full((batch, _V), _START, "int32"),
             "held": ops.zeros((batch, _V), "int32"),
             "heard": echoes.initial_state(batch, self.reach),

@@ -11,3 +11,4 @@ VOICE_COUNT = len(VOICES)
 # Sixteenths in a bar of four quarters.
 BAR = 16
 LOWEST_PITCH, HIGHEST_PITCH = 36, 81
+PITCHES = range(LOWEST_PITCH, HIGHEST_PITCH + 1)

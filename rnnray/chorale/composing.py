@@ -9,14 +9,17 @@ import numpy as np
 
 from rnnray import storage
 from rnnray.chorale import pictures
-from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.chords import VOICE_COUNT, VOICES
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.critique import beside, critique
 from rnnray.chorale.rendering import render
 from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.sound import InstrumentName
+from rnnray.chorale.statistics import Statistics
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.progress import Every, say
+
+_TOLD_SILENCE = 4  # sixteenths; a shorter rest is a breath
 
 
 def compose(
@@ -27,6 +30,7 @@ def compose(
     count: int,
     top_p: float,
     seed: int,
+    bar_position: int = 0,
 ) -> dict[float, list[Composition]]:
     """Compose `count` chorales at each temperature, with a line of progress every few seconds.
 
@@ -37,9 +41,10 @@ def compose(
         count: chorales have the indices 0 to count - 1, at every temperature.
         top_p: see `Request`.
         seed: of all random choices.
+        bar_position: see `Request`.
     """
     requests = [
-        Request(given, index, temperature, top_p)
+        Request(given, index, temperature, top_p, bar_position)
         for temperature in temperatures
         for index in range(count)
     ]
@@ -58,22 +63,25 @@ def compose(
 def publish(
     composed: dict[float, list[Composition]],
     given: Tokens,
-    bach: Sequence[Chords],
+    bach: Statistics,
     uri: str,
     *,
     tempo: float,
     instrument: InstrumentName,
+    rest: int = 0,
 ) -> dict[str, Any]:
     """Write what was composed, and say how it compares with Bach.
 
     Args:
         composed: as from `compose`.
         given: as there; chords that are given whole, at the beginning, are shaded in the pictures.
-        bach: real chorales to compare with.
+        bach: statistics of real chorales to compare with.
         uri: folder or URI; files go to temperature=T/INDEX.* in it, and pitches.png, how often each
             pitch was composed beside how often Bach wrote it.
         tempo: quarter notes a minute.
         instrument: see `rnnray.chorale.sound.synthesize`.
+        rest: sixteenths of silence of all voices before the chorales, in the files; nothing else
+            counts them.
 
     Returns:
         For each temperature the critique, the nats of a composed note, and the files.
@@ -82,7 +90,8 @@ def publish(
         UserError: the storage refuses a file.
     """
     opening = (given == NONE).argmax() // VOICE_COUNT if (given == NONE).any() else 0
-    bachs = critique(bach)
+    bachs = bach.critique
+    silence = np.zeros((rest, VOICE_COUNT), np.int16)
     histogram = storage.join(uri, "pitches.png")
     result: dict[str, Any] = {"output": uri, "pitches": histogram, "bach": bachs.as_dict()}
     result["temperatures"] = {}
@@ -94,11 +103,11 @@ def publish(
                 say(f"writing temperature {temperature:g}: {index} of {len(compositions)}")
             files += render(
                 storage.join(uri, f"temperature={temperature:g}", f"{index:04d}"),
-                composition.chords,
+                np.concatenate([silence, composition.chords]),
                 title=f"Chorale {index} at temperature {temperature:g}",
                 tempo=tempo,
                 instrument=instrument,
-                given=int(opening),
+                given=int(opening) and rest + int(opening),
             )
         figures = critique([composition.chords for composition in compositions])
         nats = np.stack([composition.nats for composition in compositions])[:, given == NONE]
@@ -106,6 +115,8 @@ def publish(
         say(f"temperature {temperature:g}: {mean:.3f} nats a composed note; beside Bach:")
         for line in beside(figures, bachs):
             say(f"    {line}")
+        if line := silent_voices(compositions, given):
+            say(f"temperature {temperature:g}: {line}")
         result["temperatures"][f"{temperature:g}"] = figures.as_dict() | {
             "nats_per_note": mean,
             "files": files,
@@ -116,3 +127,30 @@ def publish(
         pictures.pitch_histogram(picture, everything, bach)
         storage.put_file(picture, histogram)
     return result
+
+
+def silent_voices(compositions: Sequence[Composition], given: Tokens) -> str:
+    """The words for voices that are silent where a given voice sings; empty where all sing.
+
+    Args:
+        compositions: at one temperature.
+        given: of each of them, int8 [4n], as in `compose`.
+    """
+    voices = given.reshape(-1, VOICE_COUNT)
+    harmonised = (voices > 0).any(axis=1, keepdims=True)
+    composed = harmonised & (voices == NONE)
+    silent = [(composed & (one.chords == 0)).sum(axis=0) for one in compositions]
+    found = [index for index, counts in enumerate(silent) if counts.max() >= _TOLD_SILENCE]
+    if not found:
+        return ""
+    worst = max(found, key=lambda index: int(silent[index].sum()))
+    names = ", ".join(
+        f"{name} {count}"
+        for name, count in zip(VOICES, silent[worst].tolist(), strict=True)
+        if count
+    )
+    return (
+        f"{len(found)} of {len(compositions)} chorales have a voice that is silent where a given "
+        f"one sings; the most is in {worst:04d}: {names} of {harmonised.sum()} sixteenths; another "
+        "--seed or a lower temperature may help"
+    )

@@ -49,7 +49,8 @@ class ChoraleConfig(TrainingConfig):
     """What determines the result of training the composer."""
 
     data: Annotated[str, Field(min_length=1)] = "jsb"
-    """jsb, music21, or a path or URI of the archive, of CSVs, Parquet, MIDI or MusicXML files."""
+    """jsb, music21, or a path or URI: an archive, folder or file of CSV, MIDI, MusicXML, Humdrum,
+    Jsb16thSeparated or Parquet."""
     model: ChoraleModelConfig = ChoraleModelConfig()
     """The model."""
     window_chords: Annotated[int, Ge(2)] = 256

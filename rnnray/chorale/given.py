@@ -1,14 +1,47 @@
 """What a composition begins with and keeps: an opening of a chorale, or some of the voices."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from rnnray.chorale import scores, table, tokens
-from rnnray.chorale.chords import VOICE_COUNT, VOICES, Chords
+from rnnray.chorale.chords import (
+    BAR,
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    VOICE_COUNT,
+    VOICES,
+    Chords,
+)
+from rnnray.chorale.critique import HIGHEST, LOWEST
+from rnnray.chorale.repairs import described
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
+from rnnray.progress import say
+
+_OCTAVE = 12
+_MIDI = range(1, 128)
+# A melody that goes a note or two beyond its voice is common; another voice's lies mostly outside.
+_MOST_OUTSIDE = 0.25
+
+
+@dataclass(frozen=True)
+class Melody:
+    """Voices that are given, from their first note on."""
+
+    chords: Chords
+    """int16 [n, 4], -1 where a note is to be composed; a voice sounds in the first chord."""
+    rest: int = 0
+    """Sixteenths of silence before that: they say where in its bar the melody begins, and are
+    nothing that a composer should go on from."""
+
+    @property
+    def bar_position(self) -> int:
+        """Sixteenths from the last bar line to the first note, 0 to 15 (in bars of 16)."""
+        return self.rest % BAR
 
 
 def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
@@ -32,47 +65,115 @@ def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
     return chords[: int(count)]
 
 
-def read_melody(path: str, keep: Sequence[str]) -> Chords:
-    """Voices that are given, int16 [n, 4], -1 where a note is to be composed.
+def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
+    """Voices of a file that are to be kept. Says so where a voice seems to be another one.
 
     Args:
-        path: a MIDI, MusicXML or CSV file of one to four voices.
+        path: a MIDI, MusicXML, Humdrum or CSV file of one to four voices.
         keep: names of the voices that are given; a file of as many voices has them in this order,
             a file of four voices is a whole chorale, whose other voices are not looked at.
+        transpose: semitones by which the voices are moved.
 
     Raises:
-        UserError: the file cannot be used, or has another number of voices.
+        UserError: the file cannot be used, has another number of voices, or notes that are out of
+            the composer's range (the message says by how much to transpose).
     """
-    voices = scores.read_voices(path)
-    places = [VOICES.index(name) for name in keep]
-    if len(set(places)) < len(places):
+    voices, repairs = scores.read_score(Path(path), _MIDI)
+    for line in described(repairs):
+        say(f"{path}: {line}")
+    columns = [VOICES.index(name) for name in keep]
+    if len(set(columns)) < len(columns):
         raise UserError(f"--keep {' '.join(keep)}: names a voice twice")
     if voices.shape[1] == VOICE_COUNT:
-        voices = voices[:, places]
-    if voices.shape[1] != len(places):
+        voices = voices[:, columns]
+    if voices.shape[1] != len(columns):
         raise UserError(
-            f"{path}: has {voices.shape[1]} voices, but --keep names {len(places)} "
+            f"{path}: has {voices.shape[1]} voices, but --keep names {len(columns)} "
             f"({' '.join(keep)}); name each of the file's voices, highest first"
         )
+    rest = int((voices > 0).any(axis=1).argmax())
+    voices = voices[rest:]
+    if not voices[0].any():
+        raise UserError(f"{path}: has no notes in the voices to keep ({' '.join(keep)})")
+    voices = _transposed(voices, transpose, rest, path)
+    for column, voice in zip(columns, voices.T, strict=True):
+        if voice.any():
+            _say_if_another_voice(column, voice[voice > 0], transpose, path)
     given = np.full((len(voices), VOICE_COUNT), NONE, np.int16)
-    given[:, places] = voices
-    return given
+    given[:, columns] = voices
+    return Melody(given, rest)
 
 
-def given_tokens(chords: int, opening: Chords | None, melody: Chords | None) -> Tokens:
-    """What a composition begins with and keeps: tokens int8 [4 * chords], -1 is to be composed.
+def _transposed(voices: Chords, semitones: int, rest: int, path: str) -> Chords:
+    sounding = voices > 0
+    moved = np.where(sounding, voices + semitones, 0).astype(np.int16)
+    low, high = int(moved[sounding].min()), int(moved[sounding].max())
+    if low >= LOWEST_PITCH and high <= HIGHEST_PITCH:
+        return moved
+    outside = sounding & ((moved < LOWEST_PITCH) | (moved > HIGHEST_PITCH))
+    chord, voice = np.argwhere(outside)[0]
+    now = f" after --transpose {semitones}" if semitones else ""
+    message = (
+        f"{path}, quarter note {(rest + int(chord)) / 4:g} from the beginning: pitch "
+        f"{moved[chord, voice]}{now} is not from {LOWEST_PITCH} to {HIGHEST_PITCH}, the pitches "
+        "that the composer knows"
+    )
+    if high - low > HIGHEST_PITCH - LOWEST_PITCH:
+        raise UserError(f"{message}; the file's span {high - low} semitones: leave voices out")
+    fitting = range(semitones + LOWEST_PITCH - low, semitones + HIGHEST_PITCH - high + 1)
+    nearest = min(fitting, key=abs)
+    octaves = [shift for shift in fitting if shift and shift % _OCTAVE == 0]
+    octave = min(octaves, key=abs, default=nearest)
+    same_key = "" if octave == nearest else f", --transpose {octave} too and in the same key"
+    raise UserError(f"{message}; --transpose {nearest} moves all notes there{same_key}")
+
+
+def _say_if_another_voice(voice: int, pitches: Chords, transposed: int, path: str) -> None:
+    """Say so where many of a voice's notes, MIDI pitches [n], are not of that voice's range."""
+    outside = 1 - _share_in_range(voice, pitches)
+    if outside <= _MOST_OUTSIDE:
+        return
+    shifts = range(-4 * _OCTAVE, 4 * _OCTAVE + 1, _OCTAVE)
+    octave = max(shifts, key=lambda shift: (_share_in_range(voice, pitches + shift), -abs(shift)))
+    others = [other for other in range(VOICE_COUNT) if other != voice]
+    other = max(others, key=lambda other: _share_in_range(other, pitches))
+    ways = []
+    if _share_in_range(other, pitches) > 1 - outside:
+        ways.append(f"--keep {VOICES[other]}")
+    if octave:
+        ways.append(f"--transpose {transposed + octave}")
+    say(
+        f"{path}: {outside:.0%} of what is kept as {VOICES[voice]} lies outside of that voice's "
+        f"range in Bach's chorales, MIDI pitches {LOWEST[voice]} to {HIGHEST[voice]}"
+        + (f"; perhaps {' or '.join(ways)} is meant" if ways else "")
+    )
+
+
+def _share_in_range(voice: int, pitches: Chords) -> float:
+    return float(((pitches >= LOWEST[voice]) & (pitches <= HIGHEST[voice])).mean())
+
+
+def given_tokens(chords: int, opening: Chords | None, melody: Melody | None) -> Tokens:
+    """What a composition begins with and keeps: tokens int8 [4n], -1 is to be composed.
+
+    Args:
+        chords: length of the piece, a rest before the melody included; n is without that rest.
+        opening: the first chords, int16 [m, 4].
+        melody: voices to keep; not together with an opening.
 
     Raises:
-        UserError: the opening or the melody is longer than the composition.
+        UserError: the opening or the melody is longer than the composition, or both are given.
     """
-    given = np.full((chords, VOICE_COUNT), NONE, np.int8)
-    for part, name in ((melody, "the melody"), (opening, "--seed-from")):
-        if part is None:
-            continue
-        if len(part) > chords:
-            raise UserError(
-                f"{name} has {len(part)} chords, more than --chords {chords}; ask for more"
-            )
+    if opening is not None and melody is not None:
+        raise UserError("--seed-from and --melody both say how the piece begins; take one of them")
+    part, rest, name = opening, 0, "--seed-from"
+    if melody is not None:
+        part, rest, name = melody.chords, melody.rest, "the melody"
+    length = 0 if part is None else rest + len(part)
+    if length > chords:
+        raise UserError(f"{name} has {length} chords, more than --chords {chords}; ask for more")
+    given = np.full((chords - rest, VOICE_COUNT), NONE, np.int8)
+    if part is not None:
         known = part != NONE
         values = tokens.to_tokens(np.where(known, part, 0)).reshape(-1, VOICE_COUNT)
         given[: len(part)][known] = values[known]

@@ -21,7 +21,7 @@ from rnnray.errors import UserError
 from rnnray.progress import Every, say
 from rnnray.storage import write_bytes
 
-_REVISION = 1  # of what this module makes of the files; a new one is parsed anew
+_REVISION = 2  # of what this module makes of the files; a new one is parsed anew
 # Cantatas repeat chorales, in other keys and with a few passing notes changed. In two splits they
 # would make the test a test of memory. Different chorales agree in less than half of the notes.
 _SAME_MUSIC = 0.8
@@ -77,7 +77,7 @@ def parse_chorales(files: Sequence[Path]) -> pa.Table:
                 raise UserError(f"the same music as {same[0]}")
             chorales[path.stem] = chords
         except UserError as error:
-            skipped.append((path.name, str(error).removeprefix(path.name).lstrip(":, ")))
+            skipped.append((path.name, str(error).removeprefix(str(path)).lstrip(":, ")))
     if not chorales:
         raise UserError(f"music21: none of its {len(files)} files by Bach is a chorale; reinstall")
     return from_chorales(
@@ -94,18 +94,10 @@ def corpus_files() -> list[Path]:
 
 
 def _chords(path: Path) -> Chords:
-    choir: list[Any] = [None] * VOICE_COUNT
-    parts = scores.music21_parts(path)
-    for part in parts:
-        voice = scores.label_of(part.partName or "")
-        if voice is not None:
-            choir[voice] = part if choir[voice] is None else False
-    parts = choir if all(choir) else parts
-    groups = scores.music21_groups(parts)
-    voices = scores.in_four_voices(scores.on_grid(groups, path.name).voices, path.name)
+    voices = scores.in_four_voices(scores.read_voices(path), str(path))
     silence = (voices == 0).all(axis=1).mean()
     if silence > _MOST_SILENCE:
-        raise UserError(f"{path.name}: the choir is silent for {silence:.0%} of the time")
+        raise UserError(f"{path}: the choir is silent for {silence:.0%} of the time")
     return voices
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rnnray import figures
 from rnnray.chorale.chords import BAR, Chords
+from rnnray.chorale.statistics import Statistics, pitch_counts
 from rnnray.figures import BLUE, BODY, FAINT, GREEN, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION
 
 VOICES = {"soprano": VERMILION, "alto": BLUE, "tenor": ORANGE, "bass": GREEN}
@@ -62,16 +63,17 @@ def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
     figures.save(figure, path)
 
 
-def pitch_histogram(path: Path, composed: Sequence[Chords], bach: Sequence[Chords]) -> None:
+def pitch_histogram(path: Path, composed: Sequence[Chords], bach: Statistics) -> None:
     """Draw how often each voice sings each pitch, beside how often it does so in Bach.
 
-    Both are chorales, int16 [n, 4] each (n may differ); shares are of the voice's own sounding
-    steps, so that long and short chorales compare. Raises ValueError if either has no chorales.
+    `composed` are chorales, int16 [n, 4] each (n may differ); shares are of the voice's own
+    sounding steps, so that long and short chorales compare. Raises ValueError without a chorale.
     """
-    if not composed or not bach:
-        raise ValueError("no chorales: a pitch histogram needs at least one on each side")
-    ours, bachs = np.concatenate(composed), np.concatenate(bach)
-    sung = np.concatenate([ours[ours > 0], bachs[bachs > 0]])
+    if not composed:
+        raise ValueError("no chorales: a pitch histogram needs at least one")
+    ours, bachs = (counts.copy() for counts in (pitch_counts(composed), bach.pitches))
+    ours[:, 0] = bachs[:, 0] = 0  # silence
+    sung = np.flatnonzero((ours + bachs).any(axis=0))
     low, high = (int(sung.min()), int(sung.max())) if len(sung) else (55, 65)
     pitches = np.arange(low, high + 1)
     figure = figures.new(8, 7.4)
@@ -80,8 +82,8 @@ def pitch_histogram(path: Path, composed: Sequence[Chords], bach: Sequence[Chord
     for voice, (name, color) in enumerate(VOICES.items()):
         heading = title if voice == 0 else ""
         axes = figures.chart(figure, (4, 1, voice + 1), heading, ylabel=name)
-        axes.bar(pitches, _shares(ours[:, voice], pitches), 0.8, color=color)
-        outline = _shares(bachs[:, voice], pitches)
+        axes.bar(pitches, _shares(ours[voice, low : high + 1]), 0.8, color=color)
+        outline = _shares(bachs[voice, low : high + 1])
         axes.stairs(outline, np.arange(low, high + 2) - 0.5, color=TEXT, lw=1.2)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_locator(MaxNLocator(3))
@@ -94,15 +96,14 @@ def pitch_histogram(path: Path, composed: Sequence[Chords], bach: Sequence[Chord
     figure.supylabel("share of the voice's sounding sixteenths", color=MUTED, fontsize=BODY)
     keys = [
         Patch(color=MUTED, label=f"composed (chorales: {len(composed):,})"),
-        Patch(fill=False, ec=TEXT, label=f"Bach ({len(bach):,})"),
+        Patch(fill=False, ec=TEXT, label=f"Bach ({bach.critique.chorales:,})"),
     ]
     figure.legend(handles=keys, loc="outside lower center", ncols=2, frameon=False, fontsize=BODY)
     figures.save(figure, path)
 
 
-def _shares(notes: NDArray[np.int16], pitches: NDArray[np.int64]) -> NDArray[np.float64]:
+def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """The share of the sounding notes that have each pitch; zeros if none sounds."""
-    counts = (notes[:, None] == pitches).sum(axis=0)
     return np.asarray(counts / max(1, counts.sum()), np.float64)
 
 

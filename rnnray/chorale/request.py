@@ -22,6 +22,8 @@ class Request:
     top_p: float = 1.0
     """Only the likeliest notes are drawn from: the fewest whose probabilities (at the temperature)
     add up to this (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019)."""
+    bar_position: int = 0
+    """Sixteenths from the last bar line to the first chord, 0 to 15 (in bars of 16)."""
 
 
 @dataclass(frozen=True)

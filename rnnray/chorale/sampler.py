@@ -6,6 +6,7 @@ depend on the chorales' length, but for the notes themselves.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -40,15 +41,18 @@ class Sampler:
                 tf.TensorSpec([None, batch_size], tf.float32),
                 numbers,
                 numbers,
+                tf.TensorSpec([], tf.int32),
             ],
             autograph=False,
         )
 
     def compose(self, requests: Sequence[Request]) -> Iterator[list[Composition]]:
         """Compose all requests, a batch of results at a time, in order."""
-        for start in range(0, len(requests), self._batch_size):
-            batch = requests[start : start + self._batch_size]
-            yield self._batch(batch)
+        # A batch's chords go by one clock.
+        for _, group in groupby(requests, lambda request: request.bar_position):
+            same = list(group)
+            for start in range(0, len(same), self._batch_size):
+                yield self._batch(same[start : start + self._batch_size])
 
     def _batch(self, requests: Sequence[Request]) -> list[Composition]:
         filled = [*requests, *[requests[-1]] * (self._batch_size - len(requests))]
@@ -63,6 +67,7 @@ class Sampler:
             uniforms,
             np.array([request.temperature for request in filled], np.float32),
             np.array([request.top_p for request in filled], np.float32),
+            requests[0].bar_position,
         )
         notes, nats = notes.numpy(), nats.numpy()
         if not np.isfinite(nats).all():
@@ -78,7 +83,9 @@ class Sampler:
             for row, request in enumerate(requests)
         ]
 
-    def _compose(self, given: Any, uniforms: Any, temperature: Any, top_p: Any) -> Any:
+    def _compose(
+        self, given: Any, uniforms: Any, temperature: Any, top_p: Any, bar_position: Any
+    ) -> Any:
         """The loop over chords, as a graph: notes int32 and nats float32, both [4n, batch]."""
         chords = tf.shape(given)[0] // VOICE_COUNT
         shape = [VOICE_COUNT, self._batch_size]
@@ -95,7 +102,7 @@ class Sampler:
             notes = notes.write(number, tf.stack(chosen))
             return number + 1, logits, state, notes, nats.write(number, tf.stack(costs))
 
-        logits, state = self._composer.initial_state(self._batch_size)
+        logits, state = self._composer.initial_state(self._batch_size, bar_position)
         *_, notes, nats = tf.while_loop(
             lambda number, *_: number < chords,
             compose_chord,

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT, Chords
+from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, VOICE_COUNT, Chords
 from rnnray.errors import UserError
 
 Skipped = tuple[str, str]  # name of a file, and why it is not in the table
@@ -95,6 +95,7 @@ def select(table: pa.Table, split: str) -> pa.Table:
         present = [f"{len(names)} in {name}" for name, names in _names(table) if names]
         raise UserError(
             f"split {split!r}: the data have no chorales in it, only {', '.join(present) or 'none'}"
+            "; put files into folders train, valid and test, or train with --split 80:10:10"
         )
     return chosen
 
@@ -196,11 +197,10 @@ def hashed_split(name: str) -> str:
     return {8: "valid", 9: "test"}.get(tenth, "train")
 
 
-def out_of_range(pitch: int) -> str:
-    """The words for a pitch that no chorale has."""
+def out_of_range(pitch: int, pitches: range = PITCHES) -> str:
+    """The words for a pitch that no chorale, or no melody, has."""
     return (
-        f"pitch {pitch} is neither 0 (silence) nor a MIDI pitch from {LOWEST_PITCH} "
-        f"to {HIGHEST_PITCH}"
+        f"pitch {pitch} is neither 0 (silence) nor a MIDI pitch from {pitches[0]} to {pitches[-1]}"
     )
 
 

@@ -12,6 +12,7 @@ import yaml
 from rnnray.chorale import tokens
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.config import ChoraleConfig
+from rnnray.chorale.statistics import STATISTICS_FILE
 from rnnray.chorale.tokens import NONE, Tokens
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class ChoraleTask:
     """
 
     config: ChoraleConfig
+    statistics: str = ""
+    """Of the corpus, as `rnnray.chorale.statistics.to_json` makes them; empty where unknown."""
 
     row_unit: ClassVar[str] = "windows"
     unit: ClassVar[str] = "notes"
@@ -74,8 +77,10 @@ class ChoraleTask:
         return _row_means(ops.cast(right, "float32"), targets)[:, None]
 
     def checkpoint_files(self) -> Mapping[str, str]:
-        """The configuration."""
-        return {CONFIG_FILE: yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)}
+        """The configuration, and the statistics of the corpus."""
+        config = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        statistics = {STATISTICS_FILE: self.statistics} if self.statistics else {}
+        return {CONFIG_FILE: config, **statistics}
 
 
 def _row_means(values: Any, targets: Any) -> Any:

@@ -12,6 +12,7 @@ from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.config import ChoraleConfig
 from rnnray.chorale.data import training_data
 from rnnray.chorale.evaluation import evaluate
+from rnnray.chorale.statistics import statistics_of, to_json
 from rnnray.chorale.task import ChoraleTask
 from rnnray.progress import say
 from rnnray.training import curves, driver
@@ -35,7 +36,7 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         UserError: see `rnnray.chorale.data.training_data` and `rnnray.training.driver.train`.
     """
     data = training_data(config, corpus)
-    task = ChoraleTask(config)
+    task = ChoraleTask(config, to_json(statistics_of(corpus)))
     split = "test" if "test" in corpus["split"].to_pylist() else "valid"
     if split == "valid":
         say("no chorales in test: the best checkpoint will be judged by valid alone")

@@ -29,10 +29,12 @@ class ChoraleProblem:
     config: ChoraleConfig
     corpus: Any
     """A chorale table in Ray's object store, which a node holds once for all its trials."""
+    statistics: str = ""
+    """Of the corpus; see `ChoraleTask`."""
 
     def task(self, config: ChoraleConfig) -> ChoraleTask:
         """The task of a trial."""
-        return ChoraleTask(config)
+        return ChoraleTask(config, self.statistics)
 
     def data(self, config: ChoraleConfig) -> TrainingData:
         """A trial's windows: they depend on its configuration, and take a second to make."""

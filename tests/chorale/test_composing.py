@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 from composers import chorales, save_checkpoint
 
-from rnnray.chorale import composing
+from rnnray.chorale import composing, table
 from rnnray.chorale.composer import TrainedComposer
-from rnnray.chorale.given import given_tokens
+from rnnray.chorale.composing import silent_voices
+from rnnray.chorale.given import Melody, given_tokens
 from rnnray.chorale.midi import midi_bytes
 from rnnray.chorale.request import Composition
+from rnnray.chorale.statistics import statistics_of
 from rnnray.chorale.tokens import to_chords, to_tokens
 
 PIECES = chorales(20, 33, 9)
+BACH = statistics_of(
+    table.from_chorales((f"{number}", "test", piece) for number, piece in enumerate(PIECES))
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,31 +27,31 @@ def composer(tmp_path_factory: pytest.TempPathFactory) -> TrainedComposer:
     return TrainedComposer(save_checkpoint(tmp_path_factory.mktemp("c") / "c", "strong"))
 
 
-def test_a_composition_keeps_its_opening_and_melody_and_is_published_to_be_heard_and_seen(
+def test_a_composition_keeps_its_melody_and_is_published_to_be_heard_and_seen(
     composer: TrainedComposer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The harmonisation of a file's melody, with an opening, at two temperatures."""
+    """The harmonisation of a melody that begins within a bar, at two temperatures."""
     melody = np.full((16, 4), -1, np.int16)
     melody[:, 0] = PIECES[1][:16, 0]
-    opening = PIECES[0][:3]
-    given = given_tokens(18, opening, melody)
-    arguments: dict[str, Any] = {"count": 2, "top_p": 0.95, "seed": 4}
+    given = given_tokens(30, None, Melody(melody, rest=12))
+    arguments: dict[str, Any] = {"count": 2, "top_p": 0.95, "seed": 4, "bar_position": 12}
     composed = composing.compose(composer, given, (0.5, 1.5), **arguments)
     assert list(composed) == [0.5, 1.5]
     for temperature, compositions in composed.items():
         assert len(compositions) == 2
         for one in compositions:
-            np.testing.assert_array_equal(one.chords[:3], opening)
-            np.testing.assert_array_equal(one.chords[3:16, 0], PIECES[1][3:16, 0])
+            np.testing.assert_array_equal(one.chords[:16, 0], PIECES[1][:16, 0])
         alone = composing.compose(composer, given, (temperature,), **arguments)[temperature]
         for one, again in zip(compositions, alone, strict=True):
             np.testing.assert_array_equal(one.chords, again.chords)
         assert not np.array_equal(compositions[0].chords, compositions[1].chords)
     assert not np.array_equal(composed[0.5][0].chords, composed[1.5][0].chords)
+    elsewhere = composing.compose(composer, given, (1.5,), **arguments | {"bar_position": 0})[1.5]
+    assert not np.array_equal(composed[1.5][0].nats, elsewhere[0].nats)
 
     few = {temperature: compositions[:1] for temperature, compositions in composed.items()}
     uri = str(tmp_path / "out")
-    result = composing.publish(few, given, PIECES, uri, tempo=90, instrument="sine")
+    result = composing.publish(few, given, BACH, uri, tempo=90, instrument="sine", rest=12)
     assert list(result["temperatures"]) == ["0.5", "1.5"]
     assert result["bach"]["steps"] == 62
     for temperature, (one,) in few.items():
@@ -56,7 +61,8 @@ def test_a_composition_keeps_its_opening_and_melody_and_is_published_to_be_heard
             folder + suffix for suffix in (".wav", ".mid", ".musicxml", ".png", ".svg")
         }
         assert all(Path(file).stat().st_size > 0 for file in figures["files"])
-        midi = midi_bytes(one.chords, tempo=90, title=f"Chorale 0 at temperature {temperature:g}")
+        chords = np.concatenate([np.zeros((12, 4), np.int16), one.chords])
+        midi = midi_bytes(chords, tempo=90, title=f"Chorale 0 at temperature {temperature:g}")
         assert Path(folder + ".mid").read_bytes() == midi
         assert figures["nats_per_note"] == pytest.approx(one.nats[given == -1].mean())
         assert figures["steps"] == 18
@@ -79,8 +85,27 @@ def test_a_chorale_that_was_given_whole_can_be_published(
     half[4 * 5 + 2 :] = -1
     for tokens in (given, half):
         result = composing.publish(
-            {1.0: [one]}, tokens, PIECES, str(tmp_path), tempo=80, instrument="organ"
+            {1.0: [one]}, tokens, BACH, str(tmp_path), tempo=80, instrument="organ"
         )
         mean = result["temperatures"]["1"]["nats_per_note"]
         assert np.isnan(mean) if tokens is given else mean == 0
     assert shaded == [0, 5]
+
+
+def test_a_voice_that_is_silent_where_the_melody_sings_is_told() -> None:
+    melody = np.full((12, 4), -1, np.int16)
+    melody[:, 0] = [72] * 10 + [0] * 2
+    given = given_tokens(16, None, Melody(melody))
+    chords = np.tile(np.array([72, 67, 60, 48], np.int16), (16, 1))
+    chords[10:12, 0] = 0
+
+    def silent(voice: int, start: int, stop: int) -> Composition:
+        its = chords.copy()
+        its[start:stop, voice] = 0
+        return Composition(its, np.zeros(64, np.float32))
+
+    assert silent_voices([silent(1, 0, 3), silent(3, 10, 16)], given) == ""
+    told = silent_voices([silent(1, 0, 3), silent(3, 6, 16), silent(2, 1, 6)], given)
+    assert told.startswith("2 of 3 chorales have a voice that is silent where a given one sings")
+    assert "the most is in 0002: tenor 5 of 10 sixteenths" in told
+    assert silent_voices([silent(1, 0, 16)], given_tokens(16, chords[:4], None)) == ""

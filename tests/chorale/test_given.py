@@ -1,6 +1,7 @@
 """What is given to the composer: kept as it was asked for, or refused in a line."""
 
 import io
+import re
 from pathlib import Path
 
 import mido
@@ -10,7 +11,7 @@ import pytest
 from composers import chorales
 
 from rnnray.chorale import table
-from rnnray.chorale.given import given_tokens, read_melody, read_opening
+from rnnray.chorale.given import Melody, given_tokens, read_melody, read_opening
 from rnnray.chorale.midi import midi_bytes
 from rnnray.errors import UserError
 
@@ -78,8 +79,10 @@ def test_a_melody_goes_to_the_voices_it_is_kept_for(tmp_path: Path) -> None:
         (whole, ["bass", "alto"], {3: 3, 1: 1}),
         (whole, ["soprano", "alto", "tenor", "bass"], {0: 0, 1: 1, 2: 2, 3: 3}),
     ):
-        melody = read_melody(path, keep)
-        assert melody.dtype == np.int16
+        read = read_melody(path, keep)
+        melody = np.concatenate([np.zeros((read.rest, 4), np.int16), read.chords])
+        melody[: read.rest, [voice for voice in range(4) if voice not in kept]] = -1
+        assert read.chords.dtype == np.int16
         for voice in range(4):
             expected = chords[:, kept[voice]] if voice in kept else np.full(len(chords), -1)
             np.testing.assert_array_equal(melody[:, voice], expected)
@@ -99,19 +102,19 @@ def test_a_melody_of_another_number_of_voices_is_refused_in_a_line(tmp_path: Pat
         read_melody(str(tmp_path / "nothing.mid"), ["soprano"])
 
 
-def test_given_tokens_hold_the_melody_and_before_it_the_opening() -> None:
+def test_given_tokens_hold_the_melody_or_the_opening() -> None:
     melody = np.full((6, 4), -1, np.int16)
     melody[:, 0] = [60, 0, 62, 64, 64, 65]
     opening = np.array([[70, 65, 0, 50], [71, 66, 60, 0]], np.int16)
     none = [-1, -1, -1, -1]
-    sung = [[25, -1, -1, -1], [0, -1, -1, -1]]
-    rest = [[27, -1, -1, -1], *[[29, -1, -1, -1]] * 2, [30, -1, -1, -1]]
+    sung = [[note, -1, -1, -1] for note in (25, 0, 27, 29, 29, 30)]
     begun = [[35, 30, 0, 15], [36, 31, 25, 0]]
     for arguments, expected in (
         ((8, None, None), [none] * 8),
         ((3, opening, None), [*begun, none]),
-        ((6, None, melody), [*sung, *rest]),
-        ((7, opening, melody), [*begun, *rest, none]),
+        ((6, None, Melody(melody)), sung),
+        ((7, None, Melody(melody)), [*sung, none]),
+        ((9, None, Melody(melody, rest=2)), [*sung, none]),
         ((2, opening, None), begun),
     ):
         given = given_tokens(*arguments)
@@ -121,14 +124,93 @@ def test_given_tokens_hold_the_melody_and_before_it_the_opening() -> None:
 
 @pytest.mark.parametrize(
     ("opening", "melody", "words"),
-    [(5, None, "--seed-from has 5 chords"), (None, 6, "the melody has 6"), (2, 5, "the melody")],
+    [(5, None, "--seed-from has 5 chords"), (None, 6, "the melody has 7")],
 )
 def test_more_given_than_asked_for_is_refused_in_a_line(
     opening: int | None, melody: int | None, words: str
 ) -> None:
-    parts = [None if n is None else np.full((n, 4), 60, np.int16) for n in (opening, melody)]
+    first, given = (None if n is None else np.full((n, 4), 60, np.int16) for n in (opening, melody))
     with pytest.raises(UserError, match=f"{words}.*more than --chords 4"):
-        given_tokens(4, *parts)
+        given_tokens(4, first, None if given is None else Melody(given, rest=1))
+
+
+def test_an_opening_never_overwrites_a_melody() -> None:
+    both = np.full((2, 4), 60, np.int16)
+    with pytest.raises(UserError, match="--seed-from and --melody both say how the piece begins"):
+        given_tokens(4, both, Melody(both))
+
+
+@pytest.mark.parametrize("keep", ["soprano", "tenor"])
+@pytest.mark.parametrize(("rest", "position"), [(0, 0), (12, 12), (32, 0), (35, 3)])
+def test_silence_before_a_melody_is_its_position_in_the_bar(
+    tmp_path: Path, rest: int, position: int, keep: str
+) -> None:
+    tune = np.array([[60], [62], [0], [64]], np.int16)
+    file = csv(tmp_path / "tune.csv", np.concatenate([np.zeros((rest, 1), np.int16), tune]))
+    melody = read_melody(file, [keep])
+    assert (melody.rest, melody.bar_position) == (rest, position)
+    voice = ["soprano", "alto", "tenor", "bass"].index(keep)
+    assert melody.chords[:, voice].tolist() == [60, 62, 0, 64]
+    assert len(given_tokens(rest + 4, None, melody)) == 16
+
+
+def test_a_melody_of_silence_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no notes in the voices to keep \(soprano\)"):
+        read_melody(csv(tmp_path / "none.csv", np.zeros((8, 1), np.int16)), ["soprano"])
+
+
+@pytest.mark.parametrize(
+    ("pitches", "words"),
+    [
+        ([60, 67, 83], "quarter note 0.5 from the beginning: pitch 83 .*; --transpose -2 moves"),
+        ([60, 67, 83], "--transpose -12 too and in the same key"),
+        ([60, 31, 40], "quarter note 0.25 from the beginning: pitch 31 .*; --transpose 5 moves"),
+        ([36, 82], "the file's span 46 semitones"),
+        ([36, 81], ""),
+        ([86, 90], "--transpose -9 moves all notes there, --transpose -12 too"),
+    ],
+)
+def test_a_melody_out_of_range_says_by_how_much_to_transpose(
+    tmp_path: Path, pitches: list[int], words: str
+) -> None:
+    file = csv(tmp_path / "tune.csv", np.array([pitches], np.int16).T)
+    if not words:
+        assert read_melody(file, ["soprano"]).chords[:, 0].tolist() == pitches
+        return
+    with pytest.raises(UserError, match=words) as error:
+        read_melody(file, ["soprano"])
+    if found := re.search(r"--transpose (-?\d+) moves", str(error.value)):
+        moved = read_melody(file, ["soprano"], int(found[1])).chords[:, 0]
+        assert moved.tolist() == [pitch + int(found[1]) for pitch in pitches]
+        step = -1 if int(found[1]) < 0 else 1
+        with pytest.raises(UserError, match=f"--transpose {found[1]} moves"):
+            read_melody(file, ["soprano"], int(found[1]) - step)
+
+
+@pytest.mark.parametrize(
+    ("pitches", "keep", "words"),
+    [
+        (
+            [43, 48, 45],
+            "soprano",
+            "100% .* soprano lies .*--keep bass or --transpose 24",
+        ),
+        ([72, 76, 79], "bass", "100% .* bass lies .*--keep soprano or --transpose -24"),
+        ([72, 76, 79], "soprano", ""),
+        ([59, 64, 67, 72, 74], "soprano", ""),  # a note below is nothing to be told of
+        ([43, 48, 45], "bass", ""),
+    ],
+)
+def test_a_voice_that_is_kept_as_another_one_is_noticed(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    pitches: list[int],
+    keep: str,
+    words: str,
+) -> None:
+    read_melody(csv(tmp_path / "tune.csv", np.array([pitches], np.int16).T), [keep])
+    said = capsys.readouterr().out
+    assert re.search(words, said) if words else not said
 
 
 def test_the_midi_of_a_chorale_is_a_melody_to_keep(tmp_path: Path) -> None:
@@ -137,6 +219,6 @@ def test_the_midi_of_a_chorale_is_a_melody_to_keep(tmp_path: Path) -> None:
     content = midi_bytes(chords)
     assert len(mido.MidiFile(file=io.BytesIO(content)).tracks) == 5
     (tmp_path / "0000.mid").write_bytes(content)
-    melody = read_melody(str(tmp_path / "0000.mid"), ["soprano", "bass"])
+    melody = read_melody(str(tmp_path / "0000.mid"), ["soprano", "bass"]).chords
     np.testing.assert_array_equal(melody[:, [0, 3]], chords[:, [0, 3]])
     assert (melody[:, 1:3] == -1).all()

@@ -38,7 +38,7 @@ def pieces(composer: Any) -> np.ndarray:
     return pieces if hasattr(composer, "reach") else pieces[:, : 4 * 65]
 
 
-def step_by_step(composer: Any, tokens: np.ndarray) -> np.ndarray:
+def step_by_step(composer: Any, tokens: np.ndarray, bar_position: int = 0) -> np.ndarray:
     """The logits [batch, n, 47] of `step`, a note at a time."""
 
     @tf.function
@@ -49,7 +49,7 @@ def step_by_step(composer: Any, tokens: np.ndarray) -> np.ndarray:
             logits.append(more)
         return tf.stack(logits, axis=1), state
 
-    first, state = composer.initial_state(len(tokens))
+    first, state = composer.initial_state(len(tokens), bar_position)
     result = [np.asarray(first)[:, None]]
     for start in range(0, tokens.shape[1], 4):
         logits, state = chord(state, tf.constant(tokens[:, start : start + 4], tf.int32))
@@ -63,6 +63,18 @@ def test_a_step_at_a_time_gives_the_logits_of_the_full_model(
     at_once = logits_of(composer, pieces)
     np.testing.assert_allclose(step_by_step(composer, pieces), at_once, atol=3e-5)
     assert at_once[:, 1:].std() > 0.3  # there is something to compare
+
+
+def test_a_piece_that_begins_within_a_bar_hears_its_bar_lines_where_they_are(
+    pieces: np.ndarray,
+) -> None:
+    """Twelve sixteenths into the bar is what the first chord is when bars begin there."""
+    piece, within = pieces[:1, : 4 * 40], 12
+    composer = small_composer("strong")
+    expected = step_by_step(composer, piece, bar_position=within)
+    assert np.abs(expected - step_by_step(composer, piece)).max() > 0.1
+    composer.place.embeddings.assign(np.roll(composer.place.embeddings, -within, axis=0))
+    np.testing.assert_allclose(step_by_step(composer, piece), expected, atol=1e-5)
 
 
 def test_a_note_changes_nothing_up_to_itself_and_the_next_at_once(

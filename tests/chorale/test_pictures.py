@@ -14,8 +14,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from test_figures import PALETTE, assert_all_text_inside, keep_figures, pixels
 
-from rnnray.chorale import pictures
+from rnnray.chorale import pictures, table
 from rnnray.chorale.pictures import VOICES
+from rnnray.chorale.statistics import Statistics, statistics_of
 
 TRIAD = [72, 67, 64, 48]
 
@@ -28,6 +29,12 @@ def random_chords(steps: int) -> np.ndarray:
     rng = np.random.default_rng(7)
     held = rng.integers([67, 62, 55, 43], [75, 70, 63, 51], (steps // 3 + 1, 4), np.int16)
     return np.repeat(held, 3, axis=0)[:steps]
+
+
+def statistics(pieces: list[np.ndarray]) -> Statistics:
+    return statistics_of(
+        table.from_chorales((f"{number}", "test", piece) for number, piece in enumerate(pieces))
+    )
 
 
 @pytest.fixture
@@ -167,7 +174,7 @@ def test_roll_of_what_are_no_chords_is_refused(
 def test_histogram_shows_shares_of_the_voices_own_notes(drawn: list[Figure]) -> None:
     composed = [chords([60, 0, 50, 40], [62, 0, 50, 40]), chords([60, 0, 50, 40], [60, 0, 50, 0])]
     bach = [chords([62, 57, 50, 40])]
-    pictures.pitch_histogram(Path("unused"), composed, bach)
+    pictures.pitch_histogram(Path("unused"), composed, statistics(bach))
     panels = drawn[0].axes
     assert [axes.get_ylabel() for axes in panels] == list(VOICES)
     shown = [
@@ -190,14 +197,13 @@ def test_histogram_shows_shares_of_the_voices_own_notes(drawn: list[Figure]) -> 
 
 def test_histogram_is_a_picture_even_of_silence(tmp_path: Path) -> None:
     silence = [np.zeros((4, 4), np.int16)]
-    pictures.pitch_histogram(tmp_path / "silence.png", silence, silence)
-    pictures.pitch_histogram(tmp_path / "notes.png", [random_chords(64)], [random_chords(640)])
+    more = statistics([random_chords(640)])
+    pictures.pitch_histogram(tmp_path / "silence.png", silence, statistics(silence))
+    pictures.pitch_histogram(tmp_path / "notes.png", [random_chords(64)], more)
     pixels(tmp_path / "silence.png")
     pixels(tmp_path / "notes.png")
 
 
 def test_histogram_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no chorales"):
-        pictures.pitch_histogram(tmp_path / "h.png", [], [random_chords(8)])
-    with pytest.raises(ValueError, match="no chorales"):
-        pictures.pitch_histogram(tmp_path / "h.png", [random_chords(8)], [])
+        pictures.pitch_histogram(tmp_path / "h.png", [], statistics([random_chords(8)]))

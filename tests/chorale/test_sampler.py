@@ -40,7 +40,7 @@ def fake(logits: np.ndarray) -> Any:
         return tf.tile(table[None, voice % len(logits)], [batch, 1])
 
     return SimpleNamespace(
-        initial_state=lambda batch: (after(batch, 0), tf.zeros([batch])),
+        initial_state=lambda batch, bar_position: (after(batch, 0), tf.zeros([batch])),
         step=lambda state, notes, voice: (after(notes.shape[0], voice + 1), state + 1),
     )
 
@@ -268,13 +268,29 @@ def test_notes_given_to_the_composer_are_those_of_the_chorale() -> None:
         return 30 * tf.one_hot((notes + 1) % 47, 47)
 
     wants_more = SimpleNamespace(
-        initial_state=lambda batch: (after(tf.zeros([batch], tf.int32)), tf.zeros([])),
+        initial_state=lambda batch, _: (after(tf.zeros([batch], tf.int32)), tf.zeros([])),
         step=lambda state, notes, voice: (after(notes), state),
     )
     given = empty(3)
     given[5] = 20
     one = composed(Sampler(wants_more, batch_size=2), [Request(given)])[0]
     assert to_tokens(one.chords).tolist() == [1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25, 26]
+
+
+def test_a_chorale_begins_at_its_own_position_in_the_bar_whoever_is_asked_for_beside_it() -> None:
+    """A fake whose every note is the bar position that it was told."""
+
+    def at(bar_position: Any) -> Any:
+        return 30 * tf.one_hot(tf.fill([2], bar_position), 47)
+
+    tells = SimpleNamespace(
+        initial_state=lambda batch, bar_position: (at(bar_position), at(bar_position)),
+        step=lambda state, notes, voice: (state, state),
+    )
+    positions = [0, 0, 0, 12, 12, 3]
+    requests = [Request(empty(1), bar_position=position) for position in positions]
+    found = [to_tokens(one.chords)[-1] for one in composed(Sampler(tells, batch_size=2), requests)]
+    assert found == positions
 
 
 def test_a_top_p_that_is_nearly_nothing_leaves_the_likeliest_note() -> None:

@@ -89,6 +89,7 @@ def test_splits_by_hash_stay_where_they_are_and_have_their_shares() -> None:
     splits = [table.hashed_split(f"bwv{number}") for number in range(2000)]
     assert splits[:3] == [table.hashed_split(f"bwv{number}") for number in range(3)]
     assert table.hashed_split("bwv269") == "train"
+    assert (table.hashed_split("bwv7"), table.hashed_split("bwv30")) == ("valid", "test")
     assert [splits.count(split) / 2000 for split in table.SPLITS] == pytest.approx(
         [0.8, 0.1, 0.1], abs=0.03
     )

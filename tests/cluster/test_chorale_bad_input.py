@@ -43,6 +43,8 @@ def midi(path: Path, *pitches: int) -> Path:
         ("compose", ["--top-p", "nan"]),
         ("compose", ["--seed", "-1"]),
         ("compose", ["--keep", "treble"]),
+        ("compose", ["--seed-from", "test:2:8", "--melody", "tune.mid"]),
+        ("compose", ["--transpose", "12"]),
         ("compose", ["--instrument", "kazoo"]),
         ("evaluate_chorale", ["--split", "half"]),
         ("listen", ["--data", "jsb"]),
@@ -114,7 +116,11 @@ def test_what_cannot_be_composed(
     ("name", "content", "arguments", "message"),
     [
         ("long.csv", "note0\n" + "60\n" * 9, ["--chords", "8"], "9 chords, more than --chords 8"),
-        ("high.csv", "note0\n60\n82\n", [], "line 3, note0: pitch 82 is neither 0"),
+        (
+            *("high.csv", "note0\n60\n82\n", []),
+            "quarter note 0.25 from the beginning: pitch 82 is not from 36 to 81",
+        ),
+        ("far.csv", "note0\n60\n82\n", ["--transpose", "9"], "--transpose -1 moves all notes"),
         ("low.csv", "note0\n-3\n", [], "line 2, note0: pitch -3 is neither 0"),
         ("text.csv", "note0\nC4\n", [], "line 2, note0: 'C4' is not a pitch"),
         ("headless.csv", "60\n62\n", [], "line 1: the header is '60'"),
@@ -152,7 +158,7 @@ def test_a_melody_that_cannot_be_used(
     [
         ((72, 67, 60, 55, 48), "has 5 voices (track 0, track 1, track 2, track 3, track 4)"),
         ((), "has no notes"),
-        ((96,), "pitch 96 is neither 0"),
+        ((96,), "--transpose -15 moves all notes there, --transpose -24 too"),
     ],
 )
 def test_a_midi_melody_that_cannot_be_used(

@@ -51,9 +51,10 @@ class Compose:
 
 
 def compose(run_here: RunJob, trained: TrainedChorale, output: Path, *arguments: str) -> Ended:
+    """With the corpus that the checkpoint was trained on."""
     ended = run_here(
         "compose",
-        *("--checkpoint", str(trained.checkpoint), "--data", str(trained.corpus)),
+        *("--checkpoint", str(trained.checkpoint)),
         *("--output", str(output), *arguments),
     )
     assert ended.code == 0, ended.err
@@ -74,7 +75,8 @@ def test_every_chorale_is_written_in_every_form_at_every_temperature(
 ) -> None:
     arguments = ("--temperatures", "0.8", "1.5", "--count", "2", "--chords", "20", "--seed", "3")
     out = tmp_path / "out"
-    ended = compose(run_job, trained_chorale, out, *arguments)
+    data = ("--data", str(trained_chorale.corpus))
+    ended = compose(run_job, trained_chorale, out, *arguments, *data)
     expected = {
         f"temperature={temperature}/{index}{suffix}"
         for temperature in ("0.8", "1.5")
@@ -104,8 +106,9 @@ def test_every_chorale_is_written_in_every_form_at_every_temperature(
         assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len({chords.tobytes() for chords in read}) == 4, "two chorales are the same"
 
-    # Once more, in this process: the same bytes, and nothing left beside them.
-    compose(run_here, trained_chorale, out, *arguments)
+    # Once more, in this process, with what the checkpoint knows of the corpus: the same bytes, and
+    # nothing left beside them.
+    assert compose(run_here, trained_chorale, out, *arguments).result == result
     again = contents(out)
     assert set(again) == set(written)
     assert {name for name in written if again[name] != written[name]} == set()
@@ -186,30 +189,40 @@ def test_a_chorale_is_the_same_on_one_worker_and_on_two(
 
 
 @pytest.mark.parametrize(
-    ("name", "keep"),
+    ("name", "keep", "rest"),
     [
-        ("one_voice.csv", ["soprano"]),
-        ("four_voices.mid", ["soprano"]),
-        ("four_voices.musicxml", ["soprano", "bass"]),
+        ("one_voice.csv", ["soprano"], 12),
+        ("four_voices.mid", ["soprano"], 0),
+        ("four_voices.musicxml", ["soprano", "bass"], 32),
     ],
 )
 def test_the_voices_of_a_melody_are_kept_to_the_note(
-    run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path, name: str, keep: list[str]
+    run_here: RunJob,
+    trained_chorale: TrainedChorale,
+    tmp_path: Path,
+    name: str,
+    keep: list[str],
+    rest: int,
 ) -> None:
+    """And to the time: after a rest at the beginning, the harmony begins with the melody."""
     piece = chorale(99, 4)[:-1]
     file = tmp_path / name
+    given = np.concatenate([np.zeros((rest, VOICE_COUNT), np.int16), piece])
     if file.suffix == ".csv":
-        write_csv(file, piece[:, :1])
+        write_csv(file, given[:, :1])
     else:
         write = midi_bytes if file.suffix == ".mid" else musicxml_bytes
-        file.write_bytes(write(piece))
+        file.write_bytes(write(given))
     out = tmp_path / "out"
     ended = compose(
         *(run_here, trained_chorale, out, "--melody", str(file), "--keep", *keep),
         *("--temperatures", "1.5", "--seed", "1"),
     )
     assert ended.result["temperatures"]["1.5"]["steps"] == len(piece)
-    composed = sounds(out / "temperature=1.5/0000.mid", len(piece))
+    everything = sounds(out / "temperature=1.5/0000.mid", len(given))
+    assert not everything[:rest].any()
+    composed = everything[rest:]
+    assert composed.any(axis=0).all()
     kept = [0, 3] if "bass" in keep else [0]
     assert composed[:, kept].tolist() == piece[:, kept].tolist()
     others = [voice for voice in range(VOICE_COUNT) if voice not in kept]

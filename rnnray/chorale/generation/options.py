@@ -40,8 +40,10 @@ class GenerationConfig(Config):
     """Of all random choices."""
     seed_from: str | None = None
     """Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."""
-    data: str = "jsb"
-    """Corpus of real chorales, for --seed-from and for the page; as in jobs/train_chorale.py."""
+    data: str | None = None
+    """Corpus of real chorales, for --seed-from and for the page; as in jobs/train_chorale.py. By
+    default the one of the checkpoint, which carries some pieces of it, so that it is read for
+    --seed-from only."""
     tempo: Annotated[float, Ge(SLOWEST), Le(FASTEST)] = 80.0
     """Quarter notes a minute, from 4 to 1000."""
     instrument: InstrumentName = "organ"

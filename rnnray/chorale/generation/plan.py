@@ -4,22 +4,19 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from rnnray import storage
-from rnnray.chorale import page, table, tokens
-from rnnray.chorale.chords import VOICE_COUNT, Chords
-from rnnray.chorale.composer import read_checkpoint
-from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale import page, tokens
+from rnnray.chorale.chords import Chords
 from rnnray.chorale.generation.options import FORMATS, GenerationConfig, temperature_text
-from rnnray.chorale.given import given_tokens, read_opening
+from rnnray.chorale.given import given_tokens
+from rnnray.chorale.reference import read_reference
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
@@ -102,7 +99,7 @@ class Plan:
     model: str
     """SHA-256 of the checkpoint's model."""
     corpus: str
-    """SHA-256 of the corpus."""
+    """SHA-256 of the corpus, or of what the checkpoint carries of its own."""
     given: Tokens
     """Of every chorale, int8 [4n], -1 is to be composed."""
     bach: tuple[tuple[str, Chords], ...]
@@ -160,7 +157,7 @@ class Plan:
         """What run.yaml keeps; the digests say what the places held."""
         config = self.config.model_dump(mode="json")
         config["checkpoint"] = _without_secrets(self.config.checkpoint)
-        config["data"] = _without_secrets(self.config.data)
+        config["data"] = self.config.data and _without_secrets(self.config.data)
         digests = {"model": self.model, "corpus": self.corpus}
         return {**config, **digests, "device": self.device}
 
@@ -179,16 +176,13 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
     """
     # Processes of a cluster that was started elsewhere have another working directory.
     config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
-    trained = read_checkpoint(config.checkpoint)
+    reference = read_reference(config.checkpoint, config.data, config.seed_from)
     if config.chords * 15 / config.tempo > _LONGEST_SECONDS:
         raise UserError(
             f"--chords {config.chords} at --tempo {config.tempo:g}: lasts more than an hour; "
             "ask for fewer"
         )
-    # As it was divided in training.
-    corpus = open_corpus(config.data, split=trained.split if trained.data == config.data else None)
-    opening = None if config.seed_from is None else read_opening(corpus, config.seed_from)
-    given = given_tokens(config.chords, opening, None)
+    given = given_tokens(config.chords, reference.opening, None)
     if not (given == NONE).any():
         raise UserError(
             f"--seed-from {config.seed_from}: leaves nothing to compose of --chords "
@@ -198,30 +192,25 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
         name=name,
         config=config,
         model=model_digest(config.checkpoint),
-        corpus=_corpus_digest(corpus),
+        corpus=reference.digest,
         given=given,
-        bach=tuple(_excerpts(corpus, config.chords, config.seed)),
+        bach=tuple(_excerpts(reference.examples, config.chords, config.seed)),
     )
 
 
-def _excerpts(corpus: pa.Table, chords: int, seed: int) -> list[tuple[str, Chords]]:
-    """The beginnings of some real chorales, of the test split if it has any that are long enough;
-    where nothing is that long, the longest ones, whole.
+def _excerpts(
+    groups: Sequence[Sequence[tuple[str, Chords]]], chords: int, seed: int
+) -> list[tuple[str, Chords]]:
+    """The beginnings of some real chorales, of the first group that has any that are long enough;
+    where nothing is that long, the longest ones of the first group, whole.
     """
-    splits = {split: _named(corpus, split) for split in ("test", "valid", "train")}
-    for pieces in splits.values():
+    for pieces in groups:
         fitting = [(name, piece[:chords]) for name, piece in pieces if len(piece) >= chords]
         if fitting:
             count = min(BACH_COUNT, len(fitting))
             chosen = np.random.default_rng(seed).choice(len(fitting), count, replace=False)
             return [fitting[place] for place in sorted(chosen.tolist())]
-    pieces = next(pieces for pieces in splits.values() if pieces)
-    return sorted(pieces, key=lambda piece: len(piece[1]), reverse=True)[:BACH_COUNT]
-
-
-def _named(corpus: pa.Table, split: str) -> list[tuple[str, Chords]]:
-    rows = corpus.filter(pc.equal(corpus["split"], split))
-    return [(f"{split} {place}", piece) for place, piece in enumerate(table.chords_of(rows))]
+    return sorted(groups[0], key=lambda piece: len(piece[1]), reverse=True)[:BACH_COUNT]
 
 
 def model_digest(checkpoint: str) -> str:
@@ -236,19 +225,6 @@ def model_digest(checkpoint: str) -> str:
         found = "is not there" if content is None else "is damaged"
         raise UserError(f"{uri}: {found}; take another checkpoint")
     return hashlib.sha256(content).hexdigest()
-
-
-def _corpus_digest(corpus: pa.Table) -> str:
-    digest = hashlib.sha256()
-    for name, split, chords in zip(
-        corpus["name"].to_pylist(),
-        corpus["split"].to_pylist(),
-        table.chords_of(corpus),
-        strict=True,
-    ):
-        digest.update(f"{split}/{name}/{len(chords) * VOICE_COUNT}\n".encode())
-        digest.update(chords.astype("<i2").tobytes())
-    return digest.hexdigest()
 
 
 def _without_secrets(uri: str) -> str:

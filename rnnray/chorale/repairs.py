@@ -1,0 +1,32 @@
+"""What reading a score changes, so that one small fault does not discard the piece.
+
+Each change follows a stated rule and is counted; a corpus adds the counts up.
+"""
+
+from collections import Counter
+from enum import StrEnum
+
+Repairs = Counter["Repair"]
+"""The number of changes of each kind."""
+
+
+class Repair(StrEnum):
+    """A kind of change; its value completes the words "NUMBER times: "."""
+
+    ARTICULATION = "a note released early lasts until the next one begins"
+    OVERLAP = "a note is cut where the next one of its voice begins"
+    DOUBLED = "the second of two equal notes at once is left out"
+    DIVIDED = "of a chord in one voice the outer note is kept"
+    UNISON = "one note is sung by two voices"
+    TOO_SHORT = "a note too short for the grid of sixteenth notes is left out"
+    MOVED = "a note moves to the nearest sixteenth (three triplet eighths become 1, 2, 1)"
+    GRACE = "a grace note is left out"
+    CUE = "a cue note is not sung"
+    SHORT_BAR = "a bar is shorter in one part than in the others; rests fill it"
+    BAD_EVENT = "a MIDI event with values that do not exist is passed over"
+    LEFT_OUT = "a part beside the choir is left out"
+
+
+def described(repairs: Repairs) -> list[str]:
+    """A line for people for each kind that occurred, in the order of `Repair`."""
+    return [f"{repairs[kind]} times: {kind}" for kind in Repair if repairs[kind]]
