@@ -18,9 +18,10 @@ from rnnray import job, storage
 from rnnray.chorale import composing, table
 from rnnray.chorale.composer import TrainedComposer, read_checkpoint
 from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.generation.options import twice
 from rnnray.chorale.given import given_tokens, read_melody, read_opening
 from rnnray.chorale.midi import check_tempo
-from rnnray.chorale.sound import InstrumentName
+from rnnray.chorale.sound import InstrumentName, check_length
 
 _DEFAULT_CHORDS = 64
 Temperature = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -64,8 +65,8 @@ class Options(job.JobOptions):
     def _each_temperature_once(self) -> "Options":
         if self.greedy and self.temperatures != (1.0,):
             raise job.WrongUse("--greedy and --temperatures exclude each other")
-        if len(set(self.temperatures)) < len(self.temperatures):
-            raise job.WrongUse("--temperatures names one twice")
+        if twice(self.temperatures):
+            raise job.WrongUse("--temperatures names one twice (six digits count)")
         return self
 
 
@@ -77,6 +78,7 @@ def work(options: Options) -> dict[str, Any]:
     corpus = open_corpus(options.data)
     opening = None if not options.seed_from else read_opening(corpus, options.seed_from)
     chords = options.chords or (_DEFAULT_CHORDS if melody is None else len(melody))
+    check_length(chords, options.tempo)  # composing them would take long, and be for nothing
     given = given_tokens(chords, opening, melody)
     composer = TrainedComposer(options.checkpoint)
     storage.check_writable(options.output)

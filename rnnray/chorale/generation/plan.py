@@ -21,6 +21,7 @@ from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.generation.options import FORMATS, GenerationConfig, temperature_text
 from rnnray.chorale.given import given_tokens, read_opening
 from rnnray.chorale.request import Request
+from rnnray.chorale.sound import check_length
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
 from rnnray.training import checkpoints
@@ -30,7 +31,6 @@ PART_SIZES: Mapping[Device, int] = {"cpu": 64, "gpu": 512}
 """Chorales of a part, and the sampler's batch, by the kind of device: a part is always composed as
 the same batch. More at once keep a GPU busy; on a CPU the first ones would only come later."""
 BACH_COUNT = 40
-_LONGEST_SECONDS = 3600
 
 RUN, LOCK, SUMMARY, PAGE = "run.yaml", "lock.json", "summary.json", "index.html"
 BACH_PART = "bach/part-00000.parquet"
@@ -180,11 +180,7 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
     # Processes of a cluster that was started elsewhere have another working directory.
     config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
     read_checkpoint(config.checkpoint)
-    if config.chords * 15 / config.tempo > _LONGEST_SECONDS:
-        raise UserError(
-            f"--chords {config.chords} at --tempo {config.tempo:g}: lasts more than an hour; "
-            "ask for fewer"
-        )
+    check_length(config.chords, config.tempo)
     corpus = open_corpus(config.data)
     opening = None if config.seed_from is None else read_opening(corpus, config.seed_from)
     given = given_tokens(config.chords, opening, None)
