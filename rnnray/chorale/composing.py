@@ -130,7 +130,7 @@ def _delete_older(folder: str, count: int) -> None:
     """Delete what an earlier run wrote for indices from `count`, and nothing else that is there."""
     older = set()
     filesystem, path = storage.open_uri(folder)
-    for entry in filesystem.get_file_info(fs.FileSelector(path)):
+    for entry in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True)):
         name = _WRITTEN.fullmatch(entry.base_name)
         if name and int(name["index"]) >= count and storage.delete(f"{folder}/{name[0]}"):
             older.add(name["index"])
