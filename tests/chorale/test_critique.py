@@ -183,7 +183,7 @@ def test_bachs_own_figures() -> None:
                 assert content is not None
                 rows = list(csv.reader(content.read().decode().splitlines()))
                 splits[split].append(np.array(rows[1:], np.int16))
-    train, test = critique(splits["train"]), critique(splits["test"])
+    test = critique(splits["test"])
     assert test == Critique(
         chorales=77,
         steps=18900,
