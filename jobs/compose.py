@@ -17,10 +17,11 @@ from pydantic import Field, model_validator
 from rnnray import job, storage
 from rnnray.chorale import composing
 from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.generation.options import twice
 from rnnray.chorale.given import given_tokens, read_melody
 from rnnray.chorale.midi import check_tempo
 from rnnray.chorale.reference import read_reference
-from rnnray.chorale.sound import InstrumentName
+from rnnray.chorale.sound import InstrumentName, check_length
 
 _DEFAULT_CHORDS = 64
 Temperature = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -69,8 +70,8 @@ class Options(job.JobOptions):
     def _each_temperature_once(self) -> "Options":
         if self.greedy and self.temperatures != (1.0,):
             raise job.WrongUse("--greedy and --temperatures exclude each other")
-        if len(set(self.temperatures)) < len(self.temperatures):
-            raise job.WrongUse("--temperatures names one twice")
+        if twice(self.temperatures):
+            raise job.WrongUse("--temperatures names one twice (six digits count)")
         if self.seed_from and self.melody:
             raise job.WrongUse(
                 "--seed-from and --melody exclude each other: both say how the piece begins"
@@ -90,6 +91,7 @@ def work(options: Options) -> dict[str, Any]:
         melody = read_melody(options.melody, options.keep, options.transpose)
     rest = 0 if melody is None else melody.rest
     chords = options.chords or (_DEFAULT_CHORDS if melody is None else rest + len(melody.chords))
+    check_length(chords, options.tempo)  # composing them would take long, and be for nothing
     given = given_tokens(chords, reference.opening, melody)
     composer = TrainedComposer(options.checkpoint)
     storage.check_writable(options.output)

@@ -54,6 +54,10 @@ class GuardedStore:
         """See `Store`."""
         return self._store.size(key)
 
+    def sha256(self, key: str) -> str | None:
+        """See `Store`."""
+        return self._store.sha256(key)
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See `Store`."""
         return self._store.list(prefix)

@@ -1,6 +1,7 @@
 """Artifacts in a local folder."""
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from rnnray.errors import UserError
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.part")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# What exFAT, SMB, and buckets that are mounted as folders answer to a hard link.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EMLINK)
 _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -50,7 +53,7 @@ class LocalStore:
                 with temporary.open("rb") as written:
                     os.fsync(written.fileno())
                 if if_absent:
-                    _link(temporary, path)
+                    _name_if_absent(temporary, path)
                 else:
                     temporary.replace(path)
             finally:
@@ -83,6 +86,17 @@ class LocalStore:
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from error
         return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def sha256(self, key: str) -> str | None:
+        """See `Store`; reads the file."""
+        path = self._path(key)
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except _NOT_THERE:
+            return None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See `Store`."""
@@ -142,8 +156,21 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _link(temporary: Path, path: Path) -> None:
+def _name_if_absent(temporary: Path, path: Path) -> None:
+    """Give a whole file its name, unless something has that name; it may keep its old name too."""
     try:
-        path.hardlink_to(temporary)  # unlike a rename, never onto what is there
+        try:
+            path.hardlink_to(temporary)  # unlike a rename, never onto what is there
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # Two that come at once cannot both reserve the name. A kill before the rename leaves
+            # an empty file, and never half of one.
+            path.touch(exist_ok=False)
+            try:
+                temporary.replace(path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
     except FileExistsError:
         raise Exists(f"{path}: exists already") from None

@@ -1,5 +1,6 @@
 """Artifacts in S3, or in anything that speaks its protocol."""
 
+import hashlib
 import io
 import re
 import string
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 from botocore import exceptions as aws
 
+from rnnray.artifacts import s3_links
 from rnnray.artifacts.s3_requests import FAILURES, client, error_code, no_bucket, persist, refusal
 from rnnray.artifacts.store import Entry, Exists, check_key
 from rnnray.errors import UserError
@@ -22,13 +24,15 @@ _PAGE = 1000  # keys; the most that S3 lists at once
 _LONGEST_LINK = 7 * 24  # hours; S3's limit
 # A conditional put whose answer was lost finds its own object there, and knows it by this.
 _TOKEN = "put"
+_SHA256 = "sha256"  # ETags and S3's own checksums depend on how an object was sent
 
 
 @dataclass(frozen=True)
 class S3Store:
     """A bucket, or what lies below a prefix in it. See `rnnray.artifacts.Store`.
 
-    Metadata may have any characters: those that S3 does not take are percent-encoded.
+    Metadata may have any characters: those that S3 does not take are percent-encoded. Every object
+    also has the SHA-256 of its content there.
     """
 
     uri: str
@@ -65,9 +69,10 @@ class S3Store:
     ) -> None:
         """See `Store`. Above 16 MiB in parts, each sent again by itself when it fails."""
         check_key(key)
+        about = {name: _ascii(value) for name, value in metadata.items()}
         describe: dict[str, Any] = {
             "ContentType": content_type,
-            "Metadata": {name: _ascii(value) for name, value in metadata.items()},
+            "Metadata": about | {_SHA256: _digest(content)},
         }
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         size = content.stat().st_size if isinstance(content, Path) else len(content)
@@ -107,6 +112,12 @@ class S3Store:
         there = self._head(key)
         return None if there is None else int(there["ContentLength"])
 
+    def sha256(self, key: str) -> str | None:
+        """See `Store`; asks for the object's metadata alone."""
+        check_key(key)
+        there = self._head(key)
+        return None if there is None else there["Metadata"].get(_SHA256)
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See `Store`."""
         if prefix:
@@ -137,14 +148,8 @@ class S3Store:
         check_key(key)
         if not 0 < hours <= _LONGEST_LINK:
             raise UserError(f"links can be valid for up to {_LONGEST_LINK} hours, not {hours:g}")
-        target = {"Bucket": self._bucket, "Key": self._prefix + key}
-        url: str = persist(
-            self.uri,
-            lambda s3: s3.generate_presigned_url(
-                "get_object", Params=target, ExpiresIn=max(1, round(hours * 3600))
-            ),
-        )
-        return url
+        seconds = max(1, round(hours * 3600))
+        return s3_links.presign(self.uri, self._bucket, self._prefix + key, seconds)
 
     @property
     def _bucket(self) -> str:
@@ -230,6 +235,13 @@ class S3Store:
             return answer
 
         return persist(self.uri, attempt, expected)
+
+
+def _digest(content: bytes | Path) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _ascii(text: str) -> str:

@@ -158,6 +158,16 @@ def _host() -> str:
 
 def client() -> Any:
     """This process's client, which threads share; a new one when the settings have changed."""
+    return _client_and_session()[0]
+
+
+def secret_key() -> str:
+    """The key that the client signs with now; empty without credentials."""
+    credentials = _client_and_session()[1].get_credentials()
+    return "" if credentials is None else str(credentials.get_frozen_credentials().secret_key)
+
+
+def _client_and_session() -> tuple[Any, boto3.session.Session]:
     with _lock:
         return _make_client(
             frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
@@ -165,7 +175,7 @@ def client() -> Any:
 
 
 @cache
-def _make_client(settings: frozenset[tuple[str, str]]) -> Any:
+def _make_client(settings: frozenset[tuple[str, str]]) -> tuple[Any, boto3.session.Session]:
     for name in ("boto3", "botocore", "s3transfer", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # in detail they log signatures
     names = {name for name, value in settings if value}
@@ -181,14 +191,15 @@ def _make_client(settings: frozenset[tuple[str, str]]) -> Any:
         s3={"addressing_style": "path"} if own_endpoint else None,
     )
     try:
-        client = boto3.session.Session().client("s3", config=config)
+        session = boto3.session.Session()
+        client = session.client("s3", config=config)
     except (ValueError, aws.BotoCoreError) as error:
         raise UserError(
             f"the AWS_* settings are not usable ({type(error).__name__}); check AWS_PROFILE, and "
             "that AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) is like http://host:port"
         ) from None
     client.meta.events.register("needs-retry.s3", _say_timeout)
-    return client
+    return client, session
 
 
 def _say_timeout(caught_exception: Exception | None = None, **_: Any) -> None:

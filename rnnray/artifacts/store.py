@@ -53,6 +53,11 @@ class Store(Protocol):
     def size(self, key: str) -> int | None:
         """The size in bytes, or None where there is nothing."""
 
+    def sha256(self, key: str) -> str | None:
+        """The SHA-256 of the content, hexadecimal; None where there is nothing, or what another
+        program put there without one.
+        """
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """What is there, sorted by key, as it is read; the prefix need not end at a '/'."""
 

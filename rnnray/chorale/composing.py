@@ -1,11 +1,13 @@
 """Chorales on request: from a checkpoint and what is given to files."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pyarrow import fs
 
 from rnnray import storage
 from rnnray.chorale import pictures
@@ -20,6 +22,9 @@ from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.progress import Every, say
 
 _TOLD_SILENCE = 4  # sixteenths; a shorter rest is a breath
+_WRITTEN = re.compile(
+    r"(?P<index>\d{4,})(\.(wav|mid|musicxml|png|svg)|-page\d+\.svg)", re.ASCII
+)  # see `rnnray.chorale.rendering.render`
 
 
 def compose(
@@ -77,7 +82,8 @@ def publish(
         given: as there; chords that are given whole, at the beginning, are shaded in the pictures.
         bach: statistics of real chorales to compare with.
         uri: folder or URI; files go to temperature=T/INDEX.* in it, and pitches.png, how often each
-            pitch was composed beside how often Bach wrote it.
+            pitch was composed beside how often Bach wrote it. Chorales of an earlier, larger run at
+            one of these temperatures are deleted, since they would pass for this one's.
         tempo: quarter notes a minute.
         instrument: see `rnnray.chorale.sound.synthesize`.
         rest: sixteenths of silence of all voices before the chorales, in the files; nothing else
@@ -109,6 +115,7 @@ def publish(
                 instrument=instrument,
                 given=int(opening) and rest + int(opening),
             )
+        _delete_older(storage.join(uri, f"temperature={temperature:g}"), len(compositions))
         figures = critique([composition.chords for composition in compositions])
         nats = np.stack([composition.nats for composition in compositions])[:, given == NONE]
         mean = float(nats.mean()) if nats.size else float("nan")
@@ -154,3 +161,15 @@ def silent_voices(compositions: Sequence[Composition], given: Tokens) -> str:
         f"one sings; the most is in {worst:04d}: {names} of {harmonised.sum()} sixteenths; another "
         "--seed or a lower temperature may help"
     )
+
+
+def _delete_older(folder: str, count: int) -> None:
+    """Delete what an earlier run wrote for indices from `count`, and nothing else that is there."""
+    older = set()
+    filesystem, path = storage.open_uri(folder)
+    for entry in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True)):
+        name = _WRITTEN.fullmatch(entry.base_name)
+        if name and int(name["index"]) >= count and storage.delete(f"{folder}/{name[0]}"):
+            older.add(name["index"])
+    if older:
+        say(f"{folder}: deleted {len(older):,} chorales of an earlier run, {min(older)} and after")

@@ -125,6 +125,18 @@ def wav_bytes(audio: Samples, sample_rate: int = 44100) -> bytes:
     return file.getvalue()
 
 
+def check_length(chords: int, tempo: float) -> None:
+    """Raise `UserError` where so many chords last more than an hour at so many quarters a minute.
+
+    The samples of a piece are held in memory, and a tempo of 0.01 would ask for all of it.
+    """
+    if chords * (15 / tempo) > _LONGEST_SECONDS:
+        raise UserError(
+            f"at a tempo of {tempo:g} quarter notes a minute {chords} chords last more than an "
+            f"hour: ask for fewer, or for a tempo above {chords * 15 / _LONGEST_SECONDS:g}"
+        )
+
+
 def _check(
     chords: npt.NDArray[np.integer], tempo: float, instrument: str, sample_rate: int
 ) -> None:
@@ -140,12 +152,7 @@ def _check(
         raise UserError(
             f"the tempo is {tempo}: it must be a finite number of quarter notes a minute above 0"
         )
-    # The samples of a piece are held in memory, and a tempo of 0.01 would ask for all of it.
-    if len(chords) * (15 / tempo) > _LONGEST_SECONDS:
-        raise UserError(
-            f"at a tempo of {tempo} quarter notes a minute {len(chords)} chords last more than an "
-            f"hour: ask for a tempo above {len(chords) * 15 / _LONGEST_SECONDS:g}"
-        )
+    check_length(len(chords), tempo)
 
 
 def _timed(voices: list[list[tuple[int, int]]], times: npt.NDArray[np.int64]) -> list[_Note]:

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,39 @@ def test_content_is_on_the_disk_before_it_has_its_name(
             store.put("a", content, content_type="", if_absent=if_absent)
             store.delete("a")
     assert synced == [7, 7, 4, 4]
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_disk_without_hard_links_takes_what_must_be_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    """As exFAT, SMB and mounted buckets are."""
+
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    store = open_store(str(tmp_path))
+
+    def attempt(content: bytes) -> bytes | None:
+        try:
+            store.put("run.yaml", content, content_type="", if_absent=True)
+        except Exists:
+            return None
+        return content
+
+    with ThreadPoolExecutor(8) as pool:
+        winners = list(filter(None, pool.map(attempt, [b"%d" % number for number in range(32)])))
+    assert winners == [store.get("run.yaml")]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+    def full(path: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match="no space is left"):
+        store.put("other", b"1", content_type="", if_absent=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
 
 
 def test_what_is_behind_a_link_to_a_folder_is_not_listed(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import s3server
 from s3server import PART, SECRET, Server, message, put
 
-from rnnray.artifacts import Exists, Store, s3, s3_requests
+from rnnray.artifacts import Exists, Store, open_store, s3, s3_requests
 from rnnray.errors import UserError
 
 
@@ -31,6 +32,53 @@ def test_type_and_metadata_arrive_and_a_link_needs_no_credentials(
     for hours in (0, -1, 169, float("nan")):
         with pytest.raises(UserError, match="168 hours"):
             bucket.presign("a", hours)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"AWS_SESSION_TOKEN": "a/token+of=="},
+        {"AWS_ENDPOINT_URL_S3": "", "AWS_DEFAULT_REGION": "eu-central-1"},
+        {"AWS_ENDPOINT_URL_S3": "https://host.example/below"},
+    ],
+)
+@pytest.mark.parametrize("name", ["bucket", "dotted.bucket", "bucket--use1-az4--x-s3"])
+def test_every_link_is_the_one_that_botocore_makes(
+    server: Server, monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "")
+    for variable, value in settings.items():
+        monkeypatch.setenv(variable, value)
+    store = open_store(f"s3://{name}/run 1")
+    key = "temperature=0.8/\u00fc~ ('&+?#%!*).wav"
+    target = {"Bucket": name, "Key": f"run 1/{key}"}
+
+    def expected() -> str:
+        link: str = s3_requests.client().generate_presigned_url(
+            "get_object", Params=target, ExpiresIn=3600
+        )
+        return link
+
+    # Both have the time in them, to the second.
+    before, link, after = expected(), store.presign(key, 1), expected()
+    assert link in (before, after) or before != after
+
+
+def test_links_by_the_thousand_are_asked_of_botocore_once_a_second_at_most(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    presigned = type(s3_requests.client()).generate_presigned_url
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return presigned(*arguments, **options)
+
+    monkeypatch.setattr(type(s3_requests.client()), "generate_presigned_url", count)
+    began = time.monotonic()
+    assert len({bucket.presign(f"{number:06d}.wav", 1) for number in range(1000)}) == 1000
+    assert 1 <= asked <= time.monotonic() - began + 2
 
 
 def test_a_server_that_is_busy_one_time_in_ten_costs_nothing_and_needs_no_words(

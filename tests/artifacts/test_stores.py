@@ -1,11 +1,12 @@
 """What a folder and a bucket have in common."""
 
+import hashlib
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from s3server import KEY_ID, SECRET, message, put
+from s3server import KEY_ID, PART, SECRET, message, put
 
 from rnnray.artifacts import Entry, Exists, Store, open_store, s3
 from rnnray.errors import UserError
@@ -28,6 +29,19 @@ def test_what_was_put_is_there_and_what_was_deleted_is_not(store: Store, tmp_pat
     assert [store.get(key) for key in ("gone", "a", "a/b.txt/x", "no/way")] == [None] * 4
     assert [store.size(key) for key in ("a/b.txt", "c", "gone", "a")] == [7, 11, None, None]
     assert list(store.list()) == [Entry("a/b.txt", 7), Entry("c", 11), Entry("c2", 3)]
+
+
+def test_a_file_of_the_same_size_is_known_to_be_another(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"three")
+    large = bytes(PART + 1)  # sent in parts
+    contents: list[tuple[str, bytes | Path, bytes]] = [
+        *(("a", b"first", b"first"), ("a", b"other", b"other")),
+        *(("b", tmp_path / "file", b"three"), ("c", large, large)),
+    ]
+    for key, content, expected in contents:
+        store.put(key, content, content_type="text/plain")
+        assert store.sha256(key) == hashlib.sha256(expected).hexdigest()
+    assert store.sha256("gone") is None
 
 
 def test_keys_are_listed_in_one_order_everywhere_and_by_any_prefix(

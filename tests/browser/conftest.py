@@ -107,7 +107,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def new_page(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """Pages by viewport and the like; none of their scripts may fail."""
+    """Pages by viewport and the like; none of their scripts may fail, nor break their policy."""
     contexts, failures = [], []
 
     def new(**options: Any) -> Any:
@@ -116,12 +116,18 @@ def new_page(chromium: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on("console", lambda message: refused(message.text) and failures.append(message.text))
         return page
 
     yield new
     for context in contexts:
         context.close()
     assert not failures
+
+
+def refused(text: str) -> bool:
+    """Whether a line of the browser's console is of what a page's own policy forbids it."""
+    return "Content Security Policy" in text
 
 
 @pytest.fixture

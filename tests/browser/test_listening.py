@@ -123,7 +123,7 @@ def test_filters_leave_the_pieces_that_pass_and_clear_again(page: Any, run: Any)
 def test_a_range_takes_what_it_shows(page: Any, run: Any):
     """0.125 reads 12.5%; a range from 12.5 has it, and it is in percent."""
     opened(page, run.index)
-    page.get_by_label("Figure", exact=True).select_option("Crossing voices")
+    page.get_by_label("Statistic", exact=True).select_option("Crossing voices")
     page.get_by_label("From").fill("12.5")
     count(page, "15 of 30 pieces")
 
@@ -164,7 +164,7 @@ def test_the_address_remembers_what_is_listed(page: Any, run: Any):
 
 def test_keys_alone_are_enough(page: Any, run: Any):
     opened(page, run.index)
-    page.keyboard.press("ArrowDown")
+    page.locator(f"{ROWS} button").first.focus()
     page.keyboard.press("Space")
     wait_for(page, "!document.querySelector('audio').paused")
     page.keyboard.press("ArrowDown")
@@ -180,6 +180,59 @@ def test_keys_alone_are_enough(page: Any, run: Any):
     assert page.locator("dialog").is_visible()
     page.keyboard.press("Escape")
     assert page.locator("dialog").is_hidden()
+
+
+def test_keys_are_left_to_the_browser_where_the_page_has_no_use_for_them(page: Any, run: Any):
+    opened(page, run.index)
+    page.evaluate("addEventListener('keydown', (event) => (window.taken = event.defaultPrevented))")
+    arrows = ("ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Space")
+
+    def taken(*keys: str) -> list[str]:
+        return [key for key in keys if (page.keyboard.press(key), page.evaluate("taken"))[1]]
+
+    assert taken(*arrows, "b", "m", "l") == []  # nothing has the focus
+    page.get_by_label("Name").focus()
+    assert taken(*arrows, "q", "/", "?") == []
+    page.locator("#direction").evaluate("button => button.parentElement.style.display = 'flex'")
+    for control in ("#to-help", "[data-sort=crossing] button", "[name=noparallels]"):
+        page.locator(control).focus()
+        assert taken(*arrows[:4]) == []
+    page.goto(f"{run.index}#quiz=1")
+    page.get_by_role("button", name="Begin").focus()
+    assert taken(*arrows[:4], "q", "/") == []
+
+
+def test_single_keys_can_be_switched_off_and_stay_off(page: Any, run: Any):
+    opened(page, run.index)
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.get_by_label("Single-key shortcuts").uncheck()
+    page.get_by_role("button", name="Close").click()
+    for again in (False, True):
+        if again:
+            page.reload()
+            page.wait_for_selector(ROWS)
+        for key in "q/?":
+            page.keyboard.press(key)
+        assert "quiz" not in page.url
+        assert page.locator("dialog").is_hidden()
+        assert page.evaluate("document.activeElement.name") != "find"
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.get_by_label("Single-key shortcuts").check()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("q")
+    page.get_by_role("button", name="Begin").wait_for()
+
+
+def test_a_statistic_has_one_name_everywhere(page: Any, run: Any):
+    opened(page, run.index)
+    names = ["Nats a note", "Parallel fifths", "Crossing voices"]
+    columns = page.locator(".averages thead th").all_inner_texts()[1:]
+    headings = page.locator("#pieces th[data-sort] button").all_inner_texts()[1:]
+    sorts = page.locator("[name=sort] option").all_inner_texts()[1:]
+    labels = page.locator(f"{ROWS}:first-child td[data-label]").evaluate_all(
+        "cells => cells.map((cell) => cell.dataset.label)"
+    )
+    assert columns == headings == sorts == labels == names
 
 
 def test_next_goes_on_to_the_next_page(page: Any, run: Any):
@@ -205,6 +258,14 @@ def test_without_recordings_there_is_no_player(page: Any, new_run: Any):
 def test_a_phone_shows_it_without_scrolling_sideways(new_page: Callable[..., Any], run: Any):
     page = opened(new_page(viewport={"width": 375, "height": 812}, has_touch=True), run.index)
     assert not overflows(page)
+    table = page.locator(".averages")
+    inside = "node => { const box = node.getBoundingClientRect(); return box.left >= 0 && "
+    for cell in table.locator("td[data-label]:not([data-label=''])").all():
+        assert cell.is_visible()
+        assert cell.evaluate(
+            f"{inside}box.right <= innerWidth && node.scrollWidth <= box.width + 1; }}"
+        )
+    assert table.locator("td:visible").count() == 3 * 3  # two temperatures and Bach
     page.get_by_role("button", name="Filter").tap()
     page.get_by_label("No crossing").check()
     count(page, "15 of 30 pieces")

@@ -1,5 +1,6 @@
 """Real or machine? in Chromium."""
 
+import json
 import re
 from typing import Any
 
@@ -37,7 +38,7 @@ def results(page: Any) -> dict[str, list[str]]:
 
 
 def test_quiz_counts_right_answers_of_bach_and_of_each_temperature(page: Any, run: Any):
-    sources = begin(page, run, seed=7)
+    sources = begin(page, run, seed=7, length=20)
     # Right for Bach but for the first time; all of 0.8 are taken for Bach's, none of 1.5.
     first = sources.index("bach")
     says = [
@@ -46,15 +47,36 @@ def test_quiz_counts_right_answers_of_bach_and_of_each_temperature(page: Any, ru
     ]
     answer(page, says)
     cold, hot = sources.count("0.8"), sources.count("1.5")
-    assert page.inner_text("h2:visible") == f"{4 + hot} of 10 right"
+    assert page.inner_text("h2:visible") == f"{9 + hot} of 20 right"
     assert results(page) == {
-        "Bach": ["4 of 5", "80%"],
+        "Bach": ["9 of 10", "90%"],
         "Temperature 0.8": [f"0 of {cold}", "100%"],
         "Temperature 1.5": [f"{hot} of {hot}", "0%"],
     }
     assert page.inner_text("#fooled").startswith("Temperature 0.8 fooled you")
     wrong = page.locator(".heard .wrong").all_inner_texts()
     assert sorted(wrong) == ["you said Bach"] * cold + ["you said machine"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "heard", "verdict"),
+    [
+        (4, 4, "You heard too few pieces"),  # by guessing, 1 time in 16
+        (5, 5, "Temperature 0.8 fooled you"),  # 1 in 32
+        (4, 5, "No temperature fooled you"),
+        (9, 10, "Temperature 0.8 fooled you"),  # 1 in 93
+        (8, 10, "No temperature fooled you"),  # 1 in 18
+        (15, 20, "Temperature 0.8 fooled you"),  # 1 in 48
+        (14, 20, "No temperature fooled you"),  # 1 in 17
+    ],
+)
+def test_who_guesses_is_not_told_to_be_fooled(
+    page: Any, run: Any, taken: int, heard: int, verdict: str
+):
+    page.goto(run.index)
+    sources = [{"key": "bach", "heard": 9, "taken": 9}, {"key": "0.8", "heard": heard}]
+    sources[1]["taken"] = taken
+    assert page.evaluate(f"verdictOn({json.dumps(sources)})").startswith(verdict)
 
 
 def test_score_is_kept_on_the_way(page: Any, run: Any):
@@ -71,6 +93,8 @@ def test_half_are_bachs_temperatures_take_turns_and_no_piece_comes_twice(page: A
         assert [sources.count(key) for key in ("bach", "0.8", "1.5")] == [10, 5, 5]
         pieces = page.evaluate("game.rounds.map(({key, at}) => `${key} ${at}`)")
         assert len(set(pieces)) == 20
+        composed = [piece.split()[1] for piece in pieces if not piece.startswith("bach")]
+        assert len(set(composed)) == 10, "pieces of one number share their random numbers"
 
 
 def test_a_seed_gives_the_same_pieces_again(page: Any, run: Any):

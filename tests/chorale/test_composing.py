@@ -109,3 +109,22 @@ def test_a_voice_that_is_silent_where_the_melody_sings_is_told() -> None:
     assert told.startswith("2 of 3 chorales have a voice that is silent where a given one sings")
     assert "the most is in 0002: tenor 5 of 10 sixteenths" in told
     assert silent_voices([silent(1, 0, 16)], given_tokens(16, chords[:4], None)) == ""
+
+
+def test_chorales_of_an_earlier_larger_run_do_not_pass_for_this_one_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(composing, "render", lambda uri, *_, **__: [uri])
+    given = to_tokens(PIECES[2])
+    one = Composition(to_chords(given), np.zeros(len(given), np.float32))
+    older = ["0001.wav", "0001-page2.svg", "0007.png", "12345.musicxml"]
+    others = ["0000.wav", "0000-page2.svg", "notes.txt", "0001.flac", "10.mid", "my 0001.wav"]
+    for folder in ("temperature=1", "temperature=0.5"):
+        (tmp_path / folder / "0002.mid").mkdir(parents=True)
+        for name in (*older, *others):
+            (tmp_path / folder / name).write_bytes(b"")
+    composing.publish({1.0: [one]}, given, BACH, str(tmp_path), tempo=80, instrument="organ")
+    left = sorted(path.name for path in (tmp_path / "temperature=1").iterdir())
+    assert left == sorted([*others, "0002.mid"])
+    assert len(list((tmp_path / "temperature=0.5").iterdir())) == len([*older, *others]) + 1
+    assert "deleted 3 chorales of an earlier run, 0001 and after" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Whose folder it is: nothing of anybody else is written over or deleted."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from rnnray.artifacts import Entry, Store, open_store
 from rnnray.artifacts.local import LocalStore
-from rnnray.chorale.generation import folder
+from rnnray.chorale.generation import folder, provenance
 from rnnray.chorale.generation.options import GenerationConfig
 from rnnray.chorale.generation.plan import Plan
 from rnnray.errors import UserError
@@ -76,6 +77,24 @@ def test_a_run_that_goes_on_keeps_its_kind_of_device(store: Store) -> None:
     for planted in (None, "tpu", ["cpu"], {}):
         with pytest.raises(UserError, match=r"run.yaml: is damaged"):
             folder.begun(store, saved | {"device": planted}, PLAN)
+
+
+def test_a_run_that_goes_on_says_with_what_else(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = provenance.made_with("cpu")
+    assert now["numpy"] == np.__version__
+    assert all(re.fullmatch(r"\d+\.\d+.*", now[name]) for name in ("rnnray", "tensorflow", "keras"))
+    folder.save(store, PLAN, made_with=now | {"numpy": "1.0"})
+    saved = folder.saved_run(store)
+    assert saved is not None
+    assert folder.begun(store, saved, PLAN) == PLAN, "it goes on all the same"
+    provenance.say_differences(store, saved, now)
+    assert f"numpy ('1.0' there, '{np.__version__}' now);" in capsys.readouterr().out
+    unknown: tuple[dict[str, Any], ...] = ({}, {"made_with": ["planted"]}, {"made_with": now})
+    for nothing in unknown:
+        provenance.say_differences(store, nothing, now)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_damaged_record_of_what_was_asked_is_named_and_can_be_started_over(store: Store) -> None:

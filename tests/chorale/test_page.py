@@ -144,6 +144,23 @@ def test_nothing_is_loaded_from_elsewhere():
         assert "//" not in re.sub(r"(^|\s)// .*", "", text), file.key
 
 
+@pytest.mark.parametrize(
+    ("place", "own"), [("", "'self' file:"), ("https://host:9000/b/", "'self' https://host:9000")]
+)
+def test_a_browser_may_load_the_pages_own_files_alone(place: str, own: str):
+    files = {file.key: file for file in build("", 80, [piece()], link=lambda key: place + key)}
+    index = files["index.html"].content.decode()
+    found = re.search(r'<meta http-equiv="Content-Security-Policy" content="(.*?)">', index)
+    assert found
+    policy = dict(rule.split(" ", 1) for rule in html.unescape(found[1]).split("; "))
+    assert policy.pop("img-src") == "data:"  # the empty icon
+    for kind in ("script", "style", "media"):
+        assert policy.pop(f"{kind}-src") == own
+    assert policy == dict.fromkeys(("default-src", "base-uri", "form-action"), "'none'")
+    assert index.index("Content-Security-Policy") < index.index("<title>")
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script>|javascript:", index)
+
+
 def test_every_file_has_its_type_and_is_listed_once():
     files = list(build("", 80, [piece()], link=lambda key: key))
     assert len({file.key for file in files}) == len(files)
@@ -189,6 +206,11 @@ def test_texts_can_be_read_in_light_and_in_dark():
         for text in ("text", "muted", "accent"):
             for ground in ("paper", "wash"):
                 assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)  # WCAG 2 AA
+        # What is drawn, on the page and in the player; edges of what can be pressed.
+        for ground in ("paper", "wash"):
+            for voice in ("soprano", "alto", "tenor", "bass"):
+                assert contrast(colors[voice], colors[ground]) >= 3, (voice, ground)  # WCAG 1.4.11
+        assert contrast(colors["edge"], colors["paper"]) >= 3
 
 
 def contrast(one: str, other: str) -> float:

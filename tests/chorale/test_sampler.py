@@ -194,13 +194,14 @@ def test_seed_and_index_decide_and_no_request_is_no_work() -> None:
     assert not list(Sampler(known()).compose([]))
 
 
-def test_the_batch_size_decides_nothing() -> None:
-    expected = None
-    for size in (1, 3, 64):
-        requests = [Request(empty(9), index, 1.3, 0.9) for index in range(10)]
-        notes = notes_of(composed(Sampler(known(), batch_size=size), requests))
-        expected = notes if expected is None else expected
-        np.testing.assert_array_equal(notes, expected)
+def test_the_batch_size_decides_no_note_but_by_rounding(composer: Any, sampler: Sampler) -> None:
+    """A real model adds up in another order in another batch: far less than what draws a note."""
+    requests = [Request(empty(9), index, 1.3, 0.9) for index in range(10)]
+    one = composed(sampler, requests)
+    other = composed(Sampler(composer, batch_size=3, seed=3), requests)
+    np.testing.assert_array_equal(notes_of(one), notes_of(other))
+    for ours, theirs in zip(one, other, strict=True):
+        np.testing.assert_allclose(ours.nats, theirs.nats, atol=1e-4)
 
 
 def drawn(temperature: float, top_p: float, seed: int = 11) -> np.ndarray:

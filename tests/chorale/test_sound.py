@@ -240,7 +240,7 @@ def test_a_tempo_that_is_none_is_named(tempo):
 
 @pytest.mark.parametrize("tempo", [1e-300, 0.01])
 def test_a_tempo_that_would_fill_the_memory_is_refused(tempo):
-    with pytest.raises(UserError, match=r"more than an hour: ask for a tempo above 0\.016"):
+    with pytest.raises(UserError, match=r"more than an hour: ask for .* above 0\.016"):
         synthesize(line((60, 4)), tempo=tempo)
 
 

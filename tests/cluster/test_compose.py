@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import ray.data
 from tiny import Ended, RunJob
-from tiny_chorale import TrainedChorale, chorale, sounds, write_csv
+from tiny_chorale import TrainedChorale, chorale, notes, sounds, write_csv
 
 from rnnray import storage
 from rnnray.chorale import composing, table, tokens
@@ -224,9 +224,31 @@ def test_the_voices_of_a_melody_are_kept_to_the_note(
     composed = everything[rest:]
     assert composed.any(axis=0).all()
     kept = [0, 3] if "bass" in keep else [0]
-    assert composed[:, kept].tolist() == piece[:, kept].tolist()
+    reference = tmp_path / "reference.mid"
+    reference.write_bytes(midi_bytes(given))
+    for suffix in (".mid", ".musicxml"):
+        written = notes(out / f"temperature=1.5/0000{suffix}")
+        assert [written[voice] for voice in kept] == [notes(reference)[voice] for voice in kept]
     others = [voice for voice in range(VOICE_COUNT) if voice not in kept]
     assert (composed[:, others] != piece[:, others]).any(0).all(), "those were not composed"
+
+
+def test_what_cannot_be_written_is_refused_before_it_is_composed(
+    run_here: RunJob,
+    trained_chorale: TrainedChorale,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(composing, "compose", None)
+    arguments = ("--checkpoint", str(trained_chorale.checkpoint), "--output", str(tmp_path / "out"))
+    arguments += ("--data", str(trained_chorale.corpus))
+    long = run_here("compose", *arguments, "--chords", "1000", "--tempo", "4")
+    assert long.code == 1
+    assert "1000 chords last more than an hour" in long.err
+    one_folder = run_here("compose", *arguments, "--temperatures", "0.8", "0.80000001")
+    assert one_folder.code == 2
+    assert "names one twice" in one_folder.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_greedy_goes_on_from_the_first_chords_of_a_real_chorale(

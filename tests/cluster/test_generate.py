@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from faults import settled
 from tiny import REPOSITORY, Ended, RunJob
 from tiny_chorale import TrainedChorale, sounds
 
@@ -181,10 +182,18 @@ def test_a_run_survives_the_death_of_a_sampler(
     generate: Generate, unbroken: tuple[Path, Ended], tmp_path: Path
 ) -> None:
     killed: list[int] = []
+    composed: list[int] = []
+
+    def stored() -> int:
+        return len(list(tmp_path.glob("run-1/temperature=*/*.mid")))
 
     def kill() -> None:
-        _wait_until(lambda: any(tmp_path.glob("run-1/temperature=*/*.mid")))
+        _wait_until(lambda: stored() > 0)
         killed.extend(_workers("MapWorker(MapBatches(Compose"))
+        for pid in killed:
+            os.kill(pid, signal.SIGSTOP)
+        # What it composed before is stored; what is missing then, it had still to compose.
+        composed.append(settled(stored))
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
 
@@ -194,6 +203,7 @@ def test_a_run_survives_the_death_of_a_sampler(
     ended = generate("--count", str(8 * COUNT), "--formats", "mid")
     killer.join()
     assert killed
+    assert composed[0] < 2 * 8 * COUNT, "it had no work left"
     assert ended.code == 0, ended.err
     assert ended.result["written"] == 2 * 8 * COUNT
     whole, again = contents(unbroken[0]), contents(tmp_path / "run-1")
@@ -252,7 +262,7 @@ def test_bad_input_is_told_in_a_line_and_nothing_is_written(
     # A folder of CSV files, not a checkpoint.
     message = generate("--checkpoint", str(trained_chorale.corpus)).failed_with()
     assert "not a checkpoint of the composer" in message
-    assert "lasts more than an hour" in generate("--chords", "100000").failed_with()
+    assert "last more than an hour" in generate("--chords", "100000").failed_with()
     assert "time limit need an s3://" in generate("--presign-hours", "1").failed_with()
     assert "gs://" in generate("--output", "gs://bucket/prefix").failed_with()
     assert list(tmp_path.iterdir()) == []

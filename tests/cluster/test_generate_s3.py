@@ -26,7 +26,9 @@ class Objects:
     def about(self, key: str) -> tuple[str, dict[str, str]]:
         """Content type and metadata."""
         head = self._s3.head_object(Bucket=self._bucket, Key=PREFIX + key)
-        return head["ContentType"], head["Metadata"]
+        about = head["Metadata"]
+        assert re.fullmatch(r"[0-9a-f]{64}", about.pop("sha256"))
+        return head["ContentType"], about
 
     def stamps(self) -> dict[str, Any]:
         """Of all keys, when they were written, to the second."""

@@ -111,3 +111,19 @@ def sounds(path: Path, count: int) -> Chords:
             start = int(4 * note.offset)
             chords[start : start + int(4 * note.quarterLength), voice] = note.pitch.midi
     return chords
+
+
+def notes(path: Path) -> list[list[tuple[float, float, int]]]:
+    """Of each voice of a MIDI or MusicXML file, by music21 alone: start and length of its notes in
+    quarters, and their pitch.
+    """
+    from music21 import converter  # noqa: PLC0415  (seconds)
+
+    reader = converter.Converter()
+    reader.parseFileNoPickle(path, forceSource=True)
+    found: list[list[tuple[float, float, int]]] = [[] for _ in PART_NAMES]
+    for part in reader.stream.parts:
+        for note in part.stripTies().flatten().notes:
+            sung = (float(note.offset), float(note.quarterLength), int(note.pitch.midi))
+            found[PART_NAMES.index(part.partName)].append(sung)
+    return found

@@ -1,5 +1,6 @@
 """A run's folder: whose it is, what is there, and how to start over."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -9,6 +10,7 @@ import yaml
 
 from rnnray import run_folder
 from rnnray.artifacts import Exists, Store
+from rnnray.chorale.generation import provenance
 from rnnray.chorale.generation.plan import (
     BACH_PART,
     CONTENT_TYPES,
@@ -86,18 +88,22 @@ def check_same(store: Store, saved: dict[str, Any], asked: dict[str, Any]) -> No
         )
 
 
-def save(store: Store, plan: Plan, *, replaces: bool = False) -> None:
+def save(
+    store: Store, plan: Plan, *, made_with: Mapping[str, str] = {}, replaces: bool = False
+) -> None:
     """Write what a new run was asked.
 
     Args:
         store: of the run.
         plan: of the run.
+        made_with: software and devices of the run; see `provenance`.
         replaces: an earlier run of which nothing else is left.
 
     Raises:
         UserError: another run has done so meanwhile.
     """
-    content = yaml.safe_dump(plan.asked(), sort_keys=False).encode()
+    values = plan.asked() | ({provenance.FIELD: dict(made_with)} if made_with else {})
+    content = yaml.safe_dump(values, sort_keys=False).encode()
     try:
         store.put(
             RUN,

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from rnnray.artifacts import Exists, Store
 from rnnray.chorale.chords import HIGHEST_PITCH, VOICE_COUNT, Chords
 from rnnray.chorale.critique import critique
+from rnnray.chorale.generation.in_order import in_order
 from rnnray.chorale.generation.options import FORMATS
 from rnnray.chorale.generation.plan import CONTENT_TYPES, SUMMARY, Part, Plan
 from rnnray.errors import UserError
@@ -94,8 +95,8 @@ def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: a part is missing or cannot be read.
     """
-    for part in parts:
-        content = store.get(part.manifest)
+    contents = in_order(lambda part: (part, store.get(part.manifest)), parts)
+    for part, content in contents:
         try:
             rows = pq.read_table(io.BytesIO(content or b""), partitioning=None).cast(SCHEMA)
             _check(part, rows)

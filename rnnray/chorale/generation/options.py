@@ -1,5 +1,6 @@
 """What a generation run is asked: what determines its result, and where it runs."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import tyro
@@ -17,12 +18,22 @@ FORMATS: tuple[Format, ...] = ("wav", "mid", "musicxml")
 
 
 def temperature_text(temperature: float) -> str:
-    """A temperature as folders are named: 0.8, 1, 1.5."""
-    return f"{temperature:g}"
+    """A temperature as folders are named: 0.8, 1, 1.5; six digits count."""
+    return f"{temperature + 0.0:g}"  # 0.0 and -0.0 are one
+
+
+def twice(temperatures: Iterable[float]) -> bool:
+    """Whether two temperatures would write into one folder."""
+    texts = list(map(temperature_text, temperatures))
+    return len(set(texts)) < len(texts)
 
 
 class GenerationConfig(Config):
-    """What determines every byte of a run."""
+    """What determines every byte of a run.
+
+    Chorales of one index share their random numbers at all temperatures: good for comparing them in
+    pairs, but they are no independent samples.
+    """
 
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
@@ -52,7 +63,7 @@ class GenerationConfig(Config):
     @field_validator("temperatures")
     @classmethod
     def _each_temperature_once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if len({temperature_text(value) for value in values}) < len(values):
+        if twice(values):
             raise ValueError("names a temperature twice (six digits count)")
         return tuple(sorted(values))
 

@@ -156,7 +156,8 @@ class Upload:
     Args:
         store: of the run.
         plan: of the run.
-        resumes: files may be there already, and are not put again if they have their size.
+        resumes: files may be there already, and are not put again if they have their content: all
+            WAVs of a run have one size, and other versions or devices may have written these.
     """
 
     def __init__(self, store: Store, plan: Plan, resumes: bool) -> None:
@@ -188,9 +189,9 @@ class Upload:
         return _table(sheaf)
 
     def _put(self, file: dict[str, Any], content: pa.Scalar, metadata: dict[str, str]) -> bool:
-        """Whether the file was not there before."""
-        key, size = file["key"], file["size"]
-        if self._resumes and self._store.size(key) == size:
+        """Whether the file was not there before, with this content."""
+        key = file["key"]
+        if self._resumes and self._store.sha256(key) == file["sha256"]:
             return False
         content_type = CONTENT_TYPES[key.rpartition(".")[2]]
         self._store.put(key, content.as_py(), content_type=content_type, metadata=metadata)

@@ -18,6 +18,7 @@ from rnnray.chorale.generation.options import FORMATS, GenerationConfig, tempera
 from rnnray.chorale.given import given_tokens
 from rnnray.chorale.reference import read_reference
 from rnnray.chorale.request import Request
+from rnnray.chorale.sound import check_length
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
 from rnnray.training import checkpoints
@@ -27,7 +28,6 @@ PART_SIZES: Mapping[Device, int] = {"cpu": 64, "gpu": 512}
 """Chorales of a part, and the sampler's batch, by the kind of device: a part is always composed as
 the same batch. More at once keep a GPU busy; on a CPU the first ones would only come later."""
 BACH_COUNT = 40
-_LONGEST_SECONDS = 3600
 
 RUN, SUMMARY, PAGE = "run.yaml", "summary.json", "index.html"
 BACH_PART = "bach/part-00000.parquet"
@@ -176,12 +176,8 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
     """
     # Processes of a cluster that was started elsewhere have another working directory.
     config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
+    check_length(config.chords, config.tempo)
     reference = read_reference(config.checkpoint, config.data, config.seed_from)
-    if config.chords * 15 / config.tempo > _LONGEST_SECONDS:
-        raise UserError(
-            f"--chords {config.chords} at --tempo {config.tempo:g}: lasts more than an hour; "
-            "ask for fewer"
-        )
     given = given_tokens(config.chords, reference.opening, None)
     if not (given == NONE).any():
         raise UserError(

@@ -10,8 +10,10 @@ from rnnray.artifacts import Store
 from rnnray.chorale import page
 from rnnray.chorale.critique import critique
 from rnnray.chorale.generation import manifest
+from rnnray.chorale.generation.in_order import in_order
 from rnnray.chorale.generation.options import temperature_text
-from rnnray.chorale.generation.plan import CONTENT_TYPES, SUMMARY, Part, Plan
+from rnnray.chorale.generation.plan import CONTENT_TYPES, PAGE, SUMMARY, Part, Plan
+from rnnray.progress import Every, say
 
 
 def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bool) -> None:
@@ -30,8 +32,24 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
     def link(key: str) -> str:
         return key if presign_hours is None else store.presign(key, presign_hours)
 
-    for file in page.build(plan.name, plan.config.tempo, _pieces(store, plan), link=link):
+    def put(file: page.PageFile) -> page.PageFile:
         store.put(file.key, file.content, content_type=file.content_type, metadata=plan.metadata())
+        return file
+
+    index: list[page.PageFile] = []
+
+    def others() -> Iterator[page.PageFile]:
+        for file in page.build(plan.name, plan.config.tempo, _pieces(store, plan), link=link):
+            if file.key == PAGE:
+                index.append(file)
+            else:
+                yield file
+
+    every = Every()
+    for number, file in enumerate(in_order(put, others()), 1):
+        if every():
+            say(f"{store.uri}: {number:,} files of the page are written, up to {file.key}")
+    put(*index)  # once all that it names is there
     if not summarise:
         return
     temperatures = {

@@ -12,7 +12,7 @@ import ray
 from rnnray import cluster, reach, run_folder, storage
 from rnnray.artifacts import Store, open_store
 from rnnray.artifacts.guarded import GuardedStore
-from rnnray.chorale.generation import folder, manifest
+from rnnray.chorale.generation import folder, manifest, provenance
 from rnnray.chorale.generation.options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import rows_of, sheaves
 from rnnray.chorale.generation.plan import PAGE, Part, Plan, make_plan
@@ -68,9 +68,9 @@ def generate(
 ) -> Generated:
     """Compose, render and store all chorales of a run that are not there yet.
 
-    What is written depends on `config`, the name and the kind of device alone, however often the
-    run is interrupted and on how many machines it goes on; with `presign_hours`, the page's links
-    also on the time.
+    What is written depends on `config`, the name, the kind of device and the software that run.yaml
+    names, however often the run is interrupted and on how many machines it goes on; with
+    `presign_hours`, the page's links also on the time.
 
     Args:
         config: what to compose.
@@ -100,15 +100,17 @@ def generate(
         # Another run may have begun, and even ended, while this one connected.
         saved = folder.saved_run(store, overwrite=options.overwrite)
         resumes = saved is not None and not options.overwrite
+        made_with = provenance.made_with(plan.device)
         if saved is None:
-            folder.save(store, plan)
+            folder.save(store, plan, made_with=made_with)
         elif options.overwrite:
             folder.clear(store)
-            folder.save(store, plan, replaces=True)
+            folder.save(store, plan, made_with=made_with, replaces=True)
         else:
             folder.check_same(store, saved, plan.asked())
             if folder.is_complete(store):
                 return _complete_already(store, plan, options)
+            provenance.say_differences(store, saved, made_with)
         places = folder.unfinished(store, plan)
         watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, places)))
         say(f"{store.uri}: {watch}; composing on {'GPUs' if gpu else 'CPUs'}")

@@ -16,6 +16,7 @@ from importlib import resources
 from itertools import groupby, islice
 from string import Template
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -112,6 +113,7 @@ def build(
     page = Template(resources.files(__name__).joinpath("page.html").read_text("utf-8"))
     index = page.substitute(
         title=html.escape(title),
+        policy=html.escape(_policy(link("index.html"))),
         css=html.escape(link("page/page.css")),
         scripts="\n".join(
             f'<script src="{html.escape(link(f"page/{name}"))}"></script>' for name in _SCRIPTS
@@ -119,6 +121,21 @@ def build(
         run=_json(run),
     )
     yield _file("index.html", index.encode())
+
+
+def _policy(address: str) -> str:
+    """What the browser may load: the page's own files, from where `address` is, and nothing else.
+
+    No part of the page is inline but its data, which no browser runs; so no hash is needed. Not
+    every browser takes a folder on the disk for 'self', hence file:, of which no page of a server
+    may load anything.
+    """
+    parts = urlsplit(address)
+    own = f"'self' {parts.scheme}://{parts.netloc}" if parts.netloc else "'self' file:"
+    return (
+        f"default-src 'none'; script-src {own}; style-src {own}; media-src {own}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _group(

@@ -38,7 +38,8 @@ function setUpAverages() {
     for (const figure of FIGURES) {
       const text = means ? written(figure, means[figure.name]) : "";
       const bold = near.get(key)?.has(figure.name);
-      row.append(element("td", {}, bold ? element("strong", {}, text) : text));
+      const value = bold ? element("strong", {}, text) : text;
+      row.append(element("td", { "data-label": text ? figure.label : "" }, value));
     }
     row.append(element("td"));
     rows.append(row);
@@ -50,11 +51,12 @@ function setUpAverages() {
   const names = element("tr", {}, element("th", { scope: "col" }, "Temperature"));
   for (const { label } of FIGURES) names.append(element("th", { scope: "col" }, label));
   names.append(element("td"));
-  const caption = element("caption", {}, "Mean figures of each temperature beside Bach’s");
+  const caption = element("caption", {}, "Mean statistics of each temperature beside Bach’s");
   const table = element("table", { className: "averages" });
   table.append(caption, columns(), element("thead", {}, names), rows);
   const marked = [...near.values()].some(({ size }) => size > 0);
-  const note = `Means of all pieces.${marked ? " Bold: nearest to Bach’s." : ""}`;
+  const note = `Means of all pieces.${marked ? " Bold: nearest to Bach’s." : ""} Pieces of one `
+    + "number share their random numbers at all temperatures: compare them in pairs.";
   byId("averages").append(table, element("p", { className: "note" }, note));
 }
 
@@ -66,9 +68,7 @@ function setUpHeadings() {
     names.append(element("th", { scope: "col", "data-sort": sort }, button));
   };
   add("index", "Piece", "Sort by number");
-  for (const { name, short, label, about } of FIGURES) {
-    add(name, short, about ? `${label}, ${about}` : label);
-  }
+  for (const { name, label, about } of FIGURES) add(name, label, about || label);
   const files = element("span", { className: "unseen" }, "Files");
   names.append(element("th", { scope: "col" }, files));
   const bach = element("tr", { className: "bach" });

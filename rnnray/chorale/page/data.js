@@ -7,24 +7,22 @@ const GROUPS = new Map(RUN.groups.map((group) => [group.key, group]));
 
 const percent = (digits) => (share) => `${(100 * share).toFixed(digits)}%`;
 const plain = (digits) => (value) => value.toFixed(digits);
-const STEPS = "in sixteenths";
-// Figures by name: a short label, a long one, what it is a share of or its unit, how it is written.
+// Statistics by name: the one name that the page gives it, what it is a share of or its unit, how
+// it is written.
 const KNOWN = {
-  nats_per_note: ["Nats", "Nats a note", "how surprising the model finds a note", plain(2)],
-  parallel_fifths: ["Fifths", "Parallel fifths", "in 64 sixteenths", plain(2)],
-  parallel_octaves: ["Octaves", "Parallel octaves", "in 64 sixteenths", plain(2)],
-  crossing: ["Crossing", "Crossing voices", "of all sixteenths", percent(1)],
-  spacing: ["Gaps", "Gaps over an octave", "of all sixteenths, in the upper voices", percent(1)],
-  out_of_range: ["Range", "Out of range", "of all notes, for their voice", percent(1)],
-  changes: ["Moves", "Notes that change", "from one sixteenth to the next", percent(1)],
-  silence: ["Silence", "Silent notes", "of all notes", percent(1)],
-  frozen: ["Frozen", "Longest standstill", STEPS, plain(1)],
-  longest_frozen: ["Frozen", "Longest standstill", STEPS, plain(1)],
+  nats_per_note: ["Nats a note", "how surprising the model finds a note", plain(2)],
+  parallel_fifths: ["Parallel fifths", "in 64 sixteenths", plain(2)],
+  parallel_octaves: ["Parallel octaves", "in 64 sixteenths", plain(2)],
+  crossing: ["Crossing voices", "of all sixteenths", percent(1)],
+  spacing: ["Gaps over an octave", "of all sixteenths, in the upper voices", percent(1)],
+  out_of_range: ["Out of range", "of all notes, for their voice", percent(1)],
+  changes: ["Notes that change", "from one sixteenth to the next", percent(1)],
+  silence: ["Silent notes", "of all notes", percent(1)],
+  longest_frozen: ["Longest standstill", "in sixteenths", plain(1)],
 };
 const FIGURES = RUN.figures.map((name) => {
-  const plainly = name.replaceAll("_", " ");
-  const [short, label, about, write] = KNOWN[name] ?? [plainly, plainly, "", plain(2)];
-  return { name, short, label, about, write };
+  const [label, about, write] = KNOWN[name] ?? [name.replaceAll("_", " "), "", plain(2)];
+  return { name, label, about, write };
 });
 
 function written(figure, value) {

@@ -156,7 +156,7 @@ function makeRow(piece) {
     const value = element("span", {}, written(figure, piece.value(figure.name)));
     const bach = element("span", { className: "unseen" }, " Bach ");
     const beside = element("small", {}, bach, written(figure, RUN.bach[figure.name]));
-    row.append(element("td", { "data-label": figure.short }, value, beside));
+    row.append(element("td", { "data-label": figure.label }, value, beside));
   }
   const links = element("td", { className: "files" });
   for (const [suffix, href] of Object.entries(piece.files)) {
@@ -178,9 +178,11 @@ function choose(row, play) {
   if (play) player.play();
 }
 
-// The piece after or before the loaded one, on the next page if need be.
+// The piece after or before the one with the focus, or else the loaded one; on the next page if
+// need be.
 async function stepList(by) {
-  let place = shown.findIndex(({ piece }) => player.is(piece.key, piece.at));
+  let place = shown.findIndex(({ row }) => row.contains(document.activeElement));
+  if (place < 0) place = shown.findIndex(({ piece }) => player.is(piece.key, piece.at));
   if (place >= 0) place += by;
   else place = by > 0 ? 0 : shown.length - 1;
   if (!shown[place]) {

@@ -51,20 +51,35 @@ function describe() {
   byId("lede").textContent = `${parts.join("")}.`;
 }
 
-const inQuiz = () => !quiz.hidden;
-const KEYS = [
-  [" ", "Space", "Play or pause", () => player.toggle()],
-  ["ArrowUp", "↑", "Previous piece", () => inQuiz() || stepList(-1)],
-  ["ArrowDown", "↓", "Next piece", () => inQuiz() || stepList(1)],
+// Arrows, where the focus is on a piece of the list or in the player; elsewhere they scroll.
+const ARROWS = [
+  ["ArrowUp", "↑", "Previous piece", () => stepList(-1)],
+  ["ArrowDown", "↓", "Next piece", () => stepList(1)],
   ["ArrowLeft", "←", "Back by a bar", () => seekBars(-1)],
   ["ArrowRight", "→", "On by a bar", () => seekBars(1)],
-  ["/", "/", "Filter", () => inQuiz() || tools.elements.find.focus()],
-  ["b", "B", "Answer Bach", () => byId("say-bach")?.click()],
-  ["m", "M", "Answer Machine", () => byId("say-machine")?.click()],
-  ["q", "Q", "Real or machine?", () => (location.hash = "#quiz")],
-  ["l", "L", "List", () => (location.hash = addressOf(state))],
-  ["?", "?", "This help", () => byId("help").showModal()],
 ];
+const IN_ARROWS = "#pieces tbody *, #dock :not(input)";
+// Single characters, which those can switch off who speak to their computer (WCAG 2.1.4).
+const LIST = "#listen:not([hidden])";
+const QUIZ = "#quiz:not([hidden])";
+const LETTERS = [
+  ["/", "/", "Filter", () => tools.elements.find.focus(), LIST],
+  ["b", "B", "Answer Bach", () => byId("say-bach")?.click(), QUIZ],
+  ["m", "M", "Answer Machine", () => byId("say-machine")?.click(), QUIZ],
+  ["q", "Q", "Real or machine?", () => (location.hash = "#quiz"), LIST],
+  ["l", "L", "List", () => (location.hash = addressOf(state)), QUIZ],
+  ["?", "?", "This help", () => byId("help").showModal(), "body"],
+];
+const LETTERS_OFF = "rnnray.letters-off";
+
+// A browser may refuse to keep anything, above all of a page from the disk.
+function kept(work) {
+  try {
+    return work(window.localStorage);
+  } catch {
+    return null;
+  }
+}
 
 function seekBars(bars) {
   if (player.piece === null) return;
@@ -74,23 +89,30 @@ function seekBars(bars) {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
   const { target } = event;
-  const typing = target.matches("input:not([type]), input[type=search], select");
-  if (typing) {
+  if (target.matches("input:not([type]), input[type=search], select")) {
     if (event.key === "Escape") target.blur();
     return;
   }
-  // Keys that the focused control understands by itself.
-  if (event.key === " " && target.matches("button, a, input:not([type=range])")) return;
-  if (event.key.startsWith("Arrow") && target.matches("[type=radio], [type=range]")) return;
-  const key = KEYS.find(([key]) => key === event.key || key === event.key.toLowerCase());
-  if (!key) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const arrow = target.matches(IN_ARROWS) && ARROWS.find(([name]) => name === key);
+  const letter = byId("letters").checked
+    && LETTERS.find(([name, , , , where]) => name === key && document.querySelector(where));
+  if (!arrow && !letter) return;
   event.preventDefault();
-  key[3]();
+  (arrow || letter)[3]();
 });
 
-for (const [, label, meaning] of KEYS) {
-  const name = element("dt", {}, element("kbd", {}, label));
-  byId("keys").append(name, element("dd", {}, meaning));
+function setUpKeys() {
+  const rows = (keys) => keys.flatMap(([, label, meaning]) => [
+    element("dt", {}, element("kbd", {}, label)),
+    element("dd", {}, meaning),
+  ]);
+  byId("arrows").append(...rows(ARROWS));
+  byId("keys").append(...rows(LETTERS));
+  byId("letters").checked = kept((store) => store.getItem(LETTERS_OFF)) === null;
+  byId("letters").addEventListener("change", ({ target: { checked } }) => {
+    kept((store) => (checked ? store.removeItem(LETTERS_OFF) : store.setItem(LETTERS_OFF, "1")));
+  });
 }
 byId("to-help").addEventListener("click", () => byId("help").showModal());
 byId("previous").append(icon("previous"));
@@ -106,6 +128,7 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
   for (const { roll } of rolls) roll.repaint();
 });
 describe();
+setUpKeys();
 setUpAverages();
 setUpHeadings();
 setUpTools();

@@ -16,21 +16,27 @@ function quizGroups() {
 // The lengths that there are pieces for; else one of as many pieces as there are.
 function quizLengths() {
   const { bach, composed } = quizGroups();
-  const most = 2 * Math.min(bach.count, countOf(composed));
+  const most = 2 * Math.min(bach.count, Math.max(...composed.map(({ count }) => count)));
   const lengths = LENGTHS.filter((length) => length <= most);
   return lengths.length ? lengths : [most];
 }
 
-// As many by Bach as composed ones, these spread evenly over the temperatures; no piece twice.
+// As many by Bach as composed ones, these spread evenly over the temperatures. No piece twice, and
+// no two of one number: those share their random numbers, and many of them their first chords.
 function drawRounds(seed, length) {
   const random = randomFrom(seed);
   const { bach, composed } = quizGroups();
   const deal = ({ key, count }) => shuffled(Array(count).keys(), random).map((at) => ({ key, at }));
   const decks = shuffled(composed.map(deal), random);
   const rounds = deal(bach).slice(0, length / 2);
+  const drawn = new Set();
   for (let turn = 0; rounds.length < length; turn++) {
-    const piece = decks[turn % decks.length].pop();
-    if (piece) rounds.push(piece);
+    const deck = decks[turn % decks.length];
+    let piece = deck.pop();
+    while (piece && drawn.has(piece.at)) piece = deck.pop();
+    if (!piece) continue;
+    drawn.add(piece.at);
+    rounds.push(piece);
   }
   return shuffled(rounds, random);
 }
@@ -67,7 +73,7 @@ function showQuiz(parameters) {
   const rules = element("p", {},
     "You will hear pieces one after the other. Some are by Bach, the others were composed by a ",
     "machine at one of several temperatures. Say which is which. In the end you see which ",
-    "temperatures had you fooled.");
+    "temperatures fooled you more often than guessing would.");
   quiz.replaceChildren(title, rules, lengths, begin);
 }
 

@@ -16,13 +16,14 @@ function showResult() {
   const heading = element("h2", { tabIndex: -1 }, title);
   const again = element("button", { type: "button", className: "main" }, "Another round");
   again.addEventListener("click", () => (location.hash = `#quiz=${game.seed + 1}`));
-  const chance = "Whoever guesses is right half of the time, and takes composed pieces ";
+  const chance = "Whoever guesses takes half of the composed pieces for Bach’s. A temperature fooled ";
+  const rule = "you if guessing would take as many of its pieces or more 1 time in 20 or less.";
   const same = "The same pieces in the same order: this page’s address with ";
   quiz.replaceChildren(
     heading,
     element("p", { id: "fooled" }, verdictOn(sources)),
     resultTable(sources),
-    element("p", { className: "note" }, chance, "for Bach’s as often as his own."),
+    element("p", { className: "note" }, chance, rule),
     again,
     element("h3", {}, "What you heard"),
     element("ol", { className: "heard" }, ...game.rounds.map(heardRound)),
@@ -32,13 +33,31 @@ function showResult() {
   player.tell();
 }
 
+// How likely somebody who guesses takes this many or more of the pieces heard for Bach's.
+function byGuessing(taken, heard) {
+  let ways = 1; // in which `count` of the pieces are taken
+  let sum = 0;
+  for (let count = 0; count <= heard; count++) {
+    if (count >= taken) sum += ways;
+    ways = (ways * (heard - count)) / (count + 1);
+  }
+  return sum / 2 ** heard;
+}
+
+// Fooled: a one-sided sign test, for each temperature, at the usual level. It takes five pieces.
+const LEVEL = 1 / 20;
 function verdictOn(sources) {
-  const fooled = sources.filter(({ key, heard, taken }) => key !== BACH && 2 * taken >= heard);
-  if (!fooled.length) return "No temperature had you fooled with half of its pieces.";
-  const names = new Intl.ListFormat("en").format(fooled.map(({ key }) => key));
-  return fooled.length === 1
-    ? `Temperature ${names} fooled you: you took half or more of its pieces for Bach’s.`
-    : `Temperatures ${names} fooled you: you took half or more of their pieces for Bach’s.`;
+  const composed = sources.filter(({ key }) => key !== BACH);
+  const fooled = composed.filter(({ heard, taken }) => byGuessing(taken, heard) <= LEVEL);
+  if (fooled.length) {
+    const names = new Intl.ListFormat("en").format(fooled.map(({ key }) => key));
+    const theirs = fooled.length === 1 ? "its" : "their";
+    return `Temperature${fooled.length === 1 ? "" : "s"} ${names} fooled you: you took more of `
+      + `${theirs} pieces for Bach’s than guessing would.`;
+  }
+  return composed.every(({ heard }) => byGuessing(heard, heard) > LEVEL)
+    ? "You heard too few pieces of each temperature to tell being fooled from guessing."
+    : "No temperature fooled you more often than guessing would.";
 }
 
 function resultTable(sources) {
