@@ -385,7 +385,8 @@ def test_what_was_repaired_reaches_the_log_in_sum(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     voices = [line(72, 74), line(67, 65), line(60, 59), [*line(48, 50), (50, 480, 960)]]
-    for name in ("a.mid", "b.mid"):
+    for name in ("train/a.mid", "train/b.mid"):  # in a split that somebody made both stay
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         midi_file(tmp_path / name, [("", {0: notes}) for notes in voices])
     read = open_corpus(str(tmp_path))
     assert [chords[::4].tolist() for chords in table.chords_of(read)] == [

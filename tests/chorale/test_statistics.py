@@ -67,7 +67,7 @@ def test_composing_needs_no_corpus_but_for_an_opening(
     kept = checkpoint(tmp_path / "kept", corpus, "jsb")
     opened = []
 
-    def open_corpus(data: str) -> pa.Table:
+    def open_corpus(data: str, split: str | None = None) -> pa.Table:
         opened.append(data)
         return corpus
 
