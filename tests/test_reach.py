@@ -89,6 +89,6 @@ def test_the_same_path_with_other_files_is_not_the_same(tmp_path: Path) -> None:
 def test_other_nodes_are_asked(ray_cluster: None, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("12345")
     (own,) = reach._nodes()
-    lost = "f" * 56
+    lost = "ab" * 28
     asked = {own: "127.0.0.1", lost: "10.0.0.9"}
     assert reach._having(str(tmp_path), (1, 5), asked) == [own]

@@ -24,7 +24,7 @@ from ray.tune import (
 from rnnray import cluster, run_folder, storage
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.run_lock import Held, RunLock
+from rnnray.run_lock import RunLock
 from rnnray.training.config import TrainingConfig
 from rnnray.training.initial import read_initial
 from rnnray.training.task import Task
@@ -93,9 +93,84 @@ def run(
             there is another one, on other data, at work in another process, or somebody else's.
     """
     folder = storage.join(storage.absolute(options.storage_path), options.name)
+    config = problem.config
+    task = problem.task(config)
+    metric, mode = score = score_of(task, options.metric)
+    concurrent = _most_at_once(options)
+    drawn = search.draw(space, config, options.samples)
+    scheduler = search.scheduler(options, space, changeable, config.epochs, config.seed)
+    searcher = None
+    if options.searcher == "optuna":
+        searcher = search.optuna_search(space, score, config.seed)
+    plan = _plan(space, config, options)
     with run_folder.lock(folder) as lock:
         _StopsWithoutLock.lock = lock
-        return _run(problem, space, options, changeable, callbacks, data, folder, lock.held)
+        resumes = run_folder.keep(folder, PLAN, plan, "a sweep", data=data) is not None
+        initial = read_initial(config.init_from, task) if config.init_from else None
+        os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the one that verbose=0 silences
+        if "://" not in folder:
+            # What Ray Tune has not noted when it is killed is done again. 0: it notes whatever happens
+            # before it goes on; by default every 10 s, and an object store should not be asked more.
+            os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0")
+        wide = options.workers_per_trial > 1
+        trainable = ray.tune.with_resources(
+            # The job goes through the object store, once for all trials.
+            partial(
+                _run_job,
+                ray.put(TrialJob(problem, options, metric, folder, lock.held, initial)),
+                wide,
+            ),
+            # The workers of a wide trial reserve theirs themselves; it must reserve something.
+            PlacementGroupFactory([{"memory": 1}])
+            if wide
+            else {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
+        )
+        say(
+            f"{'resuming' if resumes else 'sweeping'} {folder}: {options.samples} trials of at most "
+            f"{config.epochs} epochs over {', '.join(space)}"
+        )
+        if resumes and Tuner.can_restore(folder):
+            _check_owner(folder)
+            return Tuner.restore(folder, trainable, resume_errored=True).fit()
+        minutes = options.time_budget_minutes
+        tuner = Tuner(
+            trainable,
+            param_space={} if searcher else {"values": ray.tune.grid_search(drawn)},
+            tune_config=TuneConfig(
+                metric=None if searcher else metric,
+                mode=None if searcher else mode,
+                search_alg=searcher,
+                num_samples=options.samples if searcher else 1,
+                scheduler=scheduler,
+                max_concurrent_trials=concurrent,
+                # Importing TensorFlow takes as long as training a small trial.
+                reuse_actors=not wide,
+                time_budget_s=None if minutes is None else minutes * 60,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=RunConfig(
+                storage_path=storage.absolute(options.storage_path),
+                name=options.name,
+                stop=has_diverged,
+                failure_config=FailureConfig(max_failures=options.max_failures),
+                checkpoint_config=CheckpointConfig(
+                    # The best and the last; of pbt's trials all, for others go on from them.
+                    num_to_keep=None if options.scheduler == "pbt" else 1,
+                    checkpoint_score_attribute=metric,
+                    checkpoint_score_order=mode,
+                ),
+                callbacks=[
+                    SweepReport(score, config.epochs, options.samples),
+                    Reports(),
+                    _StopsWithoutLock(),
+                    *([FreeWorkers()] if wide else []),
+                    *callbacks,
+                ],
+                verbose=0,
+            ),
+        )
+        return tuner.fit()
 
 
 class _StopsWithoutLock(ray.tune.Callback):  # type: ignore[misc]
@@ -108,91 +183,6 @@ class _StopsWithoutLock(ray.tune.Callback):  # type: ignore[misc]
         """Before Ray Tune starts, stops or stores anything."""
         if self.lock is not None:
             self.lock.check()
-
-
-def _run(
-    problem: Problem,
-    space: Space,
-    options: SweepOptions,
-    changeable: Container[str],
-    callbacks: tuple[ray.tune.Callback, ...],
-    data: Mapping[str, Any],
-    folder: str,
-    held: Held,
-) -> ResultGrid:
-    """`run`, while the lock is held."""
-    config = problem.config
-    task = problem.task(config)
-    metric, mode = score = score_of(task, options.metric)
-    concurrent = _most_at_once(options)
-    drawn = search.draw(space, config, options.samples)
-    scheduler = search.scheduler(options, space, changeable, config.epochs, config.seed)
-    searcher = None
-    if options.searcher == "optuna":
-        searcher = search.optuna_search(space, score, config.seed)
-    plan = _plan(space, config, options)
-    resumes = run_folder.keep(folder, PLAN, plan, "a sweep", data=data) is not None
-    initial = read_initial(config.init_from, task) if config.init_from else None
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the one that verbose=0 silences
-    if "://" not in folder:
-        # What Ray Tune has not noted when it is killed is done again. 0: it notes whatever happens
-        # before it goes on; by default every 10 s, and an object store should not be asked more.
-        os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0")
-    wide = options.workers_per_trial > 1
-    trainable = ray.tune.with_resources(
-        # The job goes through the object store, once for all trials.
-        partial(_run_job, ray.put(TrialJob(problem, options, metric, folder, held, initial)), wide),
-        # The workers of a wide trial reserve theirs themselves; it must reserve something.
-        PlacementGroupFactory([{"memory": 1}])
-        if wide
-        else {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
-    )
-    say(
-        f"{'resuming' if resumes else 'sweeping'} {folder}: {options.samples} trials of at most "
-        f"{config.epochs} epochs over {', '.join(space)}"
-    )
-    if resumes and Tuner.can_restore(folder):
-        _check_owner(folder)
-        return Tuner.restore(folder, trainable, resume_errored=True).fit()
-    minutes = options.time_budget_minutes
-    tuner = Tuner(
-        trainable,
-        param_space={} if searcher else {"values": ray.tune.grid_search(drawn)},
-        tune_config=TuneConfig(
-            metric=None if searcher else metric,
-            mode=None if searcher else mode,
-            search_alg=searcher,
-            num_samples=options.samples if searcher else 1,
-            scheduler=scheduler,
-            max_concurrent_trials=concurrent,
-            # Importing TensorFlow takes as long as training a small trial.
-            reuse_actors=not wide,
-            time_budget_s=None if minutes is None else minutes * 60,
-            trial_name_creator=_name,
-            trial_dirname_creator=_name,
-        ),
-        run_config=RunConfig(
-            storage_path=storage.absolute(options.storage_path),
-            name=options.name,
-            stop=has_diverged,
-            failure_config=FailureConfig(max_failures=options.max_failures),
-            checkpoint_config=CheckpointConfig(
-                # The best and the last; of pbt's trials all, for others go on from them.
-                num_to_keep=None if options.scheduler == "pbt" else 1,
-                checkpoint_score_attribute=metric,
-                checkpoint_score_order=mode,
-            ),
-            callbacks=[
-                SweepReport(score, config.epochs, options.samples),
-                Reports(),
-                _StopsWithoutLock(),
-                *([FreeWorkers()] if wide else []),
-                *callbacks,
-            ],
-            verbose=0,
-        ),
-    )
-    return tuner.fit()
 
 
 def _check_owner(folder: str) -> None:

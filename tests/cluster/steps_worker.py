@@ -134,6 +134,7 @@ def run_chorale(rank: int, workers: int, strategy: Any) -> dict[str, Any]:
 
     from rnnray.chorale.config import ChoraleConfig, ChoraleModelConfig  # noqa: PLC0415
     from rnnray.chorale.task import ChoraleTask, whole_pieces  # noqa: PLC0415
+    from rnnray.training.batches import Share  # noqa: PLC0415
     from rnnray.training.config import OptimizerConfig  # noqa: PLC0415
     from rnnray.training.feed import padded_batch  # noqa: PLC0415
     from rnnray.training.optimizer import build_optimizer  # noqa: PLC0415
@@ -157,7 +158,7 @@ def run_chorale(rank: int, workers: int, strategy: Any) -> dict[str, Any]:
     for pieces in chorale_batches():
         rows = whole_pieces([*pieces, longest]).slice(0, len(pieces))
         mine = rows.take(np.arange(rank, len(pieces), workers))
-        batch = padded_batch(task, mine, -(-len(pieces) // workers))
+        batch = padded_batch(task, Share(mine, len(mine)), -(-len(pieces) // workers))
         sums = step(batch.inputs, batch.targets, batch.weights, np.zeros(0, np.float32)).numpy()
         losses.append(sums[1] / sums[0])
         counts.append(sums[0])

@@ -15,7 +15,7 @@ from rnnray import run_folder
 from rnnray.errors import UserError
 from rnnray.training import driver
 from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import TrainingData
+from rnnray.training.data import Blocks, TrainingData
 from rnnray.training.driver import TrainedRun
 from rnnray.training.options import RunOptions
 
@@ -32,9 +32,7 @@ def train(
         ToyTask(),
         TrainingConfig(optimizer=adam, global_batch_size=16, **asked),
         RunOptions(storage_path=str(folder), name=name),
-        TrainingData(
-            ray.data.from_arrow(ROWS), ray.data.from_arrow(ROWS), len(ROWS), data or {"rows": 128}
-        ),
+        TrainingData(Blocks.of([ROWS]), Blocks.of([ROWS]), data or {"rows": 128}),
     )
 
 

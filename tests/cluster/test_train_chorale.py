@@ -17,6 +17,7 @@ from rnnray.chorale.chords import Chords
 from rnnray.chorale.config import ChoraleConfig, strong
 from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.task import ChoraleTask, whole_pieces
+from rnnray.training.data import Blocks
 from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Worker
@@ -152,11 +153,14 @@ def overfitted(model: dict[str, Any], steps: int, piece: Chords, folder: Path) -
         shutil.copytree(checkpoint, folder)
 
     worker = Worker(
-        0, 1, lambda: [pa.concat_tables([row] * steps)], lambda: [row], lambda event: None, keep
+        0,
+        1,
+        Blocks.of([pa.concat_tables([row] * steps)]),
+        Blocks.of([row]),
+        lambda event: None,
+        keep,
     )
-    TrainingLoop(
-        ChoraleTask(config), config, worker, create_strategy(1), steps_per_epoch=steps
-    ).run()
+    TrainingLoop(ChoraleTask(config), config, worker, create_strategy(1)).run()
     return folder
 
 
