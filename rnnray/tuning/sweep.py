@@ -109,8 +109,9 @@ def run(
         initial = read_initial(config.init_from, task) if config.init_from else None
         os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the one that verbose=0 silences
         if "://" not in folder:
-            # What Ray Tune has not noted when it is killed is done again. 0: it notes whatever happens
-            # before it goes on; by default every 10 s, and an object store should not be asked more.
+            # What Ray Tune has not noted when it is killed is done again. 0: it notes whatever
+            # happens before it goes on; by default every 10 s, and an object store should not be
+            # asked more.
             os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0")
         wide = options.workers_per_trial > 1
         trainable = ray.tune.with_resources(
@@ -126,8 +127,8 @@ def run(
             else {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
         )
         say(
-            f"{'resuming' if resumes else 'sweeping'} {folder}: {options.samples} trials of at most "
-            f"{config.epochs} epochs over {', '.join(space)}"
+            f"{'resuming' if resumes else 'sweeping'} {folder}: {options.samples} trials of at "
+            f"most {config.epochs} epochs over {', '.join(space)}"
         )
         if resumes and Tuner.can_restore(folder):
             _check_owner(folder)
