@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_waits import wait_for
 
 from rnnray.artifacts import open_store
 
@@ -24,9 +25,9 @@ def test_a_piece_plays_and_the_playhead_can_be_moved(
     page.on("response", lambda response: response.ok or refused.append(response.url))
     page.goto(store.presign("index.html", 1))
     page.get_by_role("button", name="Play 000002").click()
-    page.wait_for_function("document.querySelector('audio').currentTime > 0.1")
+    wait_for(page, "document.querySelector('audio').currentTime > 0.1")
     page.keyboard.press("Space")
     box = page.locator("#dock .seek").bounding_box()
     page.locator("#dock .seek").click(position={"x": box["width"] * 0.75, "y": 20})
-    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 1.5) < 0.05")
+    wait_for(page, "Math.abs(document.querySelector('audio').currentTime - 1.5) < 0.05")
     assert refused == []

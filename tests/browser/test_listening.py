@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from page_waits import wait_for
 
 ROWS = "#pieces tbody tr"
 NATS = 1  # columns of the list, after the piece itself
@@ -21,10 +22,6 @@ def names(page: Any) -> list[str]:
 
 def column(page: Any, number: int) -> list[str]:
     return page.locator(f"{ROWS} td:nth-of-type({number}) > span").all_inner_texts()
-
-
-def wait_for(page: Any, expression: str) -> None:
-    page.wait_for_function(expression)
 
 
 def count(page: Any, text: str) -> None:

@@ -8,6 +8,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from page_waits import wait_for
+
 ROWS = "#pieces tbody tr"
 # Work that grows with the pieces of a run is seen here, on however slow a machine.
 COUNT_ELEMENTS = """
@@ -43,11 +45,11 @@ def test_ten_thousand_pieces_open_at_once_and_load_what_they_show(page: Any, new
     data = [url.partition("/page/")[2] for url in asked if "temperature" in url]
     assert data == ["temperature=0.8/figures.js", "temperature=0.8/0000.js"]
     page.get_by_role("radio", name="All").check()
-    page.wait_for_function("document.getElementById('count').textContent === '10,000 pieces'")
+    wait_for(page, "document.getElementById('count').textContent === '10,000 pieces'")
     page.get_by_role("button", name="Nats").click()
     page.wait_for_selector("[data-sort=nats_per_note][aria-sort=ascending]")
     last = f"document.querySelector('{ROWS}:nth-child(20) td > span').textContent"
-    page.wait_for_function(f"{last} === '0.00'")
+    wait_for(page, f"{last} === '0.00'")
     assert page.locator(ROWS).count() == 20
     assert page.evaluate("made") < 4 * few, "more was made than is shown"
     assert len(asked) < 60
@@ -108,7 +110,7 @@ def test_presigned_addresses_are_used_as_they_are_under_a_strict_policy(page: An
         new_run.write([*new_run.pieces(1.0, 3), *new_run.pieces(None, 3)], link=link)
         opened(page, link("index.html"))
         page.get_by_role("button", name="Play 000001").click()
-        page.wait_for_function("document.querySelector('audio').currentTime > 0.1")
+        wait_for(page, "document.querySelector('audio').currentTime > 0.1")
         href = page.get_by_role("link", name="MIDI of 000001").get_attribute("href")
         assert href == link("temperature=1/000001.mid")
         page.goto(link("index.html") + "#quiz=1")

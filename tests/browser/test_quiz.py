@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from page_waits import wait_for
 
 BACH, MACHINE = "#say-bach", "#say-machine"
 
@@ -153,7 +154,7 @@ def test_nobody_answers_before_a_note_was_heard(page: Any, run: Any):
     # As where a browser does not let a page play by itself.
     page.evaluate("player.play = () => {}")
     page.get_by_role("button", name="Begin").click()
-    page.wait_for_function("player.piece !== null")
+    wait_for(page, "player.piece !== null")
     page.keyboard.press("b")
     assert page.locator(BACH).is_disabled()
     assert page.evaluate("game.answers") == []
@@ -193,7 +194,7 @@ def test_pieces_can_be_heard_again_at_the_end(page: Any, run: Any):
     begin(page, run, seed=7)
     answer(page, [BACH] * 10)
     page.locator(".heard button").nth(2).click()
-    page.wait_for_function("document.querySelector('audio').currentTime > 0.1")
+    wait_for(page, "document.querySelector('audio').currentTime > 0.1")
     assert page.inner_text("#playing") in page.locator(".heard li").nth(2).inner_text()
     page.get_by_role("button", name="Another round").click()
     page.get_by_role("button", name="Begin").wait_for()
