@@ -10,6 +10,7 @@ import ray
 
 from rnnray import storage
 from rnnray.errors import UserError
+from rnnray.progress import say
 from rnnray.run_folder import condensed
 from rnnray.sketch import table
 from rnnray.sketch.config import SketchConfig
@@ -42,7 +43,23 @@ def training_data(drawings: Drawings, config: SketchConfig) -> TrainingData:
         training = _balanced(training, len(drawings.class_names))
     if config.shuffle_rows:
         training = mixed(training, config.seed, "training drawings")
+    else:
+        _say_if_sorted(training, len(drawings.class_names))
     return TrainingData(training, validation, identity(drawings, training.rows))
+
+
+def _say_if_sorted(blocks: Blocks, classes: int) -> None:
+    """Say it where drawings that stay in the order of the files lie sorted by class."""
+    counts = np.array(blocks.of_each(lambda rows: _class_counts(rows, classes)))
+    rows = counts.sum(axis=1, keepdims=True)
+    in_a_sample = (1 - (1 - counts.sum(axis=0) / counts.sum()) ** rows).sum(axis=1)
+    sorted_blocks = int(((counts > 0).sum(axis=1) < in_a_sample / 2).sum())
+    if sorted_blocks:
+        say(
+            f"the drawings lie sorted: {sorted_blocks} of {len(counts)} stretches of them have "
+            "less than half of the classes of a random sample; without --shuffle-rows 0 they are "
+            "mixed"
+        )
 
 
 def _balanced(blocks: Blocks, classes: int) -> Blocks:

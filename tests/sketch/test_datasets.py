@@ -577,3 +577,20 @@ def test_few_drawings_of_a_class_count_as_much_as_many_where_that_is_wanted(tmp_
     rows = data.validation.table(0)
     assert table.weights_of(rows).tolist() == [1, 1, 1]  # every drawing counts once there
     assert balancing_weights(np.array([4, 0, 4])).tolist() == [1, 4, 1]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("by_class", [True, False])
+def test_drawings_that_stay_sorted_by_class_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], by_class: bool
+) -> None:
+    ink = np.array([[1, 1, 1]], np.float32)
+    for split in ("train", "validation"):
+        (tmp_path / split).mkdir()
+        for number in range(3):
+            classes = [number] * 60 if by_class else [0, 1, 2] * 20
+            drawn = table.from_inks([ink] * 60, classes, NAMES)
+            pq.write_table(drawn, tmp_path / split / f"{number}.parquet")
+    for rows, told in ((0, by_class), (16_384, False)):
+        training_data(open_drawings(str(tmp_path)), SketchConfig(shuffle_rows=rows))
+        assert ("3 of 3 stretches" in capsys.readouterr().out) == told
