@@ -32,7 +32,7 @@ class Options(job.JobOptions):
     seed: int = 42
     """Seed of the shuffling."""
     recognized_only: bool = False
-    """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
+    """Leave out drawings that the game did not recognise ("recognized" is false)."""
     on_bad_record: bad_records.OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 

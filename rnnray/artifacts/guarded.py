@@ -39,11 +39,22 @@ class GuardedStore:
         content_type: str,
         metadata: Mapping[str, str] = {},
         if_absent: bool = False,
+        before_retry: Callable[[], object] = lambda: None,
     ) -> None:
         """See `Store`."""
+
+        def check() -> None:
+            self._check()
+            before_retry()
+
         self._check()
         self._store.put(
-            key, content, content_type=content_type, metadata=metadata, if_absent=if_absent
+            key,
+            content,
+            content_type=content_type,
+            metadata=metadata,
+            if_absent=if_absent,
+            before_retry=check,
         )
 
     def get(self, key: str) -> bytes | None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class LocalStore:
         content_type: str,
         metadata: Mapping[str, str] = {},
         if_absent: bool = False,
+        before_retry: Callable[[], object] = lambda: None,
     ) -> None:
         """See `Store`."""
         path = self._path(key)

@@ -5,9 +5,10 @@ import io
 import re
 import string
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -66,6 +67,7 @@ class S3Store:
         content_type: str,
         metadata: Mapping[str, str] = {},
         if_absent: bool = False,
+        before_retry: Callable[[], object] = lambda: None,
     ) -> None:
         """See `Store`. Above 16 MiB in parts, each sent again by itself when it fails."""
         check_key(key)
@@ -74,19 +76,20 @@ class S3Store:
             "ContentType": content_type,
             "Metadata": about | {_SHA256: _digest(content)},
         }
-        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         size = content.stat().st_size if isinstance(content, Path) else len(content)
         token = uuid.uuid4().hex
+        send = partial(self._ask, before_retry=before_retry)
         if if_absent or size > _PART:
             describe["Metadata"][_TOKEN] = token
         try:
             if size <= _PART:
                 body = content.read_bytes() if isinstance(content, Path) else content
-                self._ask("put_object", key, (404, 412), Body=body, **describe, **condition)
+                send("put_object", key, (404, 412), Body=body, **describe, **condition)
             elif if_absent and self._head(key) is not None:
                 raise Exists(f"{self.uri}/{key}: exists already")  # before sending it in vain
             else:
-                self._put_parts(key, content, describe, condition)
+                self._put_parts(key, content, describe, condition, send)
         except aws.ClientError as error:
             there = self._head(key)
             if there is not None and there["Metadata"].get(_TOKEN) == token:
@@ -186,24 +189,29 @@ class S3Store:
             page["ContinuationToken"] = answer["NextContinuationToken"]
 
     def _put_parts(
-        self, key: str, content: bytes | Path, describe: dict[str, Any], condition: dict[str, str]
+        self,
+        key: str,
+        content: bytes | Path,
+        describe: dict[str, Any],
+        condition: dict[str, Any],
+        send: Callable[..., dict[str, Any]],
     ) -> None:
         # boto3's own transfer knows no conditions.
         checksum: dict[str, Any] = {}
         if client().meta.config.request_checksum_calculation == "when_supported":
             checksum = {"ChecksumAlgorithm": "CRC32"}
-        upload = self._ask("create_multipart_upload", key, **describe, **checksum)["UploadId"]
+        upload = send("create_multipart_upload", key, **describe, **checksum)["UploadId"]
         parts: list[dict[str, Any]] = []
         try:
             with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
                 while body := stream.read(_PART):
                     number: dict[str, Any] = {"PartNumber": len(parts) + 1}
-                    sent = self._ask(
+                    sent = send(
                         "upload_part", key, UploadId=upload, Body=body, **number, **checksum
                     )
                     kept = {name: sent[name] for name in ("ETag", "ChecksumCRC32") if name in sent}
                     parts.append(number | kept)
-            self._ask(
+            send(
                 "complete_multipart_upload",
                 key,
                 (404, 412),
@@ -219,16 +227,28 @@ class S3Store:
             raise
 
     def _ask(
-        self, call: str, key: str | None, expected: tuple[int, ...] = (), **arguments: Any
+        self,
+        call: str,
+        key: str | None,
+        expected: tuple[int, ...] = (),
+        *,
+        before_retry: Callable[[], object] = lambda: None,
+        **arguments: Any,
     ) -> dict[str, Any]:
-        """Send one request until it is answered.
+        """Send one request until it is answered; see `Store.put` for `before_retry`.
 
         Raises:
             ClientError: the answer is one of the expected HTTP statuses.
         """
         target = {"Bucket": self._bucket} | ({"Key": self._prefix + key} if key else {})
 
+        failed = False
+
         def attempt(s3: Any) -> dict[str, Any]:
+            nonlocal failed
+            if failed:
+                before_retry()
+            failed = True  # unless it succeeds, and then nobody asks
             answer: dict[str, Any] = getattr(s3, call)(**target, **arguments)
             if call == "get_object":
                 answer["Body"] = answer["Body"].read()

@@ -1,6 +1,6 @@
 """What a store of artifacts can do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,8 +40,18 @@ class Store(Protocol):
         content_type: str,
         metadata: Mapping[str, str] = {},
         if_absent: bool = False,
+        before_retry: Callable[[], object] = lambda: None,
     ) -> None:
         """Write a file, from memory or from a local file, that appears when it is whole.
+
+        Args:
+            key: of the file.
+            content: of the file, or the path of a local file.
+            content_type: its media type.
+            metadata: what is stored beside it.
+            if_absent: write only where nothing has that key.
+            before_retry: called before a request that failed is sent again; what it raises ends
+                the put.
 
         Raises:
             Exists: `if_absent`, and something has that key. Of several that put at once one wins.

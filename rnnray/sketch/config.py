@@ -63,7 +63,7 @@ class SketchConfig(TrainingConfig):
     data: Annotated[str, Field(min_length=1)] = "demo"
     """demo or demo:COUNT, quickdraw, or a path or URI of files of drawings (README)."""
     recognized_only: bool = False
-    """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
+    """Leave out drawings that the game did not recognise ("recognized" is false)."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: the drawings of every class count equally in training, however many it has; their
     weights average 1, so that training loss and metrics are means over classes."""

@@ -101,7 +101,7 @@ def open_drawings(
                 for kind, place in sorted(formats_there.items())
             )
         )
-    if recognized_only and files[0].format not in ("ndjson", "binary"):
+    if recognized_only and files[0].format not in formats.WITH_RECOGNITION:
         raise _says_nothing_of_recognition(data, files[0].format)
     lists = [path for path in paths if class_lists.is_class_list(path)]
     if not lists:
@@ -218,7 +218,7 @@ def _check_not_empty(data: str, filesystem: fs.FileSystem, paths: Sequence[str])
 
 
 def _says_nothing_of_recognition(data: str, what: str) -> UserError:
-    return UserError(f"{data}: {what} do not say what was recognised; only ndjson and .bin do")
+    return UserError(f"{data}: {what} do not say what was recognised")
 
 
 def _files_at(filesystem: fs.FileSystem, path: str) -> list[_File]:

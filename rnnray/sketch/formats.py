@@ -33,6 +33,9 @@ WITH_WORDS: frozenset[Format] = frozenset(
 )
 """Formats whose drawings say their word, or have it from their file's name, and no class_index."""
 
+WITH_RECOGNITION: frozenset[Format] = frozenset({"ndjson", "json", "csv", "strokes", "binary"})
+"""Formats whose drawings may say whether the game recognised them."""
+
 # Which drawings of a file with words to keep.
 Keep = Callable[[ndjson.Drawing], bool]
 

@@ -1,6 +1,7 @@
 """Drawings as CSV, as Kaggle's Quick, Draw! competition has them.
 
-Columns `drawing` (JSON text), `word` and `key_id`, in any order, among others:
+Columns `drawing` (JSON text), `word`, `key_id` and `recognized` (True or False), in any order,
+among others:
 https://www.kaggle.com/c/quickdraw-doodle-recognition/data. `word` is missing in its test file.
 """
 
@@ -23,7 +24,8 @@ from rnnray.sketch.ndjson import (
 _DELIMITERS = ",;\t"
 _MAX_FIELD_BYTES = 64 << 20
 
-_Row = tuple[int, str | None, str | None, str]
+_Row = tuple[int, str | None, str | None, bool | None, str]
+_RECOGNIZED = {"true": True, "false": False}
 
 
 def header_of(line: bytes) -> tuple[list[str], str] | None:
@@ -58,15 +60,16 @@ def read(stream: Iterable[bytes], *, file: str, on_bad: OnBad | None = None) -> 
         report(UserError(f"{file}:{line}: {error}; correct the row or remove it"), on_bad)
 
     def records() -> Iterator[Record]:
-        for chunk in chunks(_rows(lines, columns, delimiter, bad), lambda row: len(row[3])):
+        for chunk in chunks(_rows(lines, columns, delimiter, bad), lambda row: len(row[-1])):
             found = parse_simplified([(row[0], _as_ndjson(*row[1:])) for row in chunk])
-            for (line, word, key_id, text), drawing in zip(chunk, found, strict=True):
+            for (line, word, key_id, recognized, text), drawing in zip(chunk, found, strict=True):
                 try:
                     strokes = None if drawing else load_json(text)
                 except UserError as error:
                     bad(line, error)
                     continue
-                yield Record(line, {"word": word, "key_id": key_id, "drawing": strokes}, drawing)
+                fields = {"word": word, "key_id": key_id, "recognized": recognized}
+                yield Record(line, fields | {"drawing": strokes}, drawing)
 
     lines = iter(stream)
     header = header_of(next(lines, b""))
@@ -82,8 +85,11 @@ def _rows(
     delimiter: str,
     bad: Callable[[int, UserError], None],
 ) -> Iterator[_Row]:
-    """The line, word, key_id and drawing of every row that has as many fields as the header."""
-    places = [columns.index(name) if name in columns else None for name in ("word", "key_id")]
+    """Line, word, key_id, recognized and drawing of each row with as many fields as the header."""
+    places = [
+        columns.index(name) if name in columns else None
+        for name in ("word", "key_id", "recognized")
+    ]
     drawing = columns.index("drawing")
     csv.field_size_limit(_MAX_FIELD_BYTES)
     # What is not UTF-8 becomes halves of surrogate pairs, which no word may have.
@@ -98,13 +104,17 @@ def _rows(
         if row is None:
             return
         if len(row) == len(columns):
-            word, key_id = (None if place is None else row[place] for place in places)
-            yield reader.line_num + 1, word, key_id, row[drawing]
+            word, key_id, said = (None if place is None else row[place] for place in places)
+            recognized = _RECOGNIZED.get((said or "").strip().lower())
+            yield reader.line_num + 1, word, key_id, recognized, row[drawing]
         elif row:
             what = UserError(f"{len(row)} fields, and {len(columns)} in the header")
             bad(reader.line_num + 1, what)
 
 
-def _as_ndjson(word: str | None, key_id: str | None, drawing: str) -> bytes:
-    line = f'{{"word":{json.dumps(word)},"key_id":{json.dumps(key_id)},"drawing":{drawing}}}'
+def _as_ndjson(
+    word: str | None, key_id: str | None, recognized: bool | None, drawing: str
+) -> bytes:
+    said = json.dumps({"word": word, "key_id": key_id, "recognized": recognized})
+    line = f'{said[:-1]},"drawing":{drawing}}}'
     return line.replace("\n", " ").encode("utf-8", errors="surrogateescape")

@@ -94,7 +94,7 @@ def fall_back(folder: str, handle: Handle) -> None:
     newest_first = [entry["checkpoint_dir_name"] for entry in reversed(listed.entries)]
     damages = []
     for name in newest_first:
-        damage = persist(folder, partial(_damage, files, f"{path}/{name}"), handle)
+        damage = persist(folder, partial(damage_of, files, f"{path}/{name}"), handle)
         if damage is None:
             break
         damages.append((name, damage))
@@ -177,7 +177,7 @@ def _check_entry(entry: dict[str, Any]) -> None:
         raise ValueError(f"an entry of {name!r}")
 
 
-def _damage(files: fs.FileSystem, path: str) -> str | None:
+def damage_of(files: fs.FileSystem, path: str) -> str | None:
     """Why training cannot go on from a stored checkpoint; None where it is whole.
 
     Model and optimizer lie in zip files, whose checksums are compared with all of their bytes.

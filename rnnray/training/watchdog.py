@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import ray
@@ -152,17 +153,18 @@ class Watchdog:
 class Watch:
     """What a worker needs to be watched."""
 
-    watchdog: Any
-    """Handle of the actor."""
+    hear: Callable[[Beat], str | None]
+    """`Watchdog.hear`, wherever the watchdog is."""
     times: float
     """See `RunOptions.stuck_times`."""
     seconds: float
     """The least limit."""
 
+    @contextmanager
     def over(
         self, pulse: Pulse, rank: int, node: str, tell: Callable[[dict[str, Any]], None]
-    ) -> None:
-        """Watch over this worker in a thread, which ends the process if its group is stuck.
+    ) -> Iterator[None]:
+        """Watch over this worker within the context; end the process if its group is stuck.
 
         Args:
             pulse: of this worker.
@@ -172,15 +174,17 @@ class Watch:
         """
         process = uuid.uuid4().hex
         pause = min(_BEAT_SECONDS, self.seconds / 4)
+        over = threading.Event()
 
         def watch() -> None:
             verdict = None
             while verdict is None:
-                time.sleep(pause)
+                if over.wait(pause):
+                    return
                 limit = pulse.limit(self.times, self.seconds)
                 beat = Beat(process, rank, node, pulse.moves, pulse.what(), limit)
                 try:
-                    verdict = ray.get(self.watchdog.hear.remote(beat))
+                    verdict = self.hear(beat)
                 except ActorUnavailableError:  # for now: the next beat may reach it
                     continue
                 except RayActorError:  # its run is over
@@ -190,6 +194,10 @@ class Watch:
             os._exit(1)
 
         threading.Thread(target=watch, daemon=True, name="watchdog").start()
+        try:
+            yield
+        finally:
+            over.set()
 
 
 @contextmanager
@@ -205,9 +213,14 @@ def on_guard(times: float, seconds: float) -> Iterator[Watch | None]:
         return
     actor = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(Watchdog).remote()
     try:
-        yield Watch(actor, times, seconds)
+        yield Watch(partial(_hear_there, actor), times, seconds)
     finally:
         ray.kill(actor)
+
+
+def _hear_there(watchdog: Any, beat: Beat) -> str | None:
+    verdict: str | None = ray.get(watchdog.hear.remote(beat))
+    return verdict
 
 
 def stacks() -> list[str]:

@@ -1,6 +1,6 @@
 """What runs in each worker process of a training run: the loop, with Ray Train around it."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,9 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
         report=report,
         told_to_leave=notice.came,
     )
+    watched: AbstractContextManager[None] = nullcontext()
     if job.watch:
-        job.watch.over(worker.pulse, worker.rank, node["node"], worker.tell)
+        watched = job.watch.over(worker.pulse, worker.rank, node["node"], worker.tell)
     if worker.rank == 0:
         worker.tell({"kind": "group", "workers": worker.count})
     latest = ray.train.get_checkpoint()
@@ -115,7 +116,7 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
     if worker.rank == 0:
         worker.tell({"kind": "expects_notice", "worker": myself})
     try:
-        with latest.as_directory() if latest else nullcontext() as folder:
+        with watched, latest.as_directory() if latest else nullcontext() as folder:
             TrainingLoop(
                 job.task,
                 job.config,

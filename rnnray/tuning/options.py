@@ -51,6 +51,11 @@ class SweepOptions(Config):
     """Trials at the same time; by default as many as the cluster holds."""
     max_failures: Annotated[int, Ge(0)] = 2
     """How often a trial that died goes on from its last checkpoint."""
+    stuck_times: Annotated[float, Ge(0)] = 100.0
+    """Times the usual time of a step without any step, after which a trial is stuck: its stacks are
+    logged, and it starts again as after a failure; 0 for never."""
+    stuck_minutes: Annotated[float, Gt(0)] = 10.0
+    """Minutes without any step before a trial may count as stuck."""
 
     @model_validator(mode="after")
     def _pbt_decides_alone(self) -> Self:

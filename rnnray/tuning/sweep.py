@@ -23,7 +23,7 @@ from ray.tune import (
 
 from rnnray import cluster, run_folder, storage
 from rnnray.errors import UserError
-from rnnray.progress import say
+from rnnray.progress import Event, Events, say
 from rnnray.run_lock import RunLock
 from rnnray.training.config import TrainingConfig
 from rnnray.training.initial import read_initial
@@ -103,7 +103,7 @@ def run(
     if options.searcher == "optuna":
         searcher = search.optuna_search(space, score, config.seed)
     plan = _plan(space, config, options)
-    with run_folder.lock(folder) as lock:
+    with run_folder.lock(folder) as lock, Events(_say_line) as events:
         _StopsWithoutLock.lock = lock
         resumes = run_folder.keep(folder, PLAN, plan, "a sweep", data=data) is not None
         initial = read_initial(config.init_from, task) if config.init_from else None
@@ -118,7 +118,9 @@ def run(
             # The job goes through the object store, once for all trials.
             partial(
                 _run_job,
-                ray.put(TrialJob(problem, options, metric, folder, lock.held, initial)),
+                ray.put(
+                    TrialJob(problem, options, metric, folder, lock.held, events.tell, initial)
+                ),
                 wide,
             ),
             # The workers of a wide trial reserve theirs themselves; it must reserve something.
@@ -156,8 +158,9 @@ def run(
                 stop=has_diverged,
                 failure_config=FailureConfig(max_failures=options.max_failures),
                 checkpoint_config=CheckpointConfig(
-                    # The best and the last; of pbt's trials all, for others go on from them.
-                    num_to_keep=None if options.scheduler == "pbt" else 1,
+                    # The best two and the last, so that one before a damaged one is there; of pbt's
+                    # trials all, for others go on from them.
+                    num_to_keep=None if options.scheduler == "pbt" else 2,
                     checkpoint_score_attribute=metric,
                     checkpoint_score_order=mode,
                 ),
@@ -172,6 +175,11 @@ def run(
             ),
         )
         return tuner.fit()
+
+
+def _say_line(event: Event) -> None:
+    if event["kind"] == "line":
+        say(event["text"])
 
 
 class _StopsWithoutLock(ray.tune.Callback):  # type: ignore[misc]

@@ -5,20 +5,25 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import ray.tune
+import ray.util
+from pyarrow import fs
 from ray.tune import Checkpoint
 
-from rnnray.progress import say
+from rnnray.errors import UserError
+from rnnray.progress import Tell
 from rnnray.run_lock import Held
 from rnnray.training import strategy
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import TrainingData
 from rnnray.training.divergence import Diverged
 from rnnray.training.initial import Initial
+from rnnray.training.kept_checkpoints import damage_of
 from rnnray.training.task import Task
+from rnnray.training.watchdog import Watch, Watchdog
 from rnnray.training.worker import Worker
 from rnnray.tuning.options import SweepOptions
 from rnnray.tuning.space import with_values
@@ -62,8 +67,15 @@ class TrialJob:
     """The sweep's folder, absolute path or URI."""
     held: Held
     """The sweep's lock."""
+    tell: Tell
+    """Takes lines for the sweep's log."""
     initial: Initial | None = None
     """Weights that trials begin with."""
+
+    def say(self, text: str) -> None:
+        """Print a line about this process's trial in the sweep's log."""
+        name = ray.tune.get_context().get_trial_name()
+        self.tell({"kind": "line", "text": f"{name}: {text}"})
 
 
 def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
@@ -97,6 +109,9 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
         nonlocal compiled_at
         if event["kind"] == "compiled":
             compiled_at = time.time()
+        elif event["kind"] == "stuck":
+            for line in (f"stuck: {event['verdict']}", *event["stacks"]):
+                job.say(line)
 
     def report(metrics: dict[str, float], folder: Path | None, name: str | None) -> None:
         del name
@@ -116,9 +131,15 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
         tell=tell,
         report=report,
     )
-    latest = ray.tune.get_checkpoint()
+    latest = _newest_whole(ray.tune.get_checkpoint(), job)
     with (
-        diverged_told(values, job.metric),
+        diverged_told(values, job),
+        # By itself: no other worker could wait for it.
+        Watch(Watchdog().hear, options.stuck_times, options.stuck_minutes * 60).over(
+            worker.pulse, worker.rank, ray.util.get_node_ip_address(), tell
+        )
+        if options.stuck_times
+        else nullcontext(),
         latest.as_directory() if latest else nullcontext() as folder,
     ):
         TrainingLoop(
@@ -133,21 +154,40 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
         ).run()
 
 
+def _newest_whole(latest: Checkpoint | None, job: TrialJob) -> Checkpoint | None:
+    """The latest checkpoint, or the one before it where storage damaged it, and so on.
+
+    Raises:
+        UserError: none is whole.
+    """
+    if latest is None:
+        return None
+    files, folder = latest.filesystem, PurePosixPath(latest.path).parent
+    names = [info.base_name for info in files.get_file_info(fs.FileSelector(str(folder)))]
+    for name in sorted(names, reverse=True):
+        if name.startswith("checkpoint_") and name <= PurePosixPath(latest.path).name:
+            damage = damage_of(files, f"{folder}/{name}")
+            if damage is None:
+                return Checkpoint(f"{folder}/{name}", files)
+            job.say(f"checkpoint {name} cannot be used: {damage}; going on from the one before it")
+    raise UserError(f"{folder}: none of its checkpoints is whole")
+
+
 @contextmanager
-def diverged_told(values: Mapping[str, Any], metric: str, **columns: Any) -> Iterator[None]:
+def diverged_told(values: Mapping[str, Any], job: TrialJob, **columns: Any) -> Iterator[None]:
     """Report training that diverged to Ray Tune; such a trial ends, it does not fail.
 
     Args:
         values: see `reported`.
-        metric: likewise.
+        job: what all trials share.
         columns: what trials of this kind report besides.
     """
     try:
         yield
     except Diverged as error:
-        say(f"{ray.tune.get_context().get_trial_name()}: {error}")
-        last = {"epoch": error.epoch, "loss": math.nan, metric: math.nan}
-        ray.tune.report(reported(last, values, metric) | columns)
+        job.say(str(error))
+        last = {"epoch": error.epoch, "loss": math.nan, job.metric: math.nan}
+        ray.tune.report(reported(last, values, job.metric) | columns)
 
 
 def has_diverged(trial_id: str, result: Mapping[str, Any]) -> bool:

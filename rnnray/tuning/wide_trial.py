@@ -27,7 +27,7 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     config = with_values(job.problem.config, values)
     options = job.options
     gpus = options.gpus_per_trial > 0
-    with diverged_told(values, job.metric, **{CHECKPOINT: ""}):
+    with diverged_told(values, job, **{CHECKPOINT: ""}):
         driver.train(
             job.problem.task(config),
             config,
@@ -38,6 +38,8 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
                 cpus_per_worker=options.cpus_per_trial,
                 gpu=gpus,
                 no_gpu=not gpus,
+                stuck_times=options.stuck_times,
+                stuck_minutes=options.stuck_minutes,
             ),
             job.problem.data(config),
             report_steps=options.report_every or 0,

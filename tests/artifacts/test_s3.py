@@ -10,7 +10,7 @@ import pytest
 import s3server
 from s3server import PART, SECRET, Server, message, put
 
-from rnnray.artifacts import Exists, Store, open_store, s3, s3_requests
+from rnnray.artifacts import Exists, Store, guarded, open_store, s3, s3_requests
 from rnnray.errors import UserError
 
 
@@ -104,6 +104,22 @@ def test_what_may_pass_is_tried_again_more_often_than_boto_does(
     server.answers = [answer] * 6
     bucket.put("a", b"1", content_type="text/plain", if_absent=True)
     assert bucket.get("a") == b"1"
+
+
+def test_a_put_that_was_refused_is_not_tried_again_once_its_run_has_lost_the_lock(
+    bucket: Store, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guarded, "_VOUCH_SECONDS", 0.0)
+    checks = iter([None, UserError("another run took over")])
+
+    def check() -> None:
+        if lost := next(checks):
+            raise lost
+
+    server.answers = [(503, "SlowDown")] * 8  # twice what boto sends by itself
+    with pytest.raises(UserError, match="another run took over"):
+        guarded.GuardedStore(bucket, check).put("a", b"late", content_type="text/plain")
+    assert bucket.get("a") is None
 
 
 def test_a_server_that_was_away_is_waited_for_and_the_wait_is_said(

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +42,21 @@ def test_a_diverging_and_a_killed_trial_do_not_end_the_sweep(
     assert starts(tmp_path, RATES[0]) == 1  # no use in trying again
     assert starts(tmp_path, RATES[2]) == 2
     assert [report["epoch"] for report in trials[2].reports] == [1, 2, 3]
+
+
+def test_a_trial_that_hangs_after_its_last_checkpoint_was_damaged_goes_on_from_the_one_before(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options: dict[str, float] = {"stuck_times": 20, "stuck_minutes": 0.05}
+    trials = toy_sweep.run(tmp_path, RATES[:2], scheduler="none", hangs_at=RATES[1], **options)
+    assert [trial.curve.status for trial in trials] == ["finished"] * 2
+    assert starts(tmp_path, RATES[1]) == 2
+    assert [report["epoch"] for report in trials[1].reports] == [1, 2, 3]
+    out = capsys.readouterr().out
+    assert re.search(r"trial-00001: stuck: no worker moved for \d+ s: .* waiting for its data", out)
+    assert "checkpoint_000001 cannot be used: model.keras is damaged" in out
+    assert out.count("trial-00001 epoch 1/3") == 1
+    assert out.count("trial-00001 epoch 2/3") == 2
 
 
 def test_a_trial_that_always_dies_is_marked_and_the_others_finish(

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 import toy
@@ -46,13 +46,15 @@ class EachRate:
 
 @dataclass(frozen=True)
 class PlantedTask(ToyTask):
-    """Writes a line a start; diverges, or dies once, at a planted learning rate."""
+    """Writes a line a start; diverges, or dies or hangs once, at a planted learning rate."""
 
     rate: float = 0.0
     folder: str = ""
     nan_at: float = -1.0
     killed_at: float = -1.0
+    hangs_at: float = -1.0
     seconds: float = 0.0
+    taken: ClassVar[list[int]] = []
 
     def build_model(self, *, unroll: bool) -> Any:
         with (Path(self.folder) / f"starts-{self.rate}").open("a") as file:
@@ -77,6 +79,12 @@ class PlantedTask(ToyTask):
                 pass
             else:
                 os.kill(os.getpid(), signal.SIGKILL)
+        if self.rate == self.hangs_at and len(table) == CONFIG.global_batch_size:
+            self.taken.append(len(table))
+            if len(self.taken) == 28 and starts(Path(self.folder), self.rate) == 1:
+                (newest,) = Path(self.folder).glob("toy/trial-*1/checkpoint_*1/model.keras")
+                os.truncate(newest, 1000)
+                time.sleep(3600)
         return inputs, targets, weights
 
 
@@ -86,6 +94,7 @@ class ToyProblem:
     folder: str
     nan_at: float = -1.0
     killed_at: float = -1.0
+    hangs_at: float = -1.0
     seconds: float = 0.0
 
     def task(self, config: TrainingConfig) -> PlantedTask:
@@ -94,6 +103,7 @@ class ToyProblem:
             folder=self.folder,
             nan_at=self.nan_at,
             killed_at=self.killed_at,
+            hangs_at=self.hangs_at,
             seconds=self.seconds,
         )
 
@@ -107,7 +117,9 @@ def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) 
     ray.cloudpickle.register_pickle_by_value(toy)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     planted = {
-        key: options.pop(key) for key in ("nan_at", "killed_at", "seconds") if key in options
+        key: options.pop(key)
+        for key in ("nan_at", "killed_at", "hangs_at", "seconds")
+        if key in options
     }
     folder.mkdir(parents=True, exist_ok=True)
     problem = ToyProblem(CONFIG, str(folder), **planted)

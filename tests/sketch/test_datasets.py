@@ -551,6 +551,19 @@ def test_drawings_that_were_not_recognised_can_be_left_out(tmp_path: Path) -> No
     assert "do not say what was recognised" in refused(tmp_path / "folder", **options)
 
 
+def test_csv_and_hugging_face_s_parquet_say_too_what_was_not_recognised(tmp_path: Path) -> None:
+    drawing = [[[0, 100, 200, 255], [9, 0, 180, 180]]]
+    said = [True, False, None, True]
+    rows = "".join(f'"{drawing}",dog,{"" if each is None else each}\n' for each in said)
+    put(tmp_path / "csv" / "train.csv", f"drawing,word,recognized\n{rows}")
+    columns = {"drawing": [drawing] * 4, "word": ["dog"] * 4, "recognized": said}
+    (tmp_path / "parquet").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "parquet" / "x.parquet")
+    for folder in ("csv", "parquet"):
+        drawings = open_drawings(str(tmp_path / folder), class_names=NAMES, recognized_only=True)
+        assert len(rows_of(drawings, "all")) == 3
+
+
 def test_an_empty_word_is_no_class(tmp_path: Path) -> None:
     path = put(tmp_path / "x.ndjson", line(0) + line(1, word="") + line(2, word=" "))
     found = formats.read_drawings(LocalFileSystem(), str(path), "ndjson")
