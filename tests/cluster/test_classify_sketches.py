@@ -3,9 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from tiny import RunJob, Trained
 
+from rnnray.errors import UserError
 from rnnray.sketch import demo
+from rnnray.sketch.classifier import SketchClassifier
 from rnnray.sketch.ink import ink_to_strokes
 
 
@@ -50,6 +53,23 @@ def test_each_drawing_gets_its_five_most_probable_classes_in_the_files_order(
         assert 0 < sum(row["probabilities"]) < 1.0001
     right = np.mean([row["classes"][0] == row["true_class"] for row in rows])
     assert right > 3 / len(demo.CLASS_NAMES)  # three times what guessing gives, after one epoch
+
+
+def test_a_drawing_from_a_canvas_gets_the_same_names_in_every_form(trained: Trained) -> None:
+    classifier = SketchClassifier(str(trained.checkpoint))
+    values, lengths, _ = demo.inks(1, seed=7)
+    official = [np.round(s * 255).astype(int) for s in ink_to_strokes(values[: lengths[0]])]
+    found = classifier.classify([stroke.tolist() for stroke in official])
+    assert len(found) == 5
+    assert [p for _, p in found] == sorted((p for _, p in found), reverse=True)
+    points = [stroke.T.tolist() for stroke in official]
+    upwards = [[[x, -y] for x, y in stroke] for stroke in points]
+    assert classifier.classify(points) == found
+    assert classifier.classify([[{"x": x, "y": y} for x, y in s] for s in points]) == found
+    assert classifier.classify(upwards, y_up=True) == found
+    for nothing in ([], [[]], [[[1, 2]]], [[[0, 1], [2, float("nan")]]]):
+        with pytest.raises(UserError):
+            classifier.classify(nothing)
 
 
 def test_no_predictions_appear_when_the_data_are_bad(
