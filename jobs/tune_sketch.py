@@ -55,9 +55,10 @@ def work(options: Options) -> dict[str, Any]:
     )
     score = sweep.score_of(problem.task(config), options.metric)
     folder = storage.join(storage.absolute(options.storage_path), options.name)
-    return results.publish(
-        results.collect(grid, score, config.epochs), searched, config, score, folder
-    )
+    found = results.collect(grid, score, config.epochs)
+    return results.publish(found, searched, config, score, folder) | {
+        "passed_over": drawings.say_passed_over()
+    }
 
 
 if __name__ == "__main__":

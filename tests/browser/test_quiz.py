@@ -80,6 +80,25 @@ def test_who_guesses_is_not_told_to_be_fooled(
     assert page.evaluate(f"verdictOn({json.dumps(sources)})").startswith(verdict)
 
 
+@pytest.mark.parametrize(
+    ("taken", "verdict"),
+    [
+        ((3, 3, 3), "Together they fooled you"),  # 9 of 10: by guessing, 1 time in 93
+        ((2, 3, 3), "Together they did not fool you"),  # 8 of 10: 1 in 18
+    ],
+)
+def test_few_pieces_of_each_temperature_are_judged_together(
+    page: Any, run: Any, taken: tuple[int, int, int], verdict: str
+):
+    page.goto(run.index)
+    sources = [{"key": "bach", "heard": 9, "taken": 9}]
+    for key, heard, wrong in zip(("0.8", "1", "1.2"), (3, 3, 4), taken, strict=True):
+        sources.append({"key": key, "heard": heard, "taken": wrong})
+    said = page.evaluate(f"verdictOn({json.dumps(sources)})")
+    assert said.startswith("You heard too few pieces of each temperature")
+    assert verdict in said
+
+
 def test_score_is_kept_on_the_way(page: Any, run: Any):
     sources = begin(page, run, seed=3)
     answer(page, [BACH if sources[0] == "bach" else MACHINE])

@@ -44,7 +44,8 @@ function byGuessing(taken, heard) {
   return sum / 2 ** heard;
 }
 
-// Fooled: a one-sided sign test, for each temperature, at the usual level. It takes five pieces.
+// Fooled: a one-sided sign test, for each temperature, at the usual level. It takes five pieces of
+// one; where there are fewer of each, all temperatures together.
 const LEVEL = 1 / 20;
 function verdictOn(sources) {
   const composed = sources.filter(({ key }) => key !== BACH);
@@ -55,9 +56,14 @@ function verdictOn(sources) {
     return `Temperature${fooled.length === 1 ? "" : "s"} ${names} fooled you: you took more of `
       + `${theirs} pieces for Bach’s than guessing would.`;
   }
-  return composed.every(({ heard }) => byGuessing(heard, heard) > LEVEL)
-    ? "You heard too few pieces of each temperature to tell being fooled from guessing."
-    : "No temperature fooled you more often than guessing would.";
+  if (composed.some(({ heard }) => byGuessing(heard, heard) <= LEVEL))
+    return "No temperature fooled you more often than guessing would.";
+  const few = "You heard too few pieces of each temperature to tell being fooled from guessing.";
+  const total = (name) => composed.reduce((sum, source) => sum + source[name], 0);
+  if (composed.length === 1 || byGuessing(total("heard"), total("heard")) > LEVEL) return few;
+  return byGuessing(total("taken"), total("heard")) <= LEVEL
+    ? `${few} Together they fooled you: you took more of them for Bach’s than guessing would.`
+    : `${few} Together they did not fool you more often than guessing would.`;
 }
 
 function resultTable(sources) {
