@@ -1,13 +1,14 @@
 """The training loop: what every worker runs, from the first step to the last checkpoint.
 
-`TrainingLoop.run` reads from top to bottom: restore, then for each epoch train, average, validate,
-checkpoint.
+The constructor restores; `TrainingLoop.run` then trains, averages, validates and stores a
+checkpoint for each epoch.
 """
 
 import dataclasses
 import math
 import tempfile
 import time
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rnnray.training.checkpoints import Position
 from rnnray.training.config import TrainingConfig
 from rnnray.training.divergence import Divergence
 from rnnray.training.feed import Batch, Feed
+from rnnray.training.flags import Flags
 from rnnray.training.initial import Initial
 from rnnray.training.optimizer import build_optimizer
 from rnnray.training.pace import Pace
@@ -37,10 +39,31 @@ from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
 # checkpoints, seldom enough that a GPU is not made to wait for Python.
 _CHECK_STEPS = 8
 _PROGRESS_SECONDS = 5.0
-# What travels with each step's sums: workers with bad data, rank 0's wish for a checkpoint, workers
-# that must leave; after these the workers' paces, and the gradient norm.
-_FAILED, _DUE, _LEAVING = range(3)
-_SIGNALS = 3
+
+
+@dataclass
+class _Epoch:
+    """How far an epoch is."""
+
+    position: Position
+    """Where it began, or was resumed."""
+    sums: npt.NDArray[np.float64]
+    """Weights, loss and metrics of its steps, summed over the workers."""
+    feed: Feed
+    step: int = field(init=False)
+    seconds_off: float = 0.0
+    """Since `started`, but not for steps: compiling, validation, checkpoints."""
+    last_progress: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.step, self.weights_before = self.position.step, float(self.sums[0])
+        self.started = self.last_checkpoint = time.monotonic()
+        self.waited_seconds = 0.0
+
+    def waited_now(self) -> float:
+        """Seconds of waiting for data since the last call."""
+        before, self.waited_seconds = self.waited_seconds, self.feed.waited_seconds
+        return self.waited_seconds - before
 
 
 class TrainingLoop:
@@ -104,24 +127,23 @@ class TrainingLoop:
         arrivals = counter()
         if self._pace:
             worker.pulse.arrived = lambda: int(arrivals.numpy())
-        self._signal_count = _SIGNALS + (2 * worker.count if self._pace else 0)
         self._train_step = make_train_step(
             strategy,
             self.model,
             self.optimizer,
             task,
             config.optimizer,
-            self._signal_count,
+            Flags.size(worker.count),
             xla=config.xla,
             timed=self._pace is not None,
             arrivals=arrivals,
         )
-        self._numbers = 2 + len(task.metric_names)
-        self._add_up = worker.pulse.around(WAITS, Sums(strategy, self._numbers + 1))
+        self._sum_count = 2 + len(task.metric_names)
+        self._add_up = worker.pulse.around(WAITS, Sums(strategy, self._sum_count + 1))
         self._validate = Validation(task, worker, self.model, self.padded_rows, self._add_up)
         self._statistics = MovingStatistics(strategy, self.model, worker.count, worker.pulse)
         self._divergence = Divergence(self.optimizer, config.optimizer, self.steps_per_epoch)
-        self._compiled, self._seconds_off = False, 0.0
+        self._compiled = False
 
     def run(self) -> list[dict[str, float]]:
         """Train to the last epoch; the history of all epochs, those before a resume too.
@@ -175,138 +197,129 @@ class TrainingLoop:
     def _train_epoch(self, position: Position, feed: Feed) -> dict[str, float]:
         place = self.worker.rank, position.epoch, position.step
         seed_dropout(self._strategy, self.model, self.config.seed, *place)
-        started = last_checkpoint = time.monotonic()
-        last_progress = self._seconds_off = 0.0
-        totals = np.array(position.sums or [0.0] * self._numbers)
-        units_before = totals[0]
+        sums = np.array(position.sums or [0.0] * self._sum_count)
+        epoch = self._epoch = _Epoch(position, sums, feed)
         self._pause()
-
-        def metrics() -> dict[str, float]:
-            seconds = time.monotonic() - started - self._seconds_off
-            return means(self.task, totals) | {
-                "per_second": (totals[0] - units_before) / seconds,
-                "waiting_share": feed.waited_seconds / seconds,
-            }
-
-        step = position.step
         pending: list[Any] = []  # what steps gave that the device may still be busy with
-        batch = feed.take() if step < self.steps_per_epoch else None
+        batch = feed.take() if epoch.step < self.steps_per_epoch else None
         self._begin_together(feed)
-        waited = feed.waited_seconds
-        while step < self.steps_per_epoch:
-            due = time.monotonic() - last_checkpoint > self.checkpoint_seconds
-            signals = self._signals(feed.error is not None, due)
-            pending.append(self._step(batch or feed.idle(), signals))
-            step += 1
-            ended = step == self.steps_per_epoch
+        epoch.waited_now()
+        while epoch.step < self.steps_per_epoch:
+            mine = self._flags(epoch)
+            pending.append(self._step(batch or feed.idle(), mine.packed()))
+            epoch.step += 1
+            ended = epoch.step == self.steps_per_epoch
             if not ended and feed.error is None:
                 batch = feed.take()
-            report_is_due = bool(self.report_steps) and step % self.report_steps == 0
-            if ended or report_is_due or step % _CHECK_STEPS == 0:
-                numbers = self._look(pending, feed.waited_seconds - waited, step)
-                pending, waited = [], feed.waited_seconds
-                totals += numbers[:, : self._numbers].sum(0)
-                said = numbers[-1, self._numbers :]
-                raise_failure(feed.error if said[_FAILED] else None, said[_FAILED])
-                self._divergence.check(position.epoch, step, ended=ended)
-                if ended:
-                    break
-                here = dataclasses.replace(
-                    position, step=step, sums=totals.tolist(), skipped=self._divergence.skipped
-                )
-            if report_is_due:
-                self._report_within(here, metrics())
-                last_checkpoint = time.monotonic()
-            if step % _CHECK_STEPS == 0:
-                if said[_DUE] or said[_LEAVING]:
-                    if signals[_LEAVING]:
-                        self.worker.tell({"kind": "leaving", "step": step})
-                    self._checkpoint_within(here)
-                    if said[_LEAVING]:
-                        raise Leaving
-                    last_checkpoint = time.monotonic()
-                if time.monotonic() - last_progress > _PROGRESS_SECONDS:
-                    last_progress = time.monotonic()
-                    self._tell("step", position, step=step, metrics=metrics())
+            if ended or self._report_is_due(epoch) or epoch.step % _CHECK_STEPS == 0:
+                flags = self._look(epoch, pending)
+                pending = []
+                raise_failure(feed.error if flags.failed else None, flags.failed)
+                self._divergence.check(position.epoch, epoch.step, ended=ended)
+                if not ended:
+                    self._store_if_due(epoch, flags, mine)
+                    self._tell_progress(epoch)
         return {
             "epoch": position.epoch + 1,
-            "steps": step,
-            **metrics(),
+            "steps": epoch.step,
+            **self._metrics(epoch),
             **self._divergence.metrics(),
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
             "resident_mib": resident_mib(),
         }
 
-    def _signals(self, failed: bool, due: bool) -> npt.NDArray[np.float32]:
-        signals = np.zeros(self._signal_count, np.float32)
-        checkpoint = due and self.worker.rank == 0
-        leaving = self.worker.told_to_leave()
-        signals[[_FAILED, _DUE, _LEAVING]] = failed, checkpoint, leaving
-        if self._pace:
-            signals[_SIGNALS:] = self._pace.signals()
-        return signals
+    def _flags(self, epoch: _Epoch) -> Flags:
+        """What this worker says with its next step."""
+        due = time.monotonic() - epoch.last_checkpoint > self.checkpoint_seconds
+        return Flags(
+            failed=epoch.feed.error is not None,
+            checkpoint_due=due and self.worker.rank == 0,
+            leaving=self.worker.told_to_leave(),
+            paces=self._pace.tell() if self._pace else np.zeros(0),
+        )
 
-    def _look(self, pending: list[Any], waited: float, end: int) -> npt.NDArray[np.float64]:
-        """The sums of the steps up to `end`, float64 [steps, numbers + signals + 1]; waits for the
-        steps.
-        """
+    def _look(self, epoch: _Epoch, pending: list[Any]) -> Flags:
+        """Wait for steps, add up their sums, and return what the workers said with them."""
         vectors = pending if self._pace is None else [vector for vector, _ in pending]
         with self.worker.pulse.doing(STEPS):
-            numbers = np.stack([vector.numpy() for vector in vectors]).astype(np.float64)
-        self._divergence.take(numbers[:, : self._numbers], numbers[:, -1], end)
-        if self._pace is None:
-            return numbers
-        slow = self._pace.hear(numbers[:, self._numbers + _SIGNALS : -1].sum(0))
-        if slow and slow.rank == self.worker.rank:  # who knows where it is
-            self.worker.tell({"kind": "straggler", **dataclasses.asdict(slow)})
-        self._pace.note(np.stack([times.numpy() for _, times in pending]), waited)
-        return numbers
+            vector = np.stack([each.numpy() for each in vectors]).astype(np.float64)
+        sums, said, norms = np.split(vector, [self._sum_count, -1], axis=1)
+        self._divergence.take(sums, norms[:, 0], epoch.step)
+        epoch.sums += sums.sum(0)
+        flags, waited = Flags.of_steps(said), epoch.waited_now()
+        if self._pace:
+            slow = self._pace.hear(flags.paces)
+            if slow and slow.rank == self.worker.rank:  # who knows where it is
+                self.worker.tell({"kind": "straggler", **dataclasses.asdict(slow)})
+            self._pace.note(np.stack([times.numpy() for _, times in pending]), waited)
+        return flags
 
-    def _rest(self, since: float) -> None:
-        """The time from `since` on was not for steps."""
-        self._seconds_off += time.monotonic() - since
+    def _report_is_due(self, epoch: _Epoch) -> bool:
+        return bool(self.report_steps) and epoch.step % self.report_steps == 0
+
+    def _store_if_due(self, epoch: _Epoch, flags: Flags, mine: Flags) -> None:
+        """Report within the epoch, or store a checkpoint, and leave, where the workers agree so."""
+        report = self._report_is_due(epoch)
+        if not (report or flags.checkpoint_due or flags.leaving):
+            return
+        if mine.leaving:
+            self.worker.tell({"kind": "leaving", "step": epoch.step})
+        started = time.monotonic()
+        metrics = self._metrics(epoch) if report else {}
+        self._statistics.average()
+        if report:  # as at an epoch's end, with a fraction for the epoch; it makes no history
+            share = min(epoch.step / self.steps_per_epoch, 0.9999)
+            metrics = {"epoch": epoch.position.epoch + share, "steps": epoch.step, **metrics}
+            metrics |= self._scores(epoch.position.epoch, epoch.step)
+        here = dataclasses.replace(
+            epoch.position,
+            step=epoch.step,
+            sums=epoch.sums.tolist(),
+            skipped=self._divergence.skipped,
+        )
+        self._checkpoint(here, metrics, f"epoch-{here.epoch:04d}-step-{here.step:07d}")
+        if flags.leaving:
+            raise Leaving
+        epoch.last_checkpoint = time.monotonic()
+        epoch.seconds_off += epoch.last_checkpoint - started
         self._pause()
+
+    def _tell_progress(self, epoch: _Epoch) -> None:
+        if time.monotonic() - epoch.last_progress > _PROGRESS_SECONDS:
+            epoch.last_progress = time.monotonic()
+            self._tell("step", epoch.position, step=epoch.step, metrics=self._metrics(epoch))
+
+    def _metrics(self, epoch: _Epoch) -> dict[str, float]:
+        seconds = time.monotonic() - epoch.started - epoch.seconds_off
+        return means(self.task, epoch.sums) | {
+            "per_second": (epoch.sums[0] - epoch.weights_before) / seconds,
+            "waiting_share": epoch.feed.waited_seconds / seconds,
+        }
 
     def _pause(self) -> None:
         self.worker.pulse.pause()
         if self._pace:
             self._pace.pause()
 
-    def _report_within(self, here: Position, metrics: dict[str, float]) -> None:
-        """Report as at an epoch's end, with a fraction for the epoch; these make no history."""
-        started = time.monotonic()
-        self._statistics.average()
-        share = min(here.step / self.steps_per_epoch, 0.9999)
-        metrics = {"epoch": here.epoch + share, "steps": here.step, **metrics}
-        metrics |= self._scores(here.epoch, here.step)
-        self._checkpoint(here, metrics, _name_within(here))
-        self._rest(started)
-
     def _scores(self, epoch: int, step: int) -> dict[str, float]:
         scores = self._validate()
         self._divergence.check_validation(epoch, step, scores["validation_loss"])
         return scores
 
-    def _checkpoint_within(self, here: Position) -> None:
-        started = time.monotonic()
-        self._statistics.average()
-        self._checkpoint(here, {}, _name_within(here))
-        self._rest(started)
-
     def _begin_together(self, feed: Feed) -> None:
         """Stop where a worker's first batch is bad: it has none to take steps with meanwhile."""
-        sums = np.zeros(self._numbers + 1)
+        sums = np.zeros(self._sum_count + 1)
         sums[-1] = feed.error is not None
         raise_failure(feed.error, self._add_up(sums)[-1])
 
-    def _step(self, batch: Batch, signals: npt.NDArray[np.float32]) -> Any:
+    def _step(self, batch: Batch, flags: npt.NDArray[np.float32]) -> Any:
         started = time.monotonic()
         self.worker.pulse.begin_step()
         with self.worker.pulse.doing(STEPS):
-            vector = self._train_step(batch.inputs, batch.targets, batch.weights, signals)
+            vector = self._train_step(batch.inputs, batch.targets, batch.weights, flags)
         if not self._compiled:  # tracing and compiling happen in the first call
             self._compiled = True
-            self._seconds_off += time.monotonic() - started
+            self._epoch.seconds_off += time.monotonic() - started
             self._tell("compiled", self._position)
         return vector
 
@@ -329,7 +342,3 @@ class TrainingLoop:
         if self.worker.rank == 0:
             place = {"epoch": position.epoch + 1, "epochs": self.config.epochs}
             self.worker.tell({"kind": kind, **place, "steps": self.steps_per_epoch, **fields})
-
-
-def _name_within(here: Position) -> str:
-    return f"epoch-{here.epoch:04d}-step-{here.step:07d}"

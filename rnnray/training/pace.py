@@ -67,16 +67,16 @@ class Pace:
         self._unsent += own.sum(), min(waited, own.sum())
         self._unsent_steps += len(own)
 
-    def signals(self) -> npt.NDArray[np.float32]:
+    def tell(self) -> npt.NDArray[np.float32]:
         """What this worker adds to the next sum: float32 [2 * workers], not zero only once."""
-        signals = np.zeros((self._workers, 2), np.float32)
-        signals[self._rank] = self._unsent
+        paces = np.zeros((self._workers, 2), np.float32)
+        paces[self._rank] = self._unsent
         self._unsent[:] = 0
         self._sent_steps, self._unsent_steps = self._sent_steps + self._unsent_steps, 0
-        return signals.ravel()
+        return paces.ravel()
 
     def hear(self, sums: Floats, now: float | None = None) -> Straggler | None:
-        """Take the sums of all workers' signals; the slow worker, when there is news of one.
+        """Take the sum of what all workers tell; the slow worker, when there is news of one.
 
         All workers get the same answer, but for their clocks.
         """

@@ -25,25 +25,25 @@ def make_train_step(
     optimizer: Any,
     task: Task,
     options: OptimizerConfig,
-    signals: int,
+    flags_size: int,
     *,
     xla: bool,
     timed: bool = False,
     arrivals: Any = None,
 ) -> Step:
-    """A compiled `step(inputs, targets, weights, signals)`.
+    """A compiled `step(inputs, targets, weights, flags)`.
 
     The arguments are this worker's rows, their weights float32 [rows] (how much each counts; 0
-    leaves a row out), and float32 [signals], numbers that are summed over the workers on the way.
-    Returns float32 [2 + metrics + signals + 1], summed over all workers: weights, loss, the
-    metrics, the signals; and the norm of the gradient of the global batch, before it is clipped.
+    leaves a row out), and float32 [flags_size], see `rnnray.training.flags`. Returns float32
+    [2 + metrics + flags_size + 1], summed over all workers: weights, loss, the metrics, the flags;
+    and the norm of the gradient of the global batch, before it is clipped.
     With `timed` it returns that and float64 [2], seconds of this worker's clock: when it had its
     part of the sum ready, and when the sum was there. `arrivals`, a counter, grows when it had.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
     moving = [v for v in model.non_trainable_variables if "float" in str(v.dtype)]
-    count = 2 + len(task.metric_names) + signals
+    count = 2 + len(task.metric_names) + flags_size
 
     def forward_and_backward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
@@ -58,12 +58,12 @@ def make_train_step(
         # Without the sum over workers, which XLA cannot compile on CPUs.
         forward_and_backward = tf.function(forward_and_backward, jit_compile=True)
 
-    def in_replica(inputs: Any, targets: Any, weights: Any, signals: Any) -> Any:
+    def in_replica(inputs: Any, targets: Any, weights: Any, flags: Any) -> Any:
         before = [tf.identity(v.value) for v in moving] if options.skip_nonfinite else []
         flat, sums = forward_and_backward(inputs, targets, weights)
         # One vector, one collective operation: on CPUs each costs about a millisecond.
         context = tf.distribute.get_replica_context()
-        mine = tf.concat([flat, sums, signals], 0)
+        mine = tf.concat([flat, sums, flags], 0)
         vector = context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
         weight, loss = tf.maximum(vector[-count], 1.0), vector[1 - count]
         norm = tf.norm(vector[:-count]) / weight
@@ -79,9 +79,9 @@ def make_train_step(
         optimizer.apply(clip(gradients, options), variables)
 
     @tf.function
-    def step(inputs: Any, targets: Any, weights: Any, signals_: Any) -> Any:
+    def step(inputs: Any, targets: Any, weights: Any, flags_: Any) -> Any:
         vector, weight, norm, finite, *times = strategy.run(
-            in_replica, args=(inputs, targets, weights, signals_)
+            in_replica, args=(inputs, targets, weights, flags_)
         )
         *flat, numbers = tf.split(vector, [*sizes, count])
         numbers = tf.concat([numbers, norm[None]], 0)

@@ -17,7 +17,7 @@ import pytest
 from nodes import Nodes, need_namespaces
 from paced_run import EPOCHS, STEPS
 from tiny import REPOSITORY
-from toy_faults import trace
+from toy_faults import trace, wait_for
 
 pytestmark = pytest.mark.faults
 
@@ -141,6 +141,7 @@ def test_fifty_random_faults_change_nothing_of_what_is_learned(
     began = time.monotonic()
     process = begin(nodes, broken, disk)
     try:
+        wait_for((disk / "toy/checkpoint_manager_snapshot.json").exists, seconds=300)
         for name in dice.sample(list(COUNTS), 50, counts=COUNTS.values()):
             time.sleep(dice.uniform(0, 12))
             assert process.poll() is None, (broken / "out").read_text()

@@ -15,7 +15,7 @@ class Workers:
 
     def look(self, own: list[float], waited: list[float]) -> list[Straggler | None]:
         """Some steps, in which every worker waits for the slowest; what each hears of it."""
-        sums = np.sum([pace.signals() for pace in self.paces], axis=0, dtype=np.float64)
+        sums = np.sum([pace.tell() for pace in self.paces], axis=0, dtype=np.float64)
         heard = [pace.hear(sums, self.now) for pace in self.paces]
         times = np.zeros((len(own), LOOK, 2))
         for step in range(LOOK):

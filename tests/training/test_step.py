@@ -98,7 +98,7 @@ def test_an_idle_step_of_no_rows_leaves_the_weights_and_is_no_nan() -> None:
         np.testing.assert_array_equal(after, before)
 
 
-def test_the_sums_are_rows_loss_metrics_the_signals_and_the_gradient_norm() -> None:
+def test_the_sums_are_rows_loss_metrics_the_flags_and_the_gradient_norm() -> None:
     inputs, targets, _ = ToyTask().batch(rows(20))
     _, sums = take_step(inputs, targets, np.ones(20))
     logits = model(ToyTask())(inputs).numpy().astype(np.float64)
