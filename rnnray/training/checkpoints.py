@@ -43,6 +43,8 @@ class Position:
     """Sums of rows, loss and metrics over those steps."""
     skipped: int = 0
     """Steps among them that were skipped, as they were not finite."""
+    dropout_masks: list[int] = field(default_factory=list)
+    """Masks that each dropout layer has drawn in those steps."""
     history: list[dict[str, float]] = field(default_factory=list)
     """The metrics of each epoch that is done."""
 

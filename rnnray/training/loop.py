@@ -27,7 +27,7 @@ from rnnray.training.flags import Flags
 from rnnray.training.initial import Initial
 from rnnray.training.optimizer import build_optimizer
 from rnnray.training.pace import Pace
-from rnnray.training.replicas import MovingStatistics, seed_dropout
+from rnnray.training.replicas import DropoutMasks, MovingStatistics
 from rnnray.training.step import counter, make_train_step
 from rnnray.training.strategy import Sums, without_cudnn
 from rnnray.training.task import Task
@@ -121,7 +121,7 @@ class TrainingLoop:
             elif initial is not None:
                 taken = initial.load_into(self.model, task.checkpoint_files())
                 self._tell("initial", self._position, message=taken)
-        self._strategy = strategy
+        self._dropout = DropoutMasks(strategy, self.model, config.seed, worker.rank)
         # A worker alone waits for nobody.
         self._pace = Pace(worker.rank, worker.count) if worker.count > 1 else None
         arrivals = counter()
@@ -195,8 +195,7 @@ class TrainingLoop:
         )
 
     def _train_epoch(self, position: Position, feed: Feed) -> dict[str, float]:
-        place = self.worker.rank, position.epoch, position.step
-        seed_dropout(self._strategy, self.model, self.config.seed, *place)
+        self._dropout.begin(position.epoch, position.dropout_masks)
         sums = np.array(position.sums or [0.0] * self._sum_count)
         epoch = self._epoch = _Epoch(position, sums, feed)
         self._pause()
@@ -276,6 +275,7 @@ class TrainingLoop:
             step=epoch.step,
             sums=epoch.sums.tolist(),
             skipped=self._divergence.skipped,
+            dropout_masks=self._dropout.given(),
         )
         self._checkpoint(here, metrics, f"epoch-{here.epoch:04d}-step-{here.step:07d}")
         if flags.leaving:

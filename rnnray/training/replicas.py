@@ -1,5 +1,6 @@
 """What differs between the workers' copies of a model: moving statistics and dropout masks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -34,10 +35,45 @@ class MovingStatistics:
                 variable.assign(part.reshape(value.shape).astype(value.dtype))
 
 
-def seed_dropout(strategy: Any, model: Any, seed: int, *place: int) -> None:
-    """Give dropout masks that follow from a seed, the worker's rank and the place in the run."""
-    states = [v for v in model.non_trainable_variables if v.path.endswith("generator_state")]
-    with strategy.scope():
-        for index, state in enumerate(states):
-            words = np.random.SeedSequence((seed, index, *place)).generate_state(2)
-            state.assign((words >> 1).astype(np.dtype(state.dtype)))
+class DropoutMasks:
+    """The seed generators of dropout layers: masks follow from seed, rank, epoch and step.
+
+    The state of a Keras seed generator is a key and a counter of the masks that it gave. Keras does
+    not save it.
+
+    Args:
+        strategy: whose scope the model was made in.
+        model: with dropout layers, or without.
+        seed: of the run.
+        rank: of this worker.
+    """
+
+    def __init__(self, strategy: Any, model: Any, seed: int, rank: int) -> None:
+        self._scope, self._seed, self._rank = strategy.scope, seed, rank
+        self._states = [
+            v for v in model.non_trainable_variables if v.path.endswith("generator_state")
+        ]
+        self._first = np.zeros(len(self._states), np.int64)
+
+    def begin(self, epoch: int, given: Sequence[int]) -> None:
+        """Begin an epoch, or go on in it.
+
+        Args:
+            epoch: epochs that are done.
+            given: see `given`; empty at the beginning of the epoch.
+        """
+        with self._scope():
+            for index, state in enumerate(self._states):
+                place = (self._seed, index, self._rank, epoch, 0)
+                key, first = np.random.SeedSequence(place).generate_state(2) >> 1
+                self._first[index] = first
+                counter = int(first) + (given[index] if index < len(given) else 0)
+                state.assign(np.array([key, counter % 2**31], np.dtype(state.dtype)))
+
+    def given(self) -> list[int]:
+        """Masks that each generator has given in this epoch, the same on all workers."""
+        counters = [int(keras.ops.convert_to_numpy(state)[1]) for state in self._states]
+        return [
+            (counter - int(first)) % 2**31
+            for counter, first in zip(counters, self._first, strict=True)
+        ]

@@ -192,7 +192,7 @@ def test_a_run_that_goes_on_after_an_epoch_ends_with_the_same_weights(tmp_path: 
 
 
 def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(tmp_path: Path) -> None:
-    task = ToyTask(normalized=True)
+    task = ToyTask(normalized=True, dropout=0.3)
     whole = loop(task, Storage(tmp_path / "whole"))
     history = whole.run()
 
