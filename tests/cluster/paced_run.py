@@ -20,7 +20,7 @@ from rnnray.training.config import OptimizerConfig, TrainingConfig
 from rnnray.training.data import Blocks, TrainingData
 from rnnray.training.options import RunOptions
 
-ROWS, BATCH, EPOCHS = 20_000, 20, 20
+ROWS, BATCH, EPOCHS = 20_000, 20, 12
 STEPS = ROWS // BATCH
 
 
