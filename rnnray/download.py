@@ -21,6 +21,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from rnnray import whole_file
 from rnnray.errors import UserError
 
 _TIMEOUT_SECONDS = 30.0  # for each operation on the socket, not for the download
@@ -173,15 +174,14 @@ def _download(url: str, target: Path, size: int | None, sha256: str | None) -> N
                 say(f"{target.name}: {error}; trying again in {pause:.0f} s")
                 time.sleep(pause)
     _check(url, part, "size", part.arrived, size)
-    with part.path.open("rb+") as file:
+    with part.path.open("rb") as file:
         if sha256:
             found = hashlib.file_digest(file, "sha256").hexdigest()
             _check(url, part, "sha256", found, sha256.lower())
         elif part.source.md5:
             md5 = partial(hashlib.md5, usedforsecurity=False)
             _check(url, part, "md5", hashlib.file_digest(file, md5).hexdigest(), part.source.md5)
-        os.fsync(file.fileno())
-    part.path.replace(target)
+    whole_file.name(part.path, target)
     part.remove()
 
 

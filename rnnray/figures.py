@@ -5,13 +5,12 @@ No display is needed: pyplot is never used.
 
 import io
 import textwrap
-from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rnnray import whole_file
 from rnnray.errors import UserError
 
 DPI = 130
@@ -64,14 +63,9 @@ def save(figure: Figure, path: Path) -> None:
     """
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=DPI, facecolor="white")
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(image.getbuffer())
-        temporary.replace(path)
+        whole_file.write(path, image.getbuffer())
     except OSError as error:
         reason = f"cannot write this picture ({error.strerror})"
         raise UserError(f"{path}: {reason}; choose a folder that is writable") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from pyarrow import fs
 
+from rnnray import whole_file
 from rnnray.errors import UserError
 
 # s3://KEY:SECRET@bucket, and ?secret_key=SECRET, which other programs take.
@@ -121,6 +122,10 @@ def write_bytes(uri: str, content: bytes) -> None:
     Raises:
         UserError: the storage refuses it (no right, no space, no bucket).
     """
+    filesystem, path = open_uri(uri)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        _write_local(Path(path), content, uri)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "content"
         file.write_bytes(content)
@@ -134,20 +139,13 @@ def put_file(file: Path, uri: str) -> None:
         UserError: the storage refuses it.
     """
     filesystem, path = open_uri(uri)
-    target = path
+    if isinstance(filesystem, fs.LocalFileSystem):
+        _write_local(Path(path), file, uri)
+        return
     try:
-        if isinstance(filesystem, fs.LocalFileSystem):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            target = str(Path(path).with_name(f".{Path(path).name}.{uuid.uuid4().hex}.part"))
-        try:
-            fs.copy_files(str(file), target, destination_filesystem=filesystem)
-            if target != path:
-                Path(target).replace(path)
-        finally:
-            if target != path:
-                Path(target).unlink(missing_ok=True)
+        fs.copy_files(str(file), path, destination_filesystem=filesystem)
     except OSError as error:
-        raise UserError(f"{uri}: cannot be written ({_first_line(error)})") from error
+        raise _cannot_be_written(uri, error) from error
 
 
 def check_writable(uri: str) -> None:
@@ -201,5 +199,17 @@ def fetch_folder(uri: str, target: Path) -> Path:
     return target
 
 
-def _first_line(error: BaseException) -> str:
+def _write_local(path: Path, content: bytes | Path, uri: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole_file.write(path, content)
+    except OSError as error:
+        raise _cannot_be_written(uri, error) from error
+
+
+def _cannot_be_written(uri: str, error: OSError) -> UserError:
+    return UserError(f"{uri}: cannot be written ({_first_line(error.strerror or error)})")
+
+
+def _first_line(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

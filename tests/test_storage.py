@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pytest
-from pyarrow import fs
 
-from rnnray import storage
+from rnnray import storage, whole_file
 from rnnray.errors import UserError
 
 
@@ -97,12 +96,14 @@ def test_what_is_written_is_read_back_and_its_folder_is_made(tmp_path: Path) -> 
 def test_a_write_that_breaks_off_leaves_what_was_there_and_no_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(source: str, target: str, **_: object) -> None:
-        Path(target).write_bytes(b"half of it")
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        write(path, content[:2])
         raise OSError(28, "No space left on device\nand more")
 
     storage.write_bytes(str(tmp_path / "old"), b"whole")
-    monkeypatch.setattr(fs, "copy_files", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     for name in ("old", "new"):
         with pytest.raises(UserError, match=r"cannot be written .*No space left") as caught:
             storage.write_bytes(str(tmp_path / name), b"whole")
@@ -113,17 +114,26 @@ def test_a_write_that_breaks_off_leaves_what_was_there_and_no_rest(
 def test_nobody_sees_a_file_under_its_name_before_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy, seen = fs.copy_files, []
+    give_name, seen = whole_file.name, []
 
-    def watched(source: str, target: str, **options: object) -> None:
-        copy(source, target, **options)
-        seen.append(sorted(path.name for path in tmp_path.iterdir()))
+    def watched(temporary: Path, path: Path, **options: bool) -> None:
+        seen.extend((found.name, found.read_bytes()) for found in path.parent.iterdir())
+        give_name(temporary, path, **options)
 
-    monkeypatch.setattr(fs, "copy_files", watched)
-    storage.write_bytes(str(tmp_path / "model"), b"weights")
-    ((name,),) = seen
-    assert name.startswith(".model.")  # hidden, so that `list_files` leaves it out too
-    assert tree(tmp_path) == {"model": b"weights"}
+    monkeypatch.setattr(whole_file, "name", watched)
+    (tmp_path / "source").mkdir()
+    fill(tmp_path, "source/file")
+    for content in (b"weights", tmp_path / "source" / "file"):
+        uri = str(tmp_path / "target" / "model")
+        if isinstance(content, Path):
+            storage.put_file(content, uri)
+        else:
+            storage.write_bytes(uri, content)
+    (first, what), *others = seen
+    assert what == b"weights"
+    assert first.startswith(".")  # hidden, so that `list_files` leaves it out too
+    assert dict(others)["model"] == b"weights"
+    assert tree(tmp_path / "target") == {"model": b"source/file"}
 
 
 def test_storage_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:

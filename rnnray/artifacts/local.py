@@ -3,21 +3,17 @@
 import errno
 import hashlib
 import os
-import re
-import shutil
 import stat
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnnray import whole_file
 from rnnray.artifacts.store import Entry, Exists, check_key
 from rnnray.errors import UserError
+from rnnray.whole_file import UNFINISHED
 
-_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.part")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# What exFAT, SMB, and buckets that are mounted as folders answer to a hard link.
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EMLINK)
 _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -42,23 +38,14 @@ class LocalStore:
     ) -> None:
         """See `Store`."""
         path = self._path(key)
-        temporary = path.with_name(f".{uuid.uuid4().hex}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                if isinstance(content, Path):
-                    shutil.copyfile(content, temporary)
-                else:
-                    temporary.write_bytes(content)
-                # A name may reach the disk before the content does, and the power may fail between.
-                with temporary.open("rb") as written:
-                    os.fsync(written.fileno())
-                if if_absent:
-                    _name_if_absent(temporary, path)
-                else:
-                    temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+                whole_file.write(path, content, if_absent=if_absent)
+            except FileExistsError:
+                if not if_absent:
+                    raise
+                raise Exists(f"{path}: exists already") from None
         except OSError as error:
             if error.errno in _FULL:
                 raise UserError(
@@ -119,7 +106,7 @@ class LocalStore:
         """See `Store`: the temporary files."""
         try:
             for folder, _, names in os.walk(self.uri):
-                for name in filter(_TEMPORARY.fullmatch, names):
+                for name in filter(UNFINISHED.fullmatch, names):
                     Path(folder, name).unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{self.uri}: cannot be tidied ({error.strerror})") from error
@@ -147,7 +134,7 @@ class LocalStore:
             if _is_folder(entry):
                 if f"{key}/".startswith(prefix):
                     yield from self._below(key, prefix)
-            elif key.startswith(prefix) and not _TEMPORARY.fullmatch(entry.name):
+            elif key.startswith(prefix) and not UNFINISHED.fullmatch(entry.name):
                 size = 0 if entry.is_dir() else self.size(key)
                 if size is not None:
                     yield Entry(key, size)
@@ -155,23 +142,3 @@ class LocalStore:
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
-
-
-def _name_if_absent(temporary: Path, path: Path) -> None:
-    """Give a whole file its name, unless something has that name; it may keep its old name too."""
-    try:
-        try:
-            path.hardlink_to(temporary)  # unlike a rename, never onto what is there
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            # Two that come at once cannot both reserve the name. A kill before the rename leaves
-            # an empty file, and never half of one.
-            path.touch(exist_ok=False)
-            try:
-                temporary.replace(path)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-    except FileExistsError:
-        raise Exists(f"{path}: exists already") from None

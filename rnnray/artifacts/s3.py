@@ -16,7 +16,7 @@ from urllib.parse import quote
 from botocore import exceptions as aws
 
 from rnnray.artifacts import s3_links
-from rnnray.artifacts.s3_requests import FAILURES, client, error_code, no_bucket, persist, refusal
+from rnnray.artifacts.s3_requests import FAILURES, client, error_code, no_bucket, refusal, request
 from rnnray.artifacts.store import Entry, Exists, check_key
 from rnnray.errors import UserError
 
@@ -254,7 +254,7 @@ class S3Store:
                 answer["Body"] = answer["Body"].read()
             return answer
 
-        return persist(self.uri, attempt, expected)
+        return request(self.uri, attempt, expected)
 
 
 def _digest(content: bytes | Path) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from rnnray.artifacts.s3_requests import client, persist, secret_key
+from rnnray.artifacts.s3_requests import client, request, secret_key
 
 _PROBE = "probe"
 _SIGNATURE = "&X-Amz-Signature="
@@ -47,7 +47,7 @@ def _signer(uri: str, bucket: str, seconds: int, _client: object, _second: int) 
             link: str = s3.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds)
             return link
 
-        return persist(uri, attempt)
+        return request(uri, attempt)
 
     probe = ask_botocore(_PROBE)
     sign = _like(probe)

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import random
 import re
 import threading
-import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
@@ -17,11 +15,10 @@ from botocore.config import Config
 
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
+from rnnray.retry import GaveUp, retry
 
 _PATIENCE = 120.0  # seconds from the first failure to giving up
-_PAUSE = 0.5  # seconds before the first new attempt; then twice as long, up to ten times
 _READ_TIMEOUT = 20.0  # seconds
-_SILENCE = 3.0  # seconds of trouble that are not worth a line
 
 _BUSY_STATUS = {408, 429, 500, 502, 503, 504}
 _BUSY = {
@@ -49,45 +46,49 @@ _often_enough = Every(10.0)  # one line for all threads of a process
 T = TypeVar("T")
 
 
-def persist(uri: str, attempt: Callable[[Any], T], expected: tuple[int, ...] = ()) -> T:
-    """What the attempt returns, however often it takes; waits for a server that is away.
+def request(uri: str, attempt: Callable[[Any], T], expected: tuple[int, ...] = ()) -> T:
+    """Call `attempt` with a client until it is answered; waits for a server that is away.
+
+    Args:
+        uri: of the store, for messages.
+        attempt: sends one request.
+        expected: HTTP statuses that are answers.
 
     Raises:
         UserError: the server refuses, at once; or it has not answered for two minutes.
         ClientError: the answer has one of the expected HTTP statuses.
     """
-    began = time.monotonic()
-    pause = _PAUSE
-    told = False
-    while True:
-        try:
-            result = attempt(client())
-        except FAILURES as error:
-            trouble = _trouble(error)
-            if not trouble:
-                missing_bucket = error_code(error) == "NoSuchBucket"
-                if _status(error) in expected and not missing_bucket:
-                    raise
-                raise refusal(uri, error) from None
-        else:
-            if told:
-                say(f"{uri}: the object store answers again")
-            return result
-        waited = time.monotonic() - began
-        if waited + pause > _PATIENCE:
-            raise UserError(
-                f"{uri}: the object store at {_host()} has not answered for "
-                f"{waited:.0f} seconds ({trouble}); check it and AWS_ENDPOINT_URL_S3, "
-                "then run again"
-            )
-        if waited > _SILENCE and _often_enough():
-            say(
-                f"{uri}: waiting for the object store at {_host()} ({trouble}), "
-                f"for {_PATIENCE - waited:.0f} seconds more at most"
-            )
-            told = True
-        time.sleep(pause * random.uniform(0.5, 1))
-        pause = min(2 * pause, 10 * _PAUSE)
+
+    def reason(error: Exception) -> str:
+        if not isinstance(error, FAILURES):
+            return ""
+        trouble = _trouble(error)
+        is_expected = _status(error) in expected and error_code(error) != "NoSuchBucket"
+        if not trouble and not is_expected:
+            raise refusal(uri, error) from None
+        return trouble
+
+    def say_waiting(trouble: str, left: float) -> None:
+        say(
+            f"{uri}: waiting for the object store at {_host()} ({trouble}), "
+            f"for {left:.0f} seconds more at most"
+        )
+
+    try:
+        return retry(
+            uri,
+            lambda: attempt(client()),
+            reason,
+            patience=_PATIENCE,
+            say_waiting=say_waiting,
+            say_over=lambda _: say(f"{uri}: the object store answers again"),
+        )
+    except GaveUp as error:
+        raise UserError(
+            f"{uri}: the object store at {_host()} has not answered for "
+            f"{error.seconds:.0f} seconds ({error.reason}); check it and AWS_ENDPOINT_URL_S3, "
+            "then run again"
+        ) from None
 
 
 def no_bucket(uri: str) -> UserError:
@@ -181,7 +182,7 @@ def _make_client(settings: frozenset[tuple[str, str]]) -> tuple[Any, boto3.sessi
     names = {name for name, value in settings if value}
     own_endpoint = bool(names & {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
     config = Config(
-        # Short outages end here, within seconds; longer ones are `persist`'s.
+        # Short outages end here, within seconds; longer ones in `retry`.
         retries={"mode": "standard", "total_max_attempts": 4},
         connect_timeout=5,
         read_timeout=_READ_TIMEOUT,

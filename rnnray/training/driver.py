@@ -36,7 +36,7 @@ from rnnray.training.initial import Initial, read_initial
 from rnnray.training.kept_checkpoints import LIST, KeepBestAndLast, fall_back
 from rnnray.training.notice import PassedOn
 from rnnray.training.options import RunOptions
-from rnnray.training.patient_files import PatientFiles, persist
+from rnnray.training.patient_files import PatientFiles, retry_storage
 from rnnray.training.report import RunReport
 from rnnray.training.task import Task
 from rnnray.training.worker_process import LEFT, Refused, WorkerJob, run_worker
@@ -296,7 +296,7 @@ def _read(place: str, report: RunReport) -> bytes | None:
         with files.open_input_stream(path) as stream:
             return bytes(stream.read())
 
-    return persist(place, read, report.handle)
+    return retry_storage(place, read, report.handle)
 
 
 @contextmanager

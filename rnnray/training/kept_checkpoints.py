@@ -21,7 +21,7 @@ from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import Tell
 from rnnray.training import checkpoints
-from rnnray.training.patient_files import persist
+from rnnray.training.patient_files import retry_storage
 
 LIST = CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 # What is raised of files that are damaged, or a stranger's. Not OSError: that is tried again.
@@ -50,7 +50,7 @@ class KeepBestAndLast(UserCallback):  # type: ignore[misc]
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
         """A checkpoint was stored, if there is one, and Ray Train has listed it."""
         if checkpoint is not None:
-            persist(self._folder, self.delete_others, self._tell)
+            retry_storage(self._folder, self.delete_others, self._tell)
 
     def delete_others(self) -> None:
         """Delete what is listed, but for the best one and the last two."""
@@ -88,13 +88,13 @@ def fall_back(folder: str, handle: Handle) -> None:
         TimeoutError: the storage has refused for minutes.
     """
     files, path = storage.open_uri(folder)
-    listed = persist(folder, partial(_read_list, files, path), handle)
+    listed = retry_storage(folder, partial(_read_list, files, path), handle)
     if listed is None or not listed.entries:
         return
     newest_first = [entry["checkpoint_dir_name"] for entry in reversed(listed.entries)]
     damages = []
     for name in newest_first:
-        damage = persist(folder, partial(damage_of, files, f"{path}/{name}"), handle)
+        damage = retry_storage(folder, partial(damage_of, files, f"{path}/{name}"), handle)
         if damage is None:
             break
         damages.append((name, damage))
@@ -107,11 +107,13 @@ def fall_back(folder: str, handle: Handle) -> None:
     for name, damage in damages:
         handle({"kind": "fell_back", "checkpoint": name, "reason": damage, "to": whole})
     lost = {name for name, _ in damages}
-    there = persist(folder, partial(files.get_file_info, fs.FileSelector(path)), handle)
+    there = retry_storage(folder, partial(files.get_file_info, fs.FileSelector(path)), handle)
     lost |= set(newest_first) - {info.base_name for info in there}
     if lost:
         content = listed.without(lost)
-        persist(folder, partial(storage.write_bytes, storage.join(folder, LIST), content), handle)
+        retry_storage(
+            folder, partial(storage.write_bytes, storage.join(folder, LIST), content), handle
+        )
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ import errno
 import os
 import re
 import tempfile
-import time
-import uuid
 from collections.abc import Callable
 from io import RawIOBase
 from pathlib import Path
@@ -14,21 +12,18 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from rnnray import storage
+from rnnray import storage, whole_file
+from rnnray.retry import GaveUp, retry
 from rnnray.run_lock import LOCK, Held, LockLost, check_owner
 
 PATIENCE = 300.0  # seconds from the first failure to giving up
-_PAUSE = 1.0  # seconds before the first new attempt; then twice as long, up to ten seconds
-_LONGEST_PAUSE = 10.0
-_SILENCE = 3.0  # seconds of trouble that are not worth a line
-_LINE_SECONDS = 30.0  # between lines
 
 Tell = Callable[[dict[str, Any]], None]
 T = TypeVar("T")
 
 
-def persist(place: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = False) -> T:
-    """What the attempt returns, however often it takes.
+def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = False) -> T:
+    """Call `attempt` until it succeeds or `PATIENCE` seconds have passed; return its result.
 
     Args:
         place: what storage, for messages.
@@ -40,32 +35,30 @@ def persist(place: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = 
         FileNotFoundError: at once, unless it writes: there is no such file, and there will be none.
         TimeoutError: the storage has refused for `PATIENCE` seconds.
     """
-    began = time.monotonic()
-    pause, told = _PAUSE, float("-inf")
-    while True:
-        try:
-            result = attempt()
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) and not writes:
-                raise
-            waited = time.monotonic() - began
-            trouble = f"{place}: the storage refuses ({_reason(error)})"
-            if waited + pause > PATIENCE:
-                message = f"{trouble} for {waited:.0f} s now"
-                tell({"kind": "storage", "message": message, "gave_up": True})
-                # Not the error itself: Ray Train tries some of S3's again, which waited already.
-                raise TimeoutError(message) from None
-            if waited > _SILENCE and time.monotonic() - told > _LINE_SECONDS:
-                told = time.monotonic()
-                left = f"trying again for {PATIENCE - waited:.0f} s more at most"
-                tell({"kind": "storage", "message": f"{trouble}, {left}"})
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        else:
-            if told > 0:
-                waited = time.monotonic() - began
-                tell({"kind": "storage", "message": f"{place}: written after {waited:.0f} s"})
-            return result
+
+    def reason(error: Exception) -> str:
+        is_missing = isinstance(error, FileNotFoundError) and not writes
+        return _reason(error) if isinstance(error, OSError) and not is_missing else ""
+
+    def say(message: str, **more: bool) -> None:
+        tell({"kind": "storage", "message": f"{place}: {message}"} | more)
+
+    try:
+        return retry(
+            place,
+            attempt,
+            reason,
+            patience=PATIENCE,
+            say_waiting=lambda why, left: say(
+                f"the storage refuses ({why}), trying again for {left:.0f} s more at most"
+            ),
+            say_over=lambda seconds: say(f"written after {seconds:.0f} s"),
+        )
+    except GaveUp as error:
+        message = f"the storage refuses ({error.reason}) for {error.seconds:.0f} s now"
+        say(message, gave_up=True)
+        # Not the error itself: Ray Train tries some of S3's again, which waited already.
+        raise TimeoutError(f"{place}: {message}") from None
 
 
 def _reason(error: OSError) -> str:
@@ -85,7 +78,8 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
     Args:
         filesystem: where the files are.
         place: what it is, for messages.
-        tell: see `persist`; also {"kind": "lost", "message": ...} when the lock is another run's.
+        tell: see `retry_storage`; also {"kind": "lost", "message": ...} when the lock is another
+            run's.
         held: lock of the run, in the same storage; once another run has it, nothing is changed.
     """
 
@@ -105,8 +99,8 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
     def __hash__(self) -> int:
         return hash(self._place)
 
-    def _persist(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
-        return persist(self._place, attempt, self._tell, writes=writes)
+    def _retry(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
+        return retry_storage(self._place, attempt, self._tell, writes=writes)
 
     def _change(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
         def as_owner() -> T:
@@ -115,7 +109,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
             return attempt()
 
         try:
-            return self._persist(as_owner, writes=writes)
+            return self._retry(as_owner, writes=writes)
         except LockLost as error:
             self._tell({"kind": "lost", "message": str(error)})
             # Not the error itself: it would end this worker alone, and others wait for it.
@@ -145,11 +139,11 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     def get_file_info(self, paths: list[str]) -> Any:
         """As underneath."""
-        return self._persist(lambda: self._files.get_file_info(paths))
+        return self._retry(lambda: self._files.get_file_info(paths))
 
     def get_file_info_selector(self, selector: fs.FileSelector) -> Any:
         """As underneath."""
-        return self._persist(lambda: self._files.get_file_info(selector))
+        return self._retry(lambda: self._files.get_file_info(selector))
 
     def create_dir(self, path: str, recursive: bool) -> None:
         """As underneath."""
@@ -181,11 +175,11 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     def open_input_stream(self, path: str) -> Any:
         """As underneath; it is opened with patience, not read."""
-        return self._persist(lambda: self._files.open_input_stream(path))
+        return self._retry(lambda: self._files.open_input_stream(path))
 
     def open_input_file(self, path: str) -> Any:
         """As underneath; it is opened with patience, not read."""
-        return self._persist(lambda: self._files.open_input_file(path))
+        return self._retry(lambda: self._files.open_input_file(path))
 
     def open_output_stream(self, path: str, metadata: dict[str, str]) -> Any:
         """A file that is sent when it is closed."""
@@ -201,15 +195,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
             if not isinstance(self._files, fs.LocalFileSystem):
                 fs.copy_files(file, path, destination_filesystem=self._files, use_threads=False)
                 return
-            target = Path(path)
-            part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-            try:
-                fs.copy_files(
-                    file, str(part), destination_filesystem=self._files, use_threads=False
-                )
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+            whole_file.write(Path(path), Path(file))
 
         self._change(attempt, writes=True)
 

@@ -16,7 +16,8 @@ from rnnray.progress import Every
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0.01)
     monkeypatch.setattr(s3, "_PART", PART)
-    monkeypatch.setattr(s3_requests, "_PAUSE", 0.05)
+    monkeypatch.setattr("rnnray.retry._PAUSE", 0.05)
+    monkeypatch.setattr("rnnray.retry._LINE_SECONDS", 0.0)
     monkeypatch.setattr(s3_requests, "_often_enough", Every(0.0))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)

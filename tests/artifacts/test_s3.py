@@ -128,7 +128,7 @@ def test_a_server_that_was_away_is_waited_for_and_the_wait_is_said(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(s3_requests, "_SILENCE", 1.0)
+    monkeypatch.setattr("rnnray.retry._SILENCE", 1.0)
     put(bucket, "before")
     server.away = True  # for those that are connected
     server.shutdown()

@@ -9,14 +9,15 @@ from pyarrow import fs
 
 from rnnray.run_lock import RunLock, place_of
 from rnnray.training import patient_files
-from rnnray.training.patient_files import PatientFiles, persist
+from rnnray.training.patient_files import PatientFiles, retry_storage
 
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = [("_PAUSE", 0.05), ("_LONGEST_PAUSE", 0.2), ("_SILENCE", 0.1), ("PATIENCE", 5.0)]
-    for name, seconds in times:
-        monkeypatch.setattr(patient_files, name, seconds)
+    times = {"_PAUSE": 0.05, "_LONGEST_PAUSE": 0.2, "_SILENCE": 0.1, "_LINE_SECONDS": 0.0}
+    for name, seconds in times.items():
+        monkeypatch.setattr(f"rnnray.retry.{name}", seconds)
+    monkeypatch.setattr(patient_files, "PATIENCE", 5.0)
 
 
 def files(events: list[dict[str, Any]]) -> fs.FileSystem:
@@ -102,7 +103,7 @@ def test_a_server_s_own_words_which_may_have_keys_are_not_repeated(
 
     events: list[dict[str, Any]] = []
     with pytest.raises(TimeoutError) as gave_up:
-        persist("s3://bucket/run", refuse, events.append)
+        retry_storage("s3://bucket/run", refuse, events.append)
     for text in (events[-1]["message"], str(gave_up.value)):
         assert "(INVALID_ACCESS_KEY_ID)" in text
         assert "AKIASECRET" not in text
