@@ -114,13 +114,16 @@ def test_population_based_training_puts_a_poor_trial_on_a_good_ones_weights(
 
 
 def test_a_trial_of_two_workers_trains_and_gives_its_workers_back_when_it_is_stopped(
-    tmp_path: Path,
+    own_ray: Path, tmp_path: Path
 ) -> None:
     """In a process and a Ray of its own, with the dashboard that stopping such trials takes."""
     done = subprocess.run(
         [sys.executable, toy_sweep.__file__, str(tmp_path), "wide"],
         env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        | {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"},
+        | {
+            "RAY_TMPDIR": str(own_ray),
+            "PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}",
+        },
         capture_output=True,
         text=True,
         timeout=400,
