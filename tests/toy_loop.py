@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from lazily import Lazily
 from toy import ToyTask, rows
 
 from rnnray.training.config import OptimizerConfig, TrainingConfig
 from rnnray.training.data import Blocks
-from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Worker
+
+loops = Lazily("rnnray.training.loop")
 
 TRAIN_ROWS, BATCH = 301, 16
 STEPS = 19  # 301 / 16, rounded up
@@ -92,11 +94,11 @@ def loop(
     report_steps: int = 0,
     told_to_leave: Callable[[], bool] = lambda: False,
     **values: Any,
-) -> TrainingLoop:
+) -> Any:
     training = blocks(TRAIN_ROWS) if training is None else training
     validation = blocks(77, seed=1) if validation is None else validation
     worker = Worker(0, 1, training, validation, tell, storage, told_to_leave)
-    return TrainingLoop(
+    return loops.TrainingLoop(
         task,
         config(**values),
         worker,
@@ -107,7 +109,7 @@ def loop(
     )
 
 
-def weights(trained: TrainingLoop) -> list[np.ndarray]:
+def weights(trained: Any) -> list[np.ndarray]:
     return [v.numpy() for v in [*trained.model.weights, *trained.optimizer.variables]]
 
 

@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lazily import Lazily, keras
 
-from rnnray.sketch import demo, model, table
+from rnnray.sketch import demo, table
 from rnnray.sketch.config import SketchModelConfig, notebook, strong
-from rnnray.sketch.model import DrawnSteps
+
+model = Lazily("rnnray.sketch.model")
 
 TINY: dict[str, Any] = {"filters": (4, 4, 4), "units": 4, "layers": 1}
 
@@ -21,7 +22,7 @@ def drawings(count: int, max_points: int = 100) -> np.ndarray:
     return table.padded(rows, max_points)[0]
 
 
-def build(config: SketchModelConfig, classes: int = 5, *, unroll: bool = False) -> keras.Model:
+def build(config: SketchModelConfig, classes: int = 5, *, unroll: bool = False) -> Any:
     keras.utils.set_random_seed(7)
     return model.build(config, classes, unroll=unroll)
 
@@ -112,7 +113,7 @@ def test_the_mask_keeps_the_steps_that_begin_within_the_drawing(
         for step in range(steps):
             expected[row, step] = step * stride < length
     expected[:, 0] = True
-    np.testing.assert_array_equal(np.asarray(DrawnSteps(stride, steps)(ink)), expected)
+    np.testing.assert_array_equal(np.asarray(model.DrawnSteps(stride, steps)(ink)), expected)
 
 
 @pytest.mark.parametrize("preset", [notebook, strong])

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
+from lazily import Lazily, keras
 from toy import ToyTask, rows
 from toy_loop import (
     STEPS,
@@ -26,9 +26,10 @@ from rnnray.errors import UserError
 from rnnray.training.config import OptimizerConfig, TrainingConfig
 from rnnray.training.data import Blocks
 from rnnray.training.divergence import Diverged
-from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Leaving, Worker
+
+loops = Lazily("rnnray.training.loop")
 
 
 def test_it_learns_and_tells_what_it_did(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_the_loss_is_the_mean_over_rows_and_not_over_batches(tmp_path: Path) -> 
     """The short last batch (301 = 18 * 16 + 13) must not weigh more than its rows."""
     still = {"optimizer": OptimizerConfig(learning_rate=1e-30), "epochs": 1}
     worker = Worker(0, 1, blocks(301), blocks(301), print, Storage(tmp_path))
-    trained = TrainingLoop(
+    trained = loops.TrainingLoop(
         ToyTask(),
         TrainingConfig(global_batch_size=16, seed=5, **still),
         worker,
@@ -161,7 +162,7 @@ def test_a_mean_of_no_validation_rows_is_no_score(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("xla", "uses"), [(False, "auto"), (True, False)])
 def test_a_loop_under_xla_takes_no_cudnn(tmp_path: Path, xla: bool, uses: object) -> None:
     class Recurrent(ToyTask):
-        def build_model(self, *, unroll: bool) -> keras.Model:
+        def build_model(self, *, unroll: bool) -> Any:
             inputs = keras.layers.Input((4,))
             x = keras.layers.LSTM(3)(keras.layers.Reshape((4, 1))(inputs))
             return keras.Model(inputs, keras.layers.Dense(3)(x))
