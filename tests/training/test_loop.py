@@ -110,7 +110,7 @@ def test_the_speed_is_that_of_training_without_validation_and_checkpoints(tmp_pa
     def slow(index: int) -> None:
         if index == 0:
             validated.append(time.monotonic())
-            time.sleep(1)
+            time.sleep(0.5)
 
     storage = Storage(tmp_path)
     (metrics,) = loop(
@@ -121,7 +121,7 @@ def test_the_speed_is_that_of_training_without_validation_and_checkpoints(tmp_pa
         epochs=1,
     ).run()
     assert len(validated) == 5
-    assert metrics["seconds"] > 5
+    assert metrics["seconds"] > 2.5
     for each in [*storage.reported.values(), metrics]:
         assert each["per_second"] > TRAIN_ROWS / 2
 
