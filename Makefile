@@ -5,14 +5,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 help:
-	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt'
+	@echo 'Times on two cores:'
+	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt (3 min)'
 	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (2 min)'
-	@echo 'make test    all tests but those of make faults; as root it installs Chromium for them'
+	@echo 'make quick   the tests that need no Ray, no browser and no server (3 min)'
+	@echo 'make test    all tests but those of make faults (25 min); as root it installs Chromium'
 	@echo 'make faults  what kills, full disks, outages and lost nodes do to runs (45 min)'
-	@echo 'make check   lint, format and types'
+	@echo 'make check   lint, format and types (1 min)'
 	@echo 'make audit   look the pinned packages up among known vulnerabilities (needs the network)'
-	@echo 'make format  put the code into the format that check wants'
-	@echo 'make clean   delete .venv, runs/demo and caches'
+	@echo 'make format  put the code into the format that check wants (1 s)'
+	@echo 'make clean   delete .venv, runs/demo and caches (1 s)'
 
 setup: $(READY)
 
@@ -24,6 +26,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	rm -rf runs/demo
 	$(BIN)/python jobs/train_sketch.py --data demo --epochs 6 --workers 2 --name demo
+
+quick: $(READY)
+	$(BIN)/python -m pytest -m quick
 
 test: $(READY) chromium
 	$(BIN)/python -m pytest -m 'not faults'
@@ -57,4 +62,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test chromium faults check audit format clean
+.PHONY: help setup demo quick test chromium faults check audit format clean

@@ -8,17 +8,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
-import tensorflow as tf
+from lazily import Lazily, keras, tf
 
-from rnnray.chorale import model, table
+from rnnray.chorale import table
 from rnnray.chorale.config import PRESETS, ChoraleConfig
 from rnnray.chorale.task import ChoraleTask
 from rnnray.training import checkpoints
 from rnnray.training.checkpoints import Position
+
+model = Lazily("rnnray.chorale.model")
 
 REACH = 20
 _ROWS = 4
@@ -36,13 +37,13 @@ def small_config(preset: str, **options: Any) -> ChoraleConfig:
     )
 
 
-def small_composer(preset: str, seed: int = 0, **options: Any) -> keras.Model:
+def small_composer(preset: str, seed: int = 0, **options: Any) -> Any:
     composer = model.build(small_config(preset, **options).model)
     randomise(composer, seed)
     return composer
 
 
-def randomise(composer: keras.Model, seed: int = 0) -> None:
+def randomise(composer: Any, seed: int = 0) -> None:
     """Weights with which no layer fades what it hears (He et al., 2015) and most units are on."""
     rng = np.random.default_rng(seed)
     for weight in composer.weights:

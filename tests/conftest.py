@@ -25,9 +25,34 @@ os.environ["RAY_TMPDIR"] = _ray_files.name
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "quickdraw_tutorial_sample.tar.gz"
 
+# What a test needs beside this process, by the fixtures that it uses, directly or not.
+NEEDS = {
+    **dict.fromkeys(("ray_cluster", "own_ray", "nodes"), "ray"),
+    "chromium": "browser",
+    **dict.fromkeys(("free_ports", "server", "site", "metadata"), "server"),
+}
+
 # A shared machine is slow at times, and that is no failure.
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with what it needs, and one that needs nothing with `quick`."""
+    for item in items:
+        needed = {NEEDS[name] for name in NEEDS.keys() & set(getattr(item, "fixturenames", ()))}
+        for name in sorted(needed):
+            item.add_marker(name)
+        if not any(item.get_closest_marker(name) for name in (*NEEDS.values(), "faults")):
+            item.add_marker("quick")
+
+
+@pytest.fixture(autouse=True)
+def no_ray_in_quick_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that starts Ray says so by a fixture, or `make quick` would not stay quick."""
+    if "quick" in request.keywords and "ray" in sys.modules:
+        monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("it takes `ray_cluster`"))
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +86,16 @@ def ray_cluster() -> Iterator[None]:
     context.print_on_execution_start = False
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def own_ray() -> Iterator[Path]:
+    """A folder for the files of a Ray that the test starts itself.
+
+    Short: Ray puts Unix sockets below it, whose paths may have 107 characters.
+    """
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as path:
+        yield Path(path)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def bucket(server: Server) -> Store:
     return open_store(f"s3://{BUCKET}/runs/one/")
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.server)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return open_store(f"{tmp_path}/x/../runs/one/")

@@ -3,8 +3,12 @@
 from typing import Any
 
 import numpy as np
+from lazily import Lazily
 
-from rnnray.chorale import book, config, model, tokens
+from rnnray.chorale import config, tokens
+
+book = Lazily("rnnray.chorale.book")
+model = Lazily("rnnray.chorale.model")
 
 
 def test_it_and_our_notebook_preset_are_one_model() -> None:

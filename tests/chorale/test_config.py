@@ -2,13 +2,14 @@
 
 from typing import Any
 
-import keras
 import pytest
 import yaml
+from lazily import Lazily, keras
 from pydantic import ValidationError
 
 from rnnray.chorale.config import PRESETS, ChoraleConfig, notebook, strong
-from rnnray.training.optimizer import build_optimizer
+
+optimizers = Lazily("rnnray.training.optimizer")
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -28,7 +29,7 @@ def test_notebook_trains_as_the_book_does() -> None:
     assert config.transpose == 0
     assert not config.scale_learning_rate
     assert config.precision == "float32"
-    optimizer = build_optimizer(config, 100)
+    optimizer = optimizers.build_optimizer(config, 100)
     assert type(optimizer) is keras.optimizers.Nadam
     options, book = optimizer.get_config(), keras.optimizers.Nadam(learning_rate=1e-3).get_config()
     assert float(options.pop("learning_rate")) == pytest.approx(book.pop("learning_rate"))

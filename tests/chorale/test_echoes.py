@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from composers import REACH, repetitive
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lazily import Lazily, tf
 
-from rnnray.chorale import echoes
+echoes = Lazily("rnnray.chorale.echoes")
+
 
 Found = list[tuple[list[int] | None, int]]
 

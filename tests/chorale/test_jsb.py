@@ -1,6 +1,7 @@
 import hashlib
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
 def archive() -> bytes:
     buffer = io.BytesIO()
     content = b"note0,note1,note2,note3\n60,60,60,60\n"
@@ -36,22 +43,22 @@ def served(server: Server) -> tuple[str, str]:
     return server.url.replace("file.tar.gz", "a.tgz"), hashlib.sha256(server.content).hexdigest()
 
 
-def test_the_archive_is_fetched_once_and_then_read_without_a_network(cache: Path) -> None:
-    with serving() as server:
-        url, sha256 = served(server)
-        folder = jsb_folder(url, sha256)
-        assert folder == cache / "jsb" / "a"
-        assert jsb_folder(url, sha256) == folder
-        assert len(server.requests) == 1
+def test_the_archive_is_fetched_once_and_then_read_without_a_network(
+    server: Server, cache: Path
+) -> None:
+    url, sha256 = served(server)
+    folder = jsb_folder(url, sha256)
+    assert folder == cache / "jsb" / "a"
+    assert jsb_folder(url, sha256) == folder
+    assert len(server.requests) == 1
     (cache / "jsb" / "a.tgz").unlink()
     assert corpus.open_corpus(str(jsb_folder(url, sha256)))["name"].to_pylist() == ["chorale_305"]
 
 
-def test_another_archive_than_the_known_one_is_refused(cache: Path) -> None:
-    with serving() as server:
-        url, _ = served(server)
-        with pytest.raises(UserError, match=r"sha256 is .* not e722fbc"):
-            jsb_folder(url)
+def test_another_archive_than_the_known_one_is_refused(server: Server, cache: Path) -> None:
+    url, _ = served(server)
+    with pytest.raises(UserError, match=r"sha256 is .* not e722fbc"):
+        jsb_folder(url)
     assert not (cache / "jsb" / "a").exists()
 
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from composers import SMALL, log_softmax, logits_of, randomise, repetitive, small_composer
+from lazily import Lazily, keras, tf
 
-from rnnray.chorale import model
 from rnnray.chorale.config import PRESETS, ChoraleConfig
+
+model = Lazily("rnnray.chorale.model")
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("notebook", {}),

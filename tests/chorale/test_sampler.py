@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from composers import REACH, logits_of, nats_of, repetitive, small_composer
+from lazily import Lazily, tf
 
 from rnnray.chorale.config import PRESETS
 from rnnray.chorale.request import Composition, Request
-from rnnray.chorale.sampler import Sampler, _nucleus
 from rnnray.chorale.tokens import to_tokens
+
+sampling = Lazily("rnnray.chorale.sampler")
 
 BATCH = 32
 # Of a composer that draws each note from these, whatever was before; not in order of probability.
@@ -23,7 +24,7 @@ def empty(chords: int) -> np.ndarray:
     return np.full(4 * chords, -1, np.int8)
 
 
-def composed(sampler: Sampler, requests: list[Request]) -> list[Composition]:
+def composed(sampler: Any, requests: list[Request]) -> list[Composition]:
     return [one for batch in sampler.compose(requests) for one in batch]
 
 
@@ -62,8 +63,8 @@ def composer(preset: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def sampler(composer: Any) -> Sampler:
-    return Sampler(composer, batch_size=BATCH, seed=3)
+def sampler(composer: Any) -> Any:
+    return sampling.Sampler(composer, batch_size=BATCH, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def requests() -> list[Request]:
 
 
 @pytest.fixture(scope="module")
-def results(sampler: Sampler, requests: list[Request]) -> list[Composition]:
+def results(sampler: Any, requests: list[Request]) -> list[Composition]:
     return composed(sampler, requests)
 
 
@@ -94,7 +95,7 @@ def same(one: Composition, other: Composition) -> None:
 
 
 def test_a_chorale_is_the_same_alone_and_among_a_hundred_in_any_order(
-    sampler: Sampler, requests: list[Request], results: list[Composition]
+    sampler: Any, requests: list[Request], results: list[Composition]
 ) -> None:
     for index in (0, 12, 40, 100):
         same(composed(sampler, [requests[index]])[0], results[index])
@@ -142,7 +143,7 @@ def test_nats_are_what_the_full_model_says_of_the_whole_piece_given_notes_too(
 
 
 def test_a_given_piece_with_echoes_costs_what_the_full_model_says(
-    composer: Any, sampler: Sampler
+    composer: Any, sampler: Any
 ) -> None:
     piece = repetitive(REACH)[: 4 * 70]
     one = composed(sampler, [Request(piece)])[0]
@@ -150,7 +151,7 @@ def test_a_given_piece_with_echoes_costs_what_the_full_model_says(
     np.testing.assert_allclose(one.nats, nats_of(composer, piece), atol=1e-4)
 
 
-def test_temperature_0_is_a_plain_loop_over_the_full_model(composer: Any, sampler: Sampler) -> None:
+def test_temperature_0_is_a_plain_loop_over_the_full_model(composer: Any, sampler: Any) -> None:
     given = empty(30)
     given[: 4 * 22] = repetitive(16)[: 4 * 22]
     given[2::4] = 30  # a tenor
@@ -162,7 +163,7 @@ def test_temperature_0_is_a_plain_loop_over_the_full_model(composer: Any, sample
         np.testing.assert_array_equal(to_tokens(one.chords), expected)
 
 
-def test_a_longer_chorale_begins_as_the_shorter_one_does(sampler: Sampler) -> None:
+def test_a_longer_chorale_begins_as_the_shorter_one_does(sampler: Any) -> None:
     lengths = (1, 7, 8, 24, 29)
     short_to_long = composed(sampler, [Request(empty(n), index=5) for n in lengths])
     for one, length in zip(short_to_long, lengths, strict=True):
@@ -171,7 +172,7 @@ def test_a_longer_chorale_begins_as_the_shorter_one_does(sampler: Sampler) -> No
         np.testing.assert_array_equal(one.chords, alone.chords)
 
 
-def test_temperatures_out_of_all_bounds_give_notes(sampler: Sampler) -> None:
+def test_temperatures_out_of_all_bounds_give_notes(sampler: Any) -> None:
     temperatures = (0, 1e-45, 1e-30, 1e-4, 1e4, 1e30, 3e38)
     given = empty(12)
     given[:4] = 30  # of the first note the book's model knows nothing: all are the likeliest
@@ -185,20 +186,22 @@ def test_temperatures_out_of_all_bounds_give_notes(sampler: Sampler) -> None:
 
 
 def test_seed_and_index_decide_and_no_request_is_no_work() -> None:
-    same_twice = [notes_of(composed(Sampler(known(), seed=1), [Request(empty(30), 7)]))[0]] * 2
+    same_twice = [
+        notes_of(composed(sampling.Sampler(known(), seed=1), [Request(empty(30), 7)]))[0]
+    ] * 2
     others = [
-        notes_of(composed(Sampler(known(), seed=seed), [Request(empty(30), index)]))[0]
+        notes_of(composed(sampling.Sampler(known(), seed=seed), [Request(empty(30), index)]))[0]
         for seed, index in ((1, 8), (2, 7), (7, 1), (0, 8))
     ]
     assert len({notes.tobytes() for notes in [*same_twice, *others]}) == 5
-    assert not list(Sampler(known()).compose([]))
+    assert not list(sampling.Sampler(known()).compose([]))
 
 
-def test_the_batch_size_decides_no_note_but_by_rounding(composer: Any, sampler: Sampler) -> None:
+def test_the_batch_size_decides_no_note_but_by_rounding(composer: Any, sampler: Any) -> None:
     """A real model adds up in another order in another batch: far less than what draws a note."""
     requests = [Request(empty(9), index, 1.3, 0.9) for index in range(10)]
     one = composed(sampler, requests)
-    other = composed(Sampler(composer, batch_size=3, seed=3), requests)
+    other = composed(sampling.Sampler(composer, batch_size=3, seed=3), requests)
     np.testing.assert_array_equal(notes_of(one), notes_of(other))
     for ours, theirs in zip(one, other, strict=True):
         np.testing.assert_allclose(ours.nats, theirs.nats, atol=1e-4)
@@ -206,7 +209,7 @@ def test_the_batch_size_decides_no_note_but_by_rounding(composer: Any, sampler: 
 
 def drawn(temperature: float, top_p: float, seed: int = 11) -> np.ndarray:
     requests = [Request(empty(20), index, temperature, top_p) for index in range(512)]
-    return notes_of(composed(Sampler(known(), batch_size=256, seed=seed), requests))
+    return notes_of(composed(sampling.Sampler(known(), batch_size=256, seed=seed), requests))
 
 
 def chi_square(counts: np.ndarray, expected: np.ndarray) -> float:
@@ -258,7 +261,7 @@ def test_each_voice_is_drawn_from_its_own_distribution() -> None:
     """The fake's voices each have one note: the loop hands them over in order."""
     logits = np.full((4, 47), -40.0)
     logits[range(4), [40, 30, 20, 10]] = 0
-    one = composed(Sampler(fake(logits), batch_size=2), [Request(empty(3))])[0]
+    one = composed(sampling.Sampler(fake(logits), batch_size=2), [Request(empty(3))])[0]
     assert to_tokens(one.chords).tolist() == [40, 30, 20, 10] * 3
 
 
@@ -274,7 +277,7 @@ def test_notes_given_to_the_composer_are_those_of_the_chorale() -> None:
     )
     given = empty(3)
     given[5] = 20
-    one = composed(Sampler(wants_more, batch_size=2), [Request(given)])[0]
+    one = composed(sampling.Sampler(wants_more, batch_size=2), [Request(given)])[0]
     assert to_tokens(one.chords).tolist() == [1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25, 26]
 
 
@@ -290,7 +293,10 @@ def test_a_chorale_begins_at_its_own_position_in_the_bar_whoever_is_asked_for_be
     )
     positions = [0, 0, 0, 12, 12, 3]
     requests = [Request(empty(1), bar_position=position) for position in positions]
-    found = [to_tokens(one.chords)[-1] for one in composed(Sampler(tells, batch_size=2), requests)]
+    found = [
+        to_tokens(one.chords)[-1]
+        for one in composed(sampling.Sampler(tells, batch_size=2), requests)
+    ]
     assert found == positions
 
 
@@ -304,13 +310,13 @@ def test_a_top_p_of_1_takes_nothing_away() -> None:
     rng = np.random.default_rng(0)
     weights = tf.constant(np.exp(rng.normal(0, 4, (1000, 47))), tf.float32)
     top_p = np.where(np.arange(1000) % 2, 0.5, 1.0)
-    kept = _nucleus(weights, tf.constant(top_p, tf.float32)).numpy()
+    kept = sampling._nucleus(weights, tf.constant(top_p, tf.float32)).numpy()
     np.testing.assert_array_equal(kept[::2], weights.numpy()[::2])
     assert (kept[1::2] == 0).any(1).all()
 
 
 def test_large_seeds_are_seeds_too() -> None:
     seeds = (2**31, 2**53, 2**53 + 1, 2**63 - 2, 2**63 - 1)
-    samplers = [Sampler(known(), batch_size=1, seed=seed) for seed in seeds]
+    samplers = [sampling.Sampler(known(), batch_size=1, seed=seed) for seed in seeds]
     notes = [notes_of(composed(sampler, [Request(empty(20))])).tobytes() for sampler in samplers]
     assert len(set(notes)) == len(seeds)

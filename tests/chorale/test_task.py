@@ -1,17 +1,17 @@
 """What the training loop is told: which notes count, what they cost, in which windows."""
 
-import keras
 import numpy as np
 import pyarrow as pa
 import pytest
-import tensorflow as tf
 import yaml
 from composers import chorales, log_softmax, small_config
+from lazily import Lazily, keras, tf
 
 from rnnray.chorale.config import PRESETS, ChoraleConfig, notebook, strong
-from rnnray.chorale.model import ChordComposer, NoteComposer
 from rnnray.chorale.task import ChoraleTask, training_rows, whole_pieces
 from rnnray.chorale.tokens import to_tokens
+
+model = Lazily("rnnray.chorale.model")
 
 TASK = ChoraleTask(notebook())
 
@@ -108,5 +108,5 @@ def test_a_checkpoint_says_what_it_was_trained_with_and_builds_that_model(preset
     files = task.checkpoint_files()
     assert ChoraleConfig.model_validate(yaml.safe_load(files["config.yaml"])) == config
     composer = task.build_model(unroll=False)
-    assert type(composer) is {"notebook": NoteComposer, "strong": ChordComposer}[preset]
+    assert type(composer) is {"notebook": model.NoteComposer, "strong": model.ChordComposer}[preset]
     assert composer.lstms[0].units == 3

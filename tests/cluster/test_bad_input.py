@@ -192,10 +192,10 @@ def damaged_shards(folder: Path) -> tuple[Path, int]:
     return damaged, offset
 
 
-def damaged_run(run_job: RunJob, folder: Path, workers: int, *arguments: str) -> Ended:
+def damaged_run(run_here: RunJob, folder: Path, workers: int, *arguments: str) -> Ended:
     config = folder / "tiny.yaml"
     config.write_text(yaml.safe_dump(TINY))
-    return run_job(
+    return run_here(
         "train_sketch",
         *("--data", str(folder / "shards"), "--config", str(config), "--preset", "notebook"),
         *("--storage-path", str(folder / "runs"), "--workers", str(workers), *arguments),
@@ -203,10 +203,10 @@ def damaged_run(run_job: RunJob, folder: Path, workers: int, *arguments: str) ->
 
 
 def test_a_damaged_record_ends_training_on_two_workers_by_file_and_offset(
-    run_job: RunJob, tmp_path: Path
+    run_here: RunJob, tmp_path: Path
 ) -> None:
     damaged, offset = damaged_shards(tmp_path / "shards")
-    ended = damaged_run(run_job, tmp_path, 2)
+    ended = damaged_run(run_here, tmp_path, 2)
     line = ended.failed_with()
     assert line.startswith(f"error: {damaged}: damaged record")
     assert f"at byte {offset};" in line
@@ -215,10 +215,10 @@ def test_a_damaged_record_ends_training_on_two_workers_by_file_and_offset(
 
 
 def test_a_damaged_record_is_skipped_and_counted_on_three_workers(
-    run_job: RunJob, tmp_path: Path
+    run_here: RunJob, tmp_path: Path
 ) -> None:
     damaged, offset = damaged_shards(tmp_path / "shards")
-    ended = damaged_run(run_job, tmp_path, 3, "--on-bad-record", "skip")
+    ended = damaged_run(run_here, tmp_path, 3, "--on-bad-record", "skip")
     assert ended.code == 0, ended.out + ended.err
     result = ended.result
     assert (result["skipped"], result["count"], result["epochs"]) == (1, 60, 1)

@@ -15,16 +15,15 @@ from rnnray.sketch.evaluation import Evaluation, evaluate
 
 @pytest.fixture(scope="module")
 def evaluations(trained: Trained) -> list[Evaluation]:
-    """Of the validation split, by one, two and three workers."""
+    """Of the validation split, by one worker and by three, who cannot share it equally."""
     drawings = open_drawings(SOURCE)
     checkpoint = str(trained.checkpoint)
-    return [evaluate(checkpoint, drawings, "validation", workers=n) for n in (1, 2, 3)]
+    return [evaluate(checkpoint, drawings, "validation", workers=n) for n in (1, 3)]
 
 
-def test_each_drawing_counts_once_with_one_two_and_three_workers(
+def test_each_drawing_counts_once_with_one_worker_and_with_three(
     evaluations: list[Evaluation],
 ) -> None:
-    assert HELD_OUT % 2
     assert HELD_OUT % 3
     rows = open_drawings(SOURCE).dataset("validation").to_pandas()
     true = np.bincount(rows["class_index"], minlength=len(evaluations[0].confusion))

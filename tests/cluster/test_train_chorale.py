@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import yaml
+from lazily import Lazily
 from tiny import RunJob
 from tiny_chorale import MODEL, PIECES, TINY, TrainedChorale, chorale, sounds, write_csv
 
@@ -18,9 +19,10 @@ from rnnray.chorale.config import ChoraleConfig, strong
 from rnnray.chorale.corpus import open_corpus
 from rnnray.chorale.task import ChoraleTask, whole_pieces
 from rnnray.training.data import Blocks
-from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Worker
+
+loops = Lazily("rnnray.training.loop")
 
 
 def history(trained: TrainedChorale) -> list[dict[str, float]]:
@@ -161,7 +163,7 @@ def overfitted(model: dict[str, Any], steps: int, piece: Chords, folder: Path) -
         lambda event: None,
         keep,
     )
-    TrainingLoop(ChoraleTask(config), config, worker, create_strategy(1)).run()
+    loops.TrainingLoop(ChoraleTask(config), config, worker, create_strategy(1)).run()
     return folder
 
 

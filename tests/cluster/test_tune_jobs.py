@@ -79,12 +79,12 @@ def test_a_sweep_of_the_sketch_classifier_ends_with_a_checkpoint_that_evaluates(
         "tune_sketch",
         *("--config", write(tmp_path / "tiny.yaml", TINY | {"data": SOURCE, "epochs": 2})),
         *("--space", write(tmp_path / "space.yaml", space), "--preset", "notebook"),
-        *("--samples", "3", "--report-every", "19", "--metric", "validation_loss"),
+        *("--samples", "2", "--report-every", "19", "--metric", "validation_loss"),
         *("--storage-path", str(tmp_path / "runs"), "--name", "sweep"),
     )
     assert swept.code == 0, swept.out + swept.err
     result = swept.result
-    assert result["trials"] == 3
+    assert result["trials"] == 2
     reports = pq.read_table(result["reports"]).to_pylist()
     assert any(not float(row["epoch"]).is_integer() for row in reports)  # --report-every
     assert min(row["validation_loss"] for row in reports) == result["validation_loss"]

@@ -159,4 +159,4 @@ if __name__ == "__main__":
         sys.stdout.write("\n" + json.dumps(found) + "\n")
     else:
         cluster.connect()
-        run(Path(sys.argv[1]), RATES, scheduler="none", max_concurrent=1, seconds=0.2)
+        run(Path(sys.argv[1]), RATES, scheduler="none", max_concurrent=1, seconds=0.05)

@@ -5,7 +5,6 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -72,21 +71,16 @@ def listening(root: int) -> set[tuple[str, str]]:
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
-def test_nothing_that_a_job_starts_listens_to_other_machines() -> None:
+def test_nothing_that_a_job_starts_listens_to_other_machines(own_ray: Path) -> None:
     environment = {n: v for n, v in os.environ.items() if not n.startswith("RAY_")}
-    # Short: Ray puts Unix sockets below it, whose paths may have 107 characters.
-    temporary = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
-    with (
-        temporary as folder,
-        subprocess.Popen(
-            [sys.executable, "-c", JOB],
-            cwd=REPOSITORY,
-            env=environment | {"RAY_TMPDIR": folder, "PYTHONPATH": str(REPOSITORY)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process,
-    ):
+    with subprocess.Popen(
+        [sys.executable, "-c", JOB],
+        cwd=REPOSITORY,
+        env=environment | {"RAY_TMPDIR": str(own_ray), "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         found = listening(process.pid)

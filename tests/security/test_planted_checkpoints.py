@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 import pytest
+from lazily import keras
 
 from rnnray.errors import UserError
 from rnnray.training import checkpoints
@@ -19,7 +19,7 @@ from rnnray.training.checkpoints import Position
 Edit = Callable[[Any], Any]
 
 
-def small() -> tuple[keras.Model, keras.optimizers.Optimizer]:
+def small() -> tuple[Any, Any]:
     model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)

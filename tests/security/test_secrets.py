@@ -5,7 +5,6 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,10 +107,8 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def logged(server: Server, tmp_path: Path) -> Iterator[Logged]:
-    # Short: Ray puts Unix sockets below it, whose paths may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as temp:
-        yield Logged(server, tmp_path, Path(temp))
+def logged(server: Server, tmp_path: Path, own_ray: Path) -> Logged:
+    return Logged(server, tmp_path, own_ray)
 
 
 @pytest.mark.faults

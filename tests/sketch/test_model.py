@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lazily import Lazily, keras
 
-from rnnray.sketch import demo, model, table
+from rnnray.sketch import demo, table
 from rnnray.sketch.config import SketchModelConfig, notebook, strong
-from rnnray.sketch.model import DrawnSteps
+
+model = Lazily("rnnray.sketch.model")
 
 TINY: dict[str, Any] = {"filters": (4, 4, 4), "units": 4, "layers": 1}
 
@@ -21,7 +22,7 @@ def drawings(count: int, max_points: int = 100) -> np.ndarray:
     return table.padded(rows, max_points)[0]
 
 
-def build(config: SketchModelConfig, classes: int = 5, *, unroll: bool = False) -> keras.Model:
+def build(config: SketchModelConfig, classes: int = 5, *, unroll: bool = False) -> Any:
     keras.utils.set_random_seed(7)
     return model.build(config, classes, unroll=unroll)
 
@@ -70,9 +71,9 @@ def test_a_drawing_s_logits_do_not_depend_on_its_neighbours(
         {**TINY, "recurrent": recurrent, "mask_padding": mask, "bidirectional": True}
     )
     classifier = build(config, unroll=unroll)
-    ink = drawings(12)
+    ink = drawings(5)
     together = np.asarray(classifier(ink, training=False))
-    alone = np.concatenate([classifier(ink[i : i + 1], training=False) for i in range(12)])
+    alone = np.concatenate([classifier(ink[i : i + 1], training=False) for i in range(5)])
     # Not bit by bit: matrix products of other sizes add up in another order.
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert np.ptp(together, axis=0).min() > 1e-3, "the drawings must differ for this to mean a lot"
@@ -112,7 +113,7 @@ def test_the_mask_keeps_the_steps_that_begin_within_the_drawing(
         for step in range(steps):
             expected[row, step] = step * stride < length
     expected[:, 0] = True
-    np.testing.assert_array_equal(np.asarray(DrawnSteps(stride, steps)(ink)), expected)
+    np.testing.assert_array_equal(np.asarray(model.DrawnSteps(stride, steps)(ink)), expected)
 
 
 @pytest.mark.parametrize("preset", [notebook, strong])

@@ -1,12 +1,15 @@
 """Loss and metrics of a drawing, against plain numpy."""
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 import pytest
-import tensorflow as tf
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from lazily import tf
 
 from rnnray.sketch import demo, evaluation, table
 from rnnray.sketch.config import SketchConfig, notebook, strong
@@ -35,10 +38,12 @@ def within(logits: np.ndarray, targets: np.ndarray, k: int) -> list[bool]:
 
 def metrics(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Compiled, as in training: the optimiser of graphs has its own view of comparisons."""
-    return np.asarray(compiled(tf.constant(targets), tf.constant(logits)))
+    return np.asarray(compiled()(tf.constant(targets), tf.constant(logits)))
 
 
-compiled = tf.function(TASK.row_metrics, reduce_retracing=True)
+@cache
+def compiled() -> Any:
+    return tf.function(TASK.row_metrics, reduce_retracing=True)
 
 
 @settings(max_examples=100, deadline=None)

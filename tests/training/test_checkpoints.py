@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from lazily import keras, tf
 from toy import ToyTask
 
 from rnnray.errors import UserError

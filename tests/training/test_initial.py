@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
+from lazily import keras
 from toy import ToyTask
 
 from rnnray.errors import UserError

@@ -1,17 +1,19 @@
 """Clipping, the schedule, and which optimizer a name stands for."""
 
-import keras
+from typing import Any
+
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lazily import Lazily, keras, tf
 
 from rnnray.training.config import OptimizerConfig, TrainingConfig, share_of_peak
-from rnnray.training.optimizer import WarmupCosine, build_optimizer, clip
+
+optimizers = Lazily("rnnray.training.optimizer")
 
 
-def gradients(seed: int, scale: float) -> list[tf.Tensor]:
+def gradients(seed: int, scale: float) -> list[Any]:
     rng = np.random.default_rng(seed)
     return [
         tf.constant(scale * rng.normal(size=shape), tf.float32) for shape in [(3, 4), (4,), (2, 2)]
@@ -22,15 +24,15 @@ def options(**values: object) -> OptimizerConfig:
     return OptimizerConfig.model_validate(values)
 
 
-def training(total_steps: int = 100, **values: object) -> keras.optimizers.Optimizer:
-    return build_optimizer(TrainingConfig.model_validate(values), total_steps)
+def training(total_steps: int = 100, **values: object) -> Any:
+    return optimizers.build_optimizer(TrainingConfig.model_validate(values), total_steps)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 99), st.floats(1e-3, 1e3), st.floats(1e-2, 1e2))
 def test_clipping_each_variable_is_tensorflow_s(seed: int, scale: float, norm: float) -> None:
     before = gradients(seed, scale)
-    ours = clip(before, options(clip="variable", clip_norm=norm))
+    ours = optimizers.clip(before, options(clip="variable", clip_norm=norm))
     for mine, gradient in zip(ours, before, strict=True):
         np.testing.assert_allclose(mine, tf.clip_by_norm(gradient, norm), rtol=1e-5)
 
@@ -39,7 +41,7 @@ def test_clipping_each_variable_is_tensorflow_s(seed: int, scale: float, norm: f
 @given(st.integers(0, 99), st.floats(1e-3, 1e3), st.floats(1e-2, 1e2))
 def test_clipping_all_together_is_tensorflow_s(seed: int, scale: float, norm: float) -> None:
     before = gradients(seed, scale)
-    ours = clip(before, options(clip="global", clip_norm=norm))
+    ours = optimizers.clip(before, options(clip="global", clip_norm=norm))
     theirs, _ = tf.clip_by_global_norm(before, norm)
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5)
@@ -48,18 +50,18 @@ def test_clipping_all_together_is_tensorflow_s(seed: int, scale: float, norm: fl
 @pytest.mark.parametrize("kind", ["variable", "global"])
 def test_gradients_below_the_norm_are_left_exactly_as_they_are(kind: str) -> None:
     before = [*gradients(1, 1e-4), tf.zeros((5,))]
-    for mine, gradient in zip(clip(before, options(clip=kind)), before, strict=True):
+    for mine, gradient in zip(optimizers.clip(before, options(clip=kind)), before, strict=True):
         np.testing.assert_array_equal(mine, gradient)
 
 
 def test_without_clipping_large_gradients_pass() -> None:
     before = gradients(1, 1e4)
-    for mine, gradient in zip(clip(before, options(clip="none")), before, strict=True):
+    for mine, gradient in zip(optimizers.clip(before, options(clip="none")), before, strict=True):
         np.testing.assert_array_equal(mine, gradient)
 
 
 def test_the_schedule_rises_to_its_peak_and_falls_to_zero_at_the_last_step() -> None:
-    schedule = WarmupCosine(peak=2.0, warmup_steps=10, total_steps=110)
+    schedule = optimizers.WarmupCosine(peak=2.0, warmup_steps=10, total_steps=110)
     rates = [float(schedule(step)) for step in range(111)]
     np.testing.assert_allclose(rates[:10], 2.0 * np.arange(1, 11) / 10, rtol=1e-6)
     expected = 2.0 * 0.5 * (1 + np.cos(np.pi * np.arange(101) / 100))
@@ -70,13 +72,13 @@ def test_the_schedule_rises_to_its_peak_and_falls_to_zero_at_the_last_step() -> 
 
 
 def test_the_schedule_works_without_warm_up() -> None:
-    schedule = WarmupCosine(peak=1.0, warmup_steps=0, total_steps=10)
+    schedule = optimizers.WarmupCosine(peak=1.0, warmup_steps=0, total_steps=10)
     assert float(schedule(0)) == 1.0
 
 
 def test_the_schedule_survives_keras_s_own_saving() -> None:
-    schedule = WarmupCosine(peak=2.0, warmup_steps=10, total_steps=110)
-    again = WarmupCosine.from_config(schedule.get_config())
+    schedule = optimizers.WarmupCosine(peak=2.0, warmup_steps=10, total_steps=110)
+    again = optimizers.WarmupCosine.from_config(schedule.get_config())
     assert [float(again(s)) for s in (0, 9, 60)] == [float(schedule(s)) for s in (0, 9, 60)]
 
 
@@ -139,7 +141,7 @@ def test_weight_decay_shrinks_kernels_and_spares_biases_and_normalisation() -> N
 
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 1.0])
 def test_what_is_said_of_a_schedule_that_is_stretched_is_what_it_does(warmup: float) -> None:
-    schedule = WarmupCosine(1.0, round(warmup * 10_000), 10_000)
+    schedule = optimizers.WarmupCosine(1.0, round(warmup * 10_000), 10_000)
     for step in (1, 500, 2_500, 5_000, 9_999):
         said = share_of_peak(step / 10_000, warmup)
         assert said == pytest.approx(

@@ -4,19 +4,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pyarrow as pa
 import pytest
+from lazily import Lazily, keras
 from toy import ToyTask, rows
 
-from rnnray.training import loop as loops
-from rnnray.training import replicas
 from rnnray.training.config import OptimizerConfig, TrainingConfig
 from rnnray.training.data import Blocks
-from rnnray.training.loop import TrainingLoop
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Worker
+
+loops = Lazily("rnnray.training.loop")
 
 PEER = 7.0  # all moving statistics of the other worker
 STILL = OptimizerConfig(learning_rate=1e-30)
@@ -31,8 +30,8 @@ def averaged(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
         own.append(values)
         return values + PEER
 
-    monkeypatch.setattr(loops, "Sums", lambda *_: lambda values: 2 * values)
-    monkeypatch.setattr(replicas, "Sums", lambda *_: add_statistics)
+    monkeypatch.setattr("rnnray.training.loop.Sums", lambda *_: lambda values: 2 * values)
+    monkeypatch.setattr("rnnray.training.replicas.Sums", lambda *_: add_statistics)
     return own
 
 
@@ -44,7 +43,7 @@ def twice(table: pa.Table) -> pa.Table:
 def train(task: ToyTask, rank: int, report: Any, **options: Any) -> list[dict[str, float]]:
     worker = Worker(rank, 2, Blocks.of([twice(rows(200))]), Blocks.of([rows(50)]), print, report)
     config = TrainingConfig(optimizer=STILL, epochs=2, global_batch_size=16, shuffle_rows=0)
-    return TrainingLoop(task, config, worker, create_strategy(1), **options).run()
+    return loops.TrainingLoop(task, config, worker, create_strategy(1), **options).run()
 
 
 @pytest.mark.parametrize(

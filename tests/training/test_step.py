@@ -3,14 +3,14 @@
 import time
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from lazily import Lazily, keras, tf
 from toy import ToyTask, rows
 
 from rnnray.training.config import OptimizerConfig
-from rnnray.training.step import make_evaluation_step, make_train_step
+
+steps = Lazily("rnnray.training.step")
 
 SIGNALS = np.array([2.0, 0.0, 5.0], np.float32)
 
@@ -31,7 +31,7 @@ def take_step(
     trained = model(task)
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(trained.trainable_variables)
-    step = make_train_step(
+    step = steps.make_train_step(
         tf.distribute.get_strategy(),
         trained,
         optimizer,
@@ -116,7 +116,7 @@ def test_a_step_that_is_not_finite_changes_nothing_where_it_may_be_skipped(skips
     optimizer = keras.optimizers.Adam(0.1)
     optimizer.build(trained.trainable_variables)
     options = OptimizerConfig(clip="global", skip_nonfinite=skips)
-    step = make_train_step(
+    step = steps.make_train_step(
         tf.distribute.get_strategy(), trained, optimizer, task, options, 0, xla=False
     )
     inputs, targets, row_weights = task.batch(rows(20))
@@ -135,7 +135,7 @@ def test_the_evaluation_step_sums_the_same_and_moves_nothing() -> None:
     task = ToyTask(normalized=True, dropout=0.5)
     fixed = model(task)
     before = weights(fixed)
-    step = make_evaluation_step(fixed, task)
+    step = steps.make_evaluation_step(fixed, task)
     inputs, targets, _ = task.batch(rows(20))
     row_weights = np.array([1] * 13 + [0] * 7, np.float32)
     sums = step(inputs, targets, row_weights).numpy()
@@ -153,7 +153,7 @@ def test_a_timed_step_says_when_this_worker_was_ready_and_when_the_sum_was_there
     trained = model(task)
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(trained.trainable_variables)
-    step = make_train_step(
+    step = steps.make_train_step(
         tf.distribute.get_strategy(),
         trained,
         optimizer,

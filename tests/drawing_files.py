@@ -1,0 +1,78 @@
+"""Files of drawings in the tests' temporary folders, and what a reader finds in them."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rnnray.errors import UserError
+from rnnray.sketch import table
+from rnnray.sketch.datasets import open_drawings
+from rnnray.sketch.drawings import Drawings
+from rnnray.sketch.tfrecord_file import write_record
+
+NAMES = ("cat", "dog", "star")
+UNIT = 2.0**-14  # steps of ink are at most 1
+CLASSES = "".join(f"{name}\n" for name in NAMES)
+
+
+def put(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def shard(records: int = 2) -> bytes:
+    """Records whose payloads are no drawings: enough where none is parsed."""
+    stream = io.BytesIO()
+    for number in range(records):
+        write_record(stream, f"record {number} of a shard".encode())
+    return stream.getvalue()
+
+
+def parquet(path: Path, count: int, names: tuple[str, ...] = NAMES, first: int = 0) -> Path:
+    """A file of drawings that know their number: their first step, in `UNIT`."""
+    inks = [np.array([[(first + i) * UNIT, 0, 1]], np.float32) for i in range(count)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.from_inks(inks, [i % 3 for i in range(count)], names), path)
+    return path
+
+
+def line(number: int, word: str = "dog", key_id: str | None = "") -> bytes:
+    key = f"key {number}" if key_id == "" else key_id
+    fields = {"word": word, "key_id": key, "drawing": [[[0, 1 + number], [0, 9]]]}
+    return json.dumps(fields).encode() + b"\n"
+
+
+def names_of(drawings: Drawings, split: str) -> list[str]:
+    return [Path(part.path).name for part in drawings.splits[split]]
+
+
+def refused(data: Path | str, **options) -> str:
+    """The error of opening it; one line."""
+    with pytest.raises(UserError) as caught:
+        open_drawings(str(data), **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def rows_of(drawings: Drawings, split: str) -> pa.Table:
+    """What the parts of a split hold, read in this process."""
+    tables = [t for part in drawings.splits[split] for t in part.tables(origin=True, on_bad=None)]
+    return pa.concat_tables(tables)
+
+
+def keys(drawings: Drawings, split: str) -> list[str]:
+    return rows_of(drawings, split)["key_id"].to_pylist()
+
+
+def collected(drawings: Drawings, split: str, **options) -> pa.Table:
+    """What comes out of Ray Data, in its order."""
+    batches = drawings.dataset(split, **options).iter_batches(
+        batch_size=None, batch_format="pyarrow"
+    )
+    return pa.concat_tables(list(batches))

@@ -1,0 +1,122 @@
+"""What a run stores on its way, and how another goes on from there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy import ToyTask
+from toy_loop import (
+    BATCH,
+    STEPS,
+    TRAIN_ROWS,
+    Interrupt,
+    Storage,
+    assert_same,
+    blocks,
+    loop,
+    planted,
+    weights,
+)
+
+from rnnray.training.checkpoints import read_position
+from rnnray.training.worker import Leaving
+
+
+def test_a_run_that_goes_on_after_an_epoch_ends_with_the_same_weights(tmp_path: Path) -> None:
+    task = ToyTask(normalized=True, dropout=0.3)
+    whole = loop(task, Storage(tmp_path / "whole"))
+    history = whole.run()
+
+    with pytest.raises(Interrupt):
+        loop(task, Storage(tmp_path / "cut", die_after="epoch-0001")).run()
+    rest = loop(task, Storage(tmp_path / "rest"), restored=tmp_path / "cut/epoch-0001")
+    resumed = rest.run()
+
+    assert_same(weights(rest), weights(whole))
+    assert [metrics["epoch"] for metrics in resumed] == [1, 2]
+    for mine, other in zip(resumed, history, strict=True):
+        for name in ("loss", "right", "validation_loss", "validation_right", "steps"):
+            assert mine[name] == pytest.approx(other[name], rel=1e-5)
+
+
+def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(tmp_path: Path) -> None:
+    task = ToyTask(normalized=True, dropout=0.3)
+    whole = loop(task, Storage(tmp_path / "whole"))
+    history = whole.run()
+
+    name = "epoch-0001-step-0000016"
+    cut = Storage(tmp_path / "cut", die_after=name)
+    with pytest.raises(Interrupt):
+        loop(task, cut, checkpoint_seconds=0).run()
+    position = read_position(tmp_path / "cut" / name)
+    assert (position.epoch, position.step) == (1, 16)
+    assert position.sums[0] == 16 * BATCH
+    assert len(position.history) == 1
+
+    events: list[dict[str, Any]] = []
+    rest = loop(
+        task, Storage(tmp_path / "rest"), restored=tmp_path / "cut" / name, tell=events.append
+    )
+    resumed = rest.run()
+    assert_same(weights(rest), weights(whole))
+    assert [metrics["epoch"] for metrics in resumed] == [1, 2]
+    assert resumed[1]["steps"] == STEPS
+    # The means of the whole epoch: of the rows before the checkpoint, and of those behind it.
+    for metric in ("loss", "right", "validation_loss"):
+        assert resumed[1][metric] == pytest.approx(history[1][metric], rel=1e-5)
+    assert events[0] | {"kind": "resumed", "epoch": 2, "step": 16} == events[0]
+
+
+def test_checkpoints_within_an_epoch_come_as_often_as_asked(tmp_path: Path) -> None:
+    often, never = Storage(tmp_path / "often"), Storage(tmp_path / "never")
+    loop(ToyTask(), often, checkpoint_seconds=0, epochs=1).run()
+    loop(ToyTask(), never, checkpoint_seconds=3600, epochs=1).run()
+    steps = [f"epoch-0000-step-{step:07d}" for step in (8, 16)]
+    assert list(often.reported) == [*steps, "epoch-0001"]
+    assert list(never.reported) == ["epoch-0001"]
+    # No validation score: such a checkpoint is never the best.
+    assert often.reported[steps[0]] == {}
+
+
+def test_a_worker_that_is_told_to_leave_checkpoints_first_and_loses_no_step(tmp_path: Path) -> None:
+    whole = loop(ToyTask(), Storage(tmp_path / "whole"))
+    whole.run()
+
+    events: list[dict[str, Any]] = []
+    asked = iter(range(1000))
+    cut = Storage(tmp_path / "cut")
+    with pytest.raises(Leaving):
+        loop(
+            ToyTask(), cut, told_to_leave=lambda: next(asked) >= STEPS + 3, tell=events.append
+        ).run()
+    name = "epoch-0001-step-0000008"
+    assert list(cut.reported) == ["epoch-0001", name]
+    assert cut.reported[name] == {}
+    assert {"kind": "leaving", "step": 8} in events
+
+    rest = loop(ToyTask(), Storage(tmp_path / "rest"), restored=tmp_path / "cut" / name)
+    rest.run()
+    assert_same(weights(rest), weights(whole))
+
+
+def test_a_run_that_is_done_takes_no_step_and_reads_no_data(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "first")
+    history = loop(ToyTask(), storage).run()
+
+    def forbidden(index: int) -> None:
+        raise AssertionError("read data")
+
+    again = loop(
+        ToyTask(),
+        Storage(tmp_path / "again"),
+        training=planted(blocks(TRAIN_ROWS), forbidden),
+        validation=planted(blocks(77), forbidden),
+        restored=tmp_path / "first/epoch-0002",
+    )
+    assert again.run() == history
+    assert not (tmp_path / "again").exists()
+
+
+def test_the_task_s_own_files_lie_in_every_checkpoint(tmp_path: Path) -> None:
+    loop(ToyTask(), Storage(tmp_path), epochs=1).run()
+    assert (tmp_path / "epoch-0001/toy.txt").read_text() == "a toy\n"
