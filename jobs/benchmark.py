@@ -9,15 +9,13 @@ Rates drift on a busy machine; the ratios of one run are what counts. The last l
 JSON with all figures.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import tyro
 from annotated_types import Ge
 
-import rnnray.chorale.benchmark
-import rnnray.sketch.benchmark
 from rnnray import job
-from rnnray.chorale.generation import benchmark as generation
 
 
 class Options(job.JobOptions):
@@ -40,25 +38,26 @@ class Options(job.JobOptions):
     """compose, generate: length of a chorale, in chords (sixteenths)."""
 
 
-def work(options: Options) -> dict[str, Any]:
+def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    sketch, chorale = rnnray.sketch.benchmark, rnnray.chorale.benchmark
-    if options.what == "ingest":
-        return {"ingest": sketch.ingest(options.data, options.count)}
-    if options.what == "train":
-        return {"train": sketch.train(options.data)}
-    if options.what == "memory":
-        return {"memory": sketch.memory(options.data)}
-    if options.what == "tune":
-        return {"tune": chorale.tune(options.corpus)}
-    if options.what == "generate":
-        return {
-            "generate": generation.generate(
-                options.generated, options.chords, options.corpus, options.s3
-            )
-        }
-    return {"compose": chorale.compose(options.chords)}
+    from rnnray import cluster
+    from rnnray.chorale import benchmark as chorale
+    from rnnray.chorale.generation import benchmark as generation
+    from rnnray.sketch import benchmark as sketch
+
+    cluster.connect(verbose=config.verbose)
+    measures: dict[str, Callable[[], Any]] = {
+        "ingest": lambda: sketch.ingest(config.data, config.count),
+        "train": lambda: sketch.train(config.data),
+        "memory": lambda: sketch.memory(config.data),
+        "compose": lambda: chorale.compose(config.chords),
+        "tune": lambda: chorale.tune(config.corpus),
+        "generate": lambda: generation.generate(
+            config.generated, config.chords, config.corpus, config.s3
+        ),
+    }
+    return {config.what: measures[config.what]()}
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__)
+    job.run(main, Options, description=__doc__)

@@ -13,10 +13,7 @@ import tyro
 from annotated_types import Ge
 
 from rnnray import job
-from rnnray.sketch import bad_records
-from rnnray.sketch.classifier import read_checkpoint
-from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.prediction import classify
+from rnnray.sketch.config import OnBadRecord
 
 
 class Options(job.JobOptions):
@@ -32,31 +29,37 @@ class Options(job.JobOptions):
     """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Use CPUs even where there are GPUs."""
-    on_bad_record: bad_records.OnBadRecord = "error"
+    on_bad_record: OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 
 
-def work(options: Options) -> dict[str, Any]:
+def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    _, class_names = read_checkpoint(options.checkpoint)
-    gpu = False if options.no_gpu else None
-    with bad_records.counted(options.on_bad_record) as bad:
-        drawings = open_drawings(options.data, class_names=class_names, labelled=False, on_bad=bad)
+    from rnnray import cluster
+    from rnnray.sketch import bad_records
+    from rnnray.sketch.classifier import read_checkpoint
+    from rnnray.sketch.datasets import open_drawings
+    from rnnray.sketch.prediction import classify
+
+    cluster.connect(verbose=config.verbose)
+    _, class_names = read_checkpoint(config.checkpoint)
+    with bad_records.counted(config.on_bad_record) as bad:
+        drawings = open_drawings(config.data, class_names=class_names, labelled=False, on_bad=bad)
         count = classify(
-            options.checkpoint,
+            config.checkpoint,
             drawings,
-            options.output,
-            workers=options.workers,
-            gpu=gpu,
+            config.output,
+            workers=config.workers,
+            gpu=False if config.no_gpu else None,
         )
     return {
-        "output": options.output,
+        "output": config.output,
         "count": count,
-        "checkpoint": options.checkpoint,
+        "checkpoint": config.checkpoint,
         "skipped": bad.count if bad else 0,
         "passed_over": drawings.say_passed_over(),
     }
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__)
+    job.run(main, Options, description=__doc__)

@@ -11,43 +11,31 @@ spacing and so on, beside Bach's own figures, and what the notes cost the compos
 from typing import Annotated, Any, Literal
 
 import tyro
-from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import Field, model_validator
+from annotated_types import Ge, Le, MinLen
+from pydantic import model_validator
 
-from rnnray import job, storage
-from rnnray.chorale import composing
-from rnnray.chorale.composer import TrainedComposer
-from rnnray.chorale.generation.options import twice
-from rnnray.chorale.given import given_tokens, read_melody
-from rnnray.chorale.midi import check_tempo
-from rnnray.chorale.reference import read_reference
-from rnnray.chorale.sound import InstrumentName, check_length
+from rnnray import job
+from rnnray.chorale import options
 
 _DEFAULT_CHORDS = 64
-Temperature = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: str
-    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
+    checkpoint: options.Checkpoint
     output: str = "composed"
     """Folder or URI to write to."""
-    temperatures: Annotated[tuple[Temperature, ...], MinLen(1)] = (1.0,)
+    temperatures: options.Temperatures = (1.0,)
     """1 takes the composer at its word, less is tamer, more is wilder, 0 is --greedy."""
     greedy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The likeliest note each time, as the book's first version; instead of --temperatures."""
-    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
-    """Draw from the likeliest notes only, whose probabilities add up to this."""
-    count: Annotated[int, Ge(1)] = 1
-    """Chorales at each temperature."""
-    chords: Annotated[int, Ge(1)] | None = None
+    top_p: options.TopP = 1.0
+    count: options.Count = 1
+    chords: options.Chords | None = None
     """Length in chords (sixteenths), what is given included; by default 64, or the melody's."""
-    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
-    """Of all random choices."""
-    seed_from: str | None = None
-    """Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."""
+    seed: options.Seed = 0
+    seed_from: options.SeedFrom = None
     data: str | None = None
     """Corpus for --seed-from and for Bach's statistics; as in jobs/train_chorale.py. By default
     the one of the checkpoint, which carries its statistics, so that it is read for --seed-from
@@ -63,14 +51,13 @@ class Options(job.JobOptions):
     """Semitones by which the melody is moved before it is harmonised; 12 is an octave up."""
     tempo: float = 80.0
     """Quarter notes a minute."""
-    instrument: InstrumentName = "organ"
-    """Of the WAV: organ, choir, or the book's plain sine."""
+    instrument: options.Instrument = "organ"
 
     @model_validator(mode="after")
     def _each_temperature_once(self) -> "Options":
         if self.greedy and self.temperatures != (1.0,):
             raise job.WrongUse("--greedy and --temperatures exclude each other")
-        if twice(self.temperatures):
+        if options.twice(self.temperatures):
             raise job.WrongUse("--temperatures names one twice (six digits count)")
         if self.seed_from and self.melody:
             raise job.WrongUse(
@@ -81,39 +68,47 @@ class Options(job.JobOptions):
         return self
 
 
-def work(options: Options) -> dict[str, Any]:
+def main(config: Options) -> dict[str, Any]:
     """Do the job."""
+    from rnnray import storage
+    from rnnray.chorale import composing
+    from rnnray.chorale.composer import TrainedComposer
+    from rnnray.chorale.given import given_tokens, read_melody
+    from rnnray.chorale.midi import check_tempo
+    from rnnray.chorale.reference import read_reference
+    from rnnray.chorale.sound import check_length
+
     # What is wrong is told before anything is loaded.
-    reference = read_reference(options.checkpoint, options.data, options.seed_from)
-    check_tempo(options.tempo)
+    reference = read_reference(config.checkpoint, config.data, config.seed_from)
+    check_tempo(config.tempo)
     melody = None
-    if options.melody is not None:
-        melody = read_melody(options.melody, options.keep, options.transpose)
+    if config.melody is not None:
+        melody = read_melody(config.melody, config.keep, config.transpose)
     rest = 0 if melody is None else melody.rest
-    chords = options.chords or (_DEFAULT_CHORDS if melody is None else rest + len(melody.chords))
-    check_length(chords, options.tempo)  # composing them would take long, and be for nothing
+    chords = config.chords or (_DEFAULT_CHORDS if melody is None else rest + len(melody.chords))
+    check_length(chords, config.tempo)  # composing them would take long, and be for nothing
     given = given_tokens(chords, reference.opening, melody)
-    composer = TrainedComposer(options.checkpoint)
-    storage.check_writable(options.output)
+    composer = TrainedComposer(config.checkpoint)
+    storage.check_writable(config.output)
     composed = composing.compose(
         composer,
         given,
-        (0.0,) if options.greedy else options.temperatures,
-        count=options.count,
-        top_p=options.top_p,
-        seed=options.seed,
+        (0.0,) if config.greedy else config.temperatures,
+        count=config.count,
+        top_p=config.top_p,
+        seed=config.seed,
         bar_position=0 if melody is None else melody.bar_position,
     )
     return composing.publish(
         composed,
         given,
         reference.statistics,
-        options.output,
-        tempo=options.tempo,
-        instrument=options.instrument,
+        config.output,
+        tempo=config.tempo,
+        instrument=config.instrument,
         rest=rest,
     )
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__, needs_ray=False)
+    job.run(main, Options, description=__doc__)

@@ -9,18 +9,14 @@ measures it: windows of 33 chords, 16 apart, each begun cold.
 from typing import Any, Literal
 
 from rnnray import job
-from rnnray.chorale import table
-from rnnray.chorale.composer import TrainedComposer, read_checkpoint
-from rnnray.chorale.evaluation import evaluate
-from rnnray.chorale.reference import open_corpus_of
+from rnnray.chorale.options import Checkpoint
 from rnnray.progress import say
 
 
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: str
-    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
+    checkpoint: Checkpoint
     data: str | None = None
     """Corpus, as in jobs/train_chorale.py; by default the one that the checkpoint was trained
     on."""
@@ -28,15 +24,20 @@ class Options(job.JobOptions):
     """Which pieces."""
 
 
-def work(options: Options) -> dict[str, Any]:
+def main(config: Options) -> dict[str, Any]:
     """Do the job."""
+    from rnnray.chorale import table
+    from rnnray.chorale.composer import TrainedComposer, read_checkpoint
+    from rnnray.chorale.evaluation import evaluate
+    from rnnray.chorale.reference import open_corpus_of
+
     # A wrong checkpoint is told before the corpus is fetched.
-    corpus = open_corpus_of(read_checkpoint(options.checkpoint), options.data)
-    pieces = table.chords_of(table.select(corpus, options.split))
+    corpus = open_corpus_of(read_checkpoint(config.checkpoint), config.data)
+    pieces = table.chords_of(table.select(corpus, config.split))
     say(f"evaluating {len(pieces)} pieces")
-    result = evaluate(TrainedComposer(options.checkpoint), pieces)
-    return result.as_dict() | {"split": options.split, "checkpoint": options.checkpoint}
+    result = evaluate(TrainedComposer(config.checkpoint), pieces)
+    return result.as_dict() | {"split": config.split, "checkpoint": config.checkpoint}
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__, needs_ray=False)
+    job.run(main, Options, description=__doc__)

@@ -11,11 +11,8 @@ from typing import Annotated, Any, Literal
 import tyro
 from annotated_types import Ge
 
-from rnnray import job, storage
-from rnnray.sketch import bad_records
-from rnnray.sketch.classifier import read_checkpoint
-from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.evaluation import evaluate
+from rnnray import job
+from rnnray.sketch.config import OnBadRecord
 
 
 class Options(job.JobOptions):
@@ -36,27 +33,34 @@ class Options(job.JobOptions):
     """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Use CPUs even where there are GPUs."""
-    on_bad_record: bad_records.OnBadRecord = "error"
+    on_bad_record: OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 
 
-def work(options: Options) -> dict[str, Any]:
+def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    config, class_names = read_checkpoint(options.checkpoint)
-    split = config.split if options.data == config.data else None  # as it was divided in training
-    if options.output is not None:
-        storage.check_writable(storage.absolute(options.output).rpartition("/")[0])
-    gpu = False if options.no_gpu else None
-    with bad_records.counted(options.on_bad_record) as bad:
+    from rnnray import cluster, storage
+    from rnnray.sketch import bad_records
+    from rnnray.sketch.classifier import read_checkpoint
+    from rnnray.sketch.datasets import open_drawings
+    from rnnray.sketch.evaluation import evaluate
+
+    cluster.connect(verbose=config.verbose)
+    trained, class_names = read_checkpoint(config.checkpoint)
+    split = trained.split if config.data == trained.data else None  # as divided in training
+    if config.output is not None:
+        storage.check_writable(storage.absolute(config.output).rpartition("/")[0])
+    gpu = False if config.no_gpu else None
+    with bad_records.counted(config.on_bad_record) as bad:
         drawings = open_drawings(
-            options.data,
+            config.data,
             class_names=class_names,
-            recognized_only=options.recognized_only,
+            recognized_only=config.recognized_only,
             on_bad=bad,
             split=split,
         )
         result = evaluate(
-            options.checkpoint, drawings, options.split, workers=options.workers, gpu=gpu
+            config.checkpoint, drawings, config.split, workers=config.workers, gpu=gpu
         )
     metrics = {
         "top1": result.top1,
@@ -64,20 +68,20 @@ def work(options: Options) -> dict[str, Any]:
         "loss": result.loss,
         "count": result.count,
         "cropped": result.cropped,
-        "split": options.split,
-        "checkpoint": options.checkpoint,
+        "split": config.split,
+        "checkpoint": config.checkpoint,
         "skipped": bad.count if bad else 0,
         "passed_over": drawings.say_passed_over(),
     }
-    if options.output is not None:
+    if config.output is not None:
         classes = sorted(
             result.of_classes(class_names), key=lambda row: (row["count"] == 0, row["top1"] or 0)
         )
         everything = job.finite(metrics | {"classes": classes})
         text = json.dumps(everything, indent=1, ensure_ascii=False)
-        storage.write_bytes(storage.absolute(options.output), text.encode())
-    return metrics | {"output": options.output}
+        storage.write_bytes(storage.absolute(config.output), text.encode())
+    return metrics | {"output": config.output}
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__)
+    job.run(main, Options, description=__doc__)

@@ -9,27 +9,31 @@ settings. The last line of the output is JSON: complete, output, page, chorales 
 seconds by stage, chorales_per_second; with --dry-run, what would be written, is there, is missing.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from rnnray import job
-from rnnray.chorale.generation.dry_run import dry_run
 from rnnray.chorale.generation.options import GenerationConfig, GenerationOptions
-from rnnray.chorale.generation.run import generate
 
 
-class Options(job.JobOptions, GenerationOptions, GenerationConfig):
-    """Options of this job."""
+@dataclass(frozen=True)
+class Config:
+    """What this job is asked."""
+
+    generation: GenerationConfig
+    where: GenerationOptions
+    options: job.JobOptions
 
 
-def work(options: Options) -> dict[str, Any]:
-    """Do the job."""
-    config = job.part_of(options, GenerationConfig)
-    where = job.part_of(options, GenerationOptions)
-    if options.dry_run:
-        return dry_run(config, where)
-    return generate(config, where, verbose=options.verbose).as_dict()
+def main(config: Config) -> dict[str, Any]:
+    """Do the job; Ray starts once the input is known to be good."""
+    from rnnray.chorale.generation.dry_run import dry_run
+    from rnnray.chorale.generation.run import generate
+
+    if config.where.dry_run:
+        return dry_run(config.generation, config.where)
+    return generate(config.generation, config.where, verbose=config.options.verbose).as_dict()
 
 
 if __name__ == "__main__":
-    # Ray starts once the input is known to be good.
-    job.run(Options, work, description=__doc__, needs_ray=False)
+    job.run(main, Config, description=__doc__)

@@ -7,12 +7,8 @@ chorale's name, its length in chords (sixteenths), and the files.
 
 from typing import Any
 
-from rnnray import job, storage
-from rnnray.chorale import table
-from rnnray.chorale.corpus import open_corpus
-from rnnray.chorale.midi import check_tempo
-from rnnray.chorale.rendering import render
-from rnnray.chorale.sound import InstrumentName
+from rnnray import job
+from rnnray.chorale.options import Instrument
 
 
 class Options(job.JobOptions):
@@ -27,23 +23,28 @@ class Options(job.JobOptions):
     """Folder or URI to write to."""
     tempo: float = 80.0
     """Quarter notes a minute."""
-    instrument: InstrumentName = "organ"
-    """Of the WAV: organ, choir, or the book's plain sine."""
+    instrument: Instrument = "organ"
 
 
-def work(options: Options) -> dict[str, Any]:
+def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    check_tempo(options.tempo)
-    name, chords = table.named(open_corpus(options.data), options.name)
+    from rnnray import storage
+    from rnnray.chorale import table
+    from rnnray.chorale.corpus import open_corpus
+    from rnnray.chorale.midi import check_tempo
+    from rnnray.chorale.rendering import render
+
+    check_tempo(config.tempo)
+    name, chords = table.named(open_corpus(config.data), config.name)
     files = render(
-        storage.join(options.output, name),
+        storage.join(config.output, name),
         chords,
-        title=f"{name} ({options.name})",
-        tempo=options.tempo,
-        instrument=options.instrument,
+        title=f"{name} ({config.name})",
+        tempo=config.tempo,
+        instrument=config.instrument,
     )
     return {"name": name, "chords": len(chords), "files": files}
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__, needs_ray=False)
+    job.run(main, Options, description=__doc__)

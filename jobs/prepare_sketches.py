@@ -6,12 +6,10 @@ drawings of each split are mixed over its files. The last line of the output is 
 drawings of each split.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from rnnray import job
-from rnnray.sketch import bad_records
-from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.prepare import Format, prepare
+from rnnray.sketch.config import OnBadRecord
 from rnnray.training.config import Split
 
 
@@ -25,7 +23,7 @@ class Options(job.JobOptions):
     split: Split | None = None
     """TRAIN:VALIDATION:TEST, in percent, such as 80:10:10: how drawings that have no splits are
     divided, by a hash of each."""
-    format: Format = "parquet"
+    format: Literal["parquet", "tfrecords"] = "parquet"
     """parquet for training; tfrecords writes shards as the tutorial's."""
     shuffle: bool = True
     """Mix the drawings of each split over its files; data sorted by class need it."""
@@ -33,28 +31,34 @@ class Options(job.JobOptions):
     """Seed of the shuffling."""
     recognized_only: bool = False
     """Leave out drawings that the game did not recognise ("recognized" is false)."""
-    on_bad_record: bad_records.OnBadRecord = "error"
+    on_bad_record: OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 
 
-def work(options: Options) -> dict[str, Any]:
+def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    with bad_records.counted(options.on_bad_record) as bad:
+    from rnnray import cluster
+    from rnnray.sketch import bad_records
+    from rnnray.sketch.datasets import open_drawings
+    from rnnray.sketch.prepare import prepare
+
+    cluster.connect(verbose=config.verbose)
+    with bad_records.counted(config.on_bad_record) as bad:
         drawings = open_drawings(
-            options.data,
-            recognized_only=options.recognized_only,
+            config.data,
+            recognized_only=config.recognized_only,
             on_bad=bad,
-            split=options.split,
+            split=config.split,
         )
         counts = prepare(
             drawings,
-            options.output,
-            file_format=options.format,
-            shuffle=options.shuffle,
-            seed=options.seed,
+            config.output,
+            file_format=config.format,
+            shuffle=config.shuffle,
+            seed=config.seed,
         )
     return {
-        "output": options.output,
+        "output": config.output,
         **counts,
         "skipped": bad.count if bad else 0,
         "passed_over": drawings.say_passed_over(),
@@ -62,4 +66,4 @@ def work(options: Options) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__)
+    job.run(main, Options, description=__doc__)

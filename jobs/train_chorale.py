@@ -6,32 +6,40 @@ is JSON: nats_per_note and accuracy over whole pieces of the test split, book_lo
 book_accuracy in the book's windows, and the best checkpoint's path.
 """
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from rnnray import job
-from rnnray.chorale import training
 from rnnray.chorale.config import PRESETS, ChoraleConfig
-from rnnray.chorale.corpus import open_corpus
 from rnnray.training.options import RunName, RunOptions
 
 
-class Options(job.JobOptions, RunOptions, ChoraleConfig):
-    """Options of this job."""
+class ChoraleRun(RunOptions):
+    """Where and on what a run of the composer runs."""
 
     name: RunName = "chorale"
     """Name of this run and of its folder; the same name goes on where the run stopped."""
-    preset: Literal["strong", "notebook"] = "strong"
-    """Where the other defaults come from: strong, which we recommend, or notebook, the book's."""
-    config: str | None = None
-    """YAML file with values of these options; wins over the preset, the command line over it."""
 
 
-def work(options: Options) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Config:
+    """What this job is asked."""
+
+    chorale: ChoraleConfig
+    run: ChoraleRun
+    options: job.PresetOptions
+
+
+def main(config: Config) -> dict[str, Any]:
     """Do the job."""
-    config = job.part_of(options, ChoraleConfig)
-    corpus = open_corpus(config.data, split=config.split)
-    return training.train(config, corpus, job.part_of(options, RunOptions))
+    from rnnray import cluster
+    from rnnray.chorale import training
+    from rnnray.chorale.corpus import open_corpus
+
+    cluster.connect(verbose=config.options.verbose)
+    corpus = open_corpus(config.chorale.data, split=config.chorale.split)
+    return training.train(config.chorale, corpus, config.run)
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__, presets=PRESETS)
+    job.run(main, Config, description=__doc__, presets=PRESETS)

@@ -5,41 +5,48 @@ The same --storage-path and --name go on where an earlier run stopped. The last 
 is JSON: top1, top5, loss and count on the held-out test split, and the best checkpoint's path.
 """
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from rnnray import job
-from rnnray.sketch import bad_records, training
-from rnnray.sketch.config import PRESETS, SketchConfig
-from rnnray.sketch.datasets import open_drawings
+from rnnray.sketch.config import PRESETS, OnBadRecord, SketchConfig
 from rnnray.training.options import RunOptions
 
 
-class Options(job.JobOptions, RunOptions, SketchConfig):
+class Options(job.PresetOptions):
     """Options of this job."""
 
-    preset: Literal["strong", "notebook"] = "strong"
-    """Where the other defaults come from: strong, which we recommend, or notebook, the book's."""
-    config: str | None = None
-    """YAML file with values of these options; wins over the preset, the command line over it."""
-    on_bad_record: bad_records.OnBadRecord = "error"
+    on_bad_record: OnBadRecord = "error"
     """error ends the run at a drawing that cannot be used; skip counts it and goes on."""
     export: str | None = None
     """Folder or URI for a SavedModel of the best checkpoint, too."""
 
 
-def work(options: Options) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Config:
+    """What this job is asked."""
+
+    sketch: SketchConfig
+    run: RunOptions
+    options: Options
+
+
+def main(config: Config) -> dict[str, Any]:
     """Do the job."""
-    config = job.part_of(options, SketchConfig)
+    from rnnray import cluster
+    from rnnray.sketch import bad_records, training
+    from rnnray.sketch.datasets import open_drawings
+
+    sketch, options = config.sketch, config.options
+    cluster.connect(verbose=options.verbose)
     with bad_records.counted(options.on_bad_record) as bad:
         drawings = open_drawings(
-            config.data,
-            recognized_only=config.recognized_only,
+            sketch.data,
+            recognized_only=sketch.recognized_only,
             on_bad=bad,
-            split=config.split,
+            split=sketch.split,
         )
-        result = training.train(
-            config, drawings, job.part_of(options, RunOptions), export=options.export
-        )
+        result = training.train(sketch, drawings, config.run, export=options.export)
     return result | {
         "skipped": bad.count if bad else 0,
         "passed_over": drawings.say_passed_over(),
@@ -47,4 +54,4 @@ def work(options: Options) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__, presets=PRESETS)
+    job.run(main, Config, description=__doc__, presets=PRESETS)

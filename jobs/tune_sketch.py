@@ -8,58 +8,48 @@ trial's score (top-1 on the validation split), values and checkpoint, and best.y
 jobs/train_sketch.py takes as its --config.
 """
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-from rnnray import job, storage
+from rnnray import job
 from rnnray.progress import say
-from rnnray.sketch import tuning
 from rnnray.sketch.config import PRESETS, SketchConfig
-from rnnray.sketch.datasets import open_drawings
-from rnnray.tuning import results, space, sweep
 from rnnray.tuning.options import SweepOptions
 
 
-class Options(job.JobOptions, SweepOptions, SketchConfig):
-    """Options of this job."""
+@dataclass(frozen=True)
+class Config:
+    """What this job is asked."""
 
-    preset: Literal["strong", "notebook"] = "strong"
-    """Where the other defaults come from: strong, which we recommend, or notebook, the book's."""
-    config: str | None = None
-    """YAML file with values of these options; wins over the preset, the command line over it."""
-
-    def needs_dashboard(self) -> bool:
-        """Ray frees the workers of a trial that is stopped early by asking its dashboard."""
-        return self.workers_per_trial > 1
+    sketch: SketchConfig
+    sweep: SweepOptions
+    options: job.PresetOptions
 
 
-def work(options: Options) -> dict[str, Any]:
+def main(config: Config) -> dict[str, Any]:
     """Do the job."""
-    config = job.part_of(options, SketchConfig)
-    searched = space.parse(
-        tuning.SPACE if options.space is None else job.read_yaml(options.space),
-        config,
-        options.space or "the default space",
-    )
-    say(f"reading {config.data}")
+    from rnnray import cluster
+    from rnnray.sketch import tuning
+    from rnnray.sketch.datasets import open_drawings
+    from rnnray.tuning import best
+
+    sketch, sweep = config.sketch, config.sweep
+    cluster.connect(verbose=config.options.verbose, dashboard=sweep.needs_dashboard())
+    searched = best.read_space(sweep.space, tuning.SPACE, sketch)
+    say(f"reading {sketch.data}")
     drawings = open_drawings(
-        config.data, recognized_only=config.recognized_only, split=config.split
+        sketch.data, recognized_only=sketch.recognized_only, split=sketch.split
     )
-    problem = tuning.problem(config, drawings)
-    sweep_options = job.part_of(options, SweepOptions)
-    grid = sweep.run(
+    problem = tuning.problem(sketch, drawings)
+    found = best.find(
         problem,
         searched,
-        sweep_options,
+        sweep,
         changeable=tuning.CHANGEABLE,
         data=problem.drawings.identity,
     )
-    score = sweep.score_of(problem.task(config), options.metric)
-    folder = storage.join(storage.absolute(options.storage_path), options.name)
-    found = results.collect(grid, score, config.epochs)
-    return results.publish(found, searched, config, score, folder) | {
-        "passed_over": drawings.say_passed_over()
-    }
+    return found | {"passed_over": drawings.say_passed_over()}
 
 
 if __name__ == "__main__":
-    job.run(Options, work, description=__doc__, presets=PRESETS)
+    job.run(main, Config, description=__doc__, presets=PRESETS)

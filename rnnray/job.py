@@ -1,5 +1,8 @@
 """What every file in jobs/ has in common: options, errors, exit codes, the last line.
 
+A job is a function `main(config)`, which imports what works in its body: --help and wrong use take
+none of the seconds that Ray and TensorFlow need.
+
 Exit codes: 0 done, 1 failed, 2 wrong use, 143 ended by SIGTERM. The last line of stdout is one JSON
 object.
 """
@@ -13,18 +16,17 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
-from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Literal, NoReturn, Self, TypeVar, cast, get_type_hints
 
 import tyro
-from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import ModelWrapValidatorHandler, ValidationError, create_model, model_validator
 
-from rnnray import cluster, storage
 from rnnray.errors import Terminated, UserError, find_user_error
 from rnnray.progress import printable
 from rnnray.training.config import Config
-from rnnray.yaml_file import read_mapping
+from rnnray.uris import check_place
+from rnnray.yaml_file import read_file
 
 
 class WrongUse(UserError):  # noqa: N818
@@ -41,10 +43,6 @@ class JobOptions(Config):
 
     verbose: bool = False
     """Show tracebacks and the logs of Ray's workers."""
-
-    def needs_dashboard(self) -> bool:
-        """Whether the job needs Ray's dashboard, if it starts a cluster of its own."""
-        return False
 
     @model_validator(mode="wrap")
     @classmethod
@@ -63,12 +61,20 @@ class JobOptions(Config):
             raise WrongUse(message, problems) from error
         for value in vars(options).values():
             if isinstance(value, str):
-                storage.check_place(value)  # before anything repeats what is secret in it
+                check_place(value)  # before anything repeats what is secret in it
         return options
 
 
-Options = TypeVar("Options", bound=JobOptions)
-Part = TypeVar("Part", bound=Config)
+class PresetOptions(JobOptions):
+    """Options of jobs that train."""
+
+    preset: Literal["strong", "notebook"] = "strong"
+    """Where the other defaults come from: strong, which we recommend, or notebook, the book's."""
+    config: str | None = None
+    """YAML file with values of these options; wins over the preset, the command line over it."""
+
+
+JobConfig = TypeVar("JobConfig")
 Presets = Mapping[str, Callable[[], Config]]
 
 
@@ -90,31 +96,28 @@ def _sigterm_raises() -> Iterator[None]:
 
 @_sigterm_raises()
 def run(
-    options_type: type[Options],
-    work: Callable[[Options], dict[str, Any]],
+    main: Callable[[JobConfig], dict[str, Any]],
+    config_type: type[JobConfig],
     *,
     description: str,
     presets: Presets | None = None,
-    needs_ray: bool = True,
 ) -> NoReturn:
-    """Parse the command line, connect to Ray, do the work, print its result, exit.
+    """Parse the command line, call `main`, print its result, exit.
 
     Args:
-        options_type: what the command line is parsed into; its fields' docstrings are the help.
-        work: takes the options, returns what the last line shows.
+        main: does the job; what it returns is the last line.
+        config_type: what `main` takes: `JobOptions`, or a dataclass of several configurations, the
+            last of which is `JobOptions`. The command line has the fields of all of them side by
+            side, and their docstrings are the help.
         description: of the job, for `--help`.
         presets: configurations by name, whose values are the defaults of the options. The options
-            `preset` and `config` (a YAML file) choose among them; the command line wins over the
-            file, the file over the preset.
-        needs_ray: false for jobs of one process, which start seconds earlier without Ray.
+            of `PresetOptions` choose among them; the command line wins over the file, the file over
+            the preset.
     """
     arguments = sys.argv[1:]
     verbose = "--verbose" in arguments
     try:
-        options = _parse(options_type, arguments, description, presets or {})
-        if needs_ray:
-            cluster.connect(verbose=options.verbose, dashboard=options.needs_dashboard())
-        result = work(options)
+        result = main(_parse(config_type, arguments, description, presets or {}))
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from what was stored")
     except Terminated:
@@ -137,8 +140,14 @@ def run(
 
 
 def _parse(
-    options_type: type[Options], arguments: list[str], description: str, presets: Presets
-) -> Options:
+    config_type: type[JobConfig], arguments: list[str], description: str, presets: Presets
+) -> JobConfig:
+    parts: dict[str, type[Config]] = {}
+    options_type: Any = config_type
+    if not issubclass(config_type, JobOptions):
+        parts = get_type_hints(config_type)
+        # Of base classes the last one's fields come first.
+        options_type = create_model("Options", __base__=tuple(reversed(parts.values())))
     default: Any = tyro.MISSING_NONPROP
     if presets:
         # The defaults must be known before the rest of the command line is parsed.
@@ -148,12 +157,12 @@ def _parse(
             values = presets[preset]().model_dump() | {"preset": preset}
         file = _value_of(arguments, "--config")
         if file is not None:
-            values = _merged(values, read_yaml(file))
+            values = _merged(values, read_file(file))
         default = _validated(options_type, values, file or f"preset {preset}")
-    options: Options = tyro.cli(
-        options_type, description=description, default=default, args=arguments
-    )
-    return options
+    options = tyro.cli(options_type, description=description, default=default, args=arguments)
+    if not parts:
+        return cast(JobConfig, options)
+    return config_type(**{name: _part_of(options, kind) for name, kind in parts.items()})
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:
@@ -164,17 +173,6 @@ def _value_of(arguments: list[str], option: str) -> str | None:
         if name == option:
             value = text if equals else following
     return value
-
-
-def read_yaml(file: str) -> dict[str, Any]:
-    """A YAML file that is a mapping; a `UserError` where it is none."""
-    try:
-        content = Path(file).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise UserError(
-            f"{file}: not a YAML file that can be read ({_last_line(error)})"
-        ) from error
-    return read_mapping(content, file)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,7 +186,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _validated(options_type: type[Options], values: dict[str, Any], where: str) -> Options:
+def _validated(options_type: Any, values: dict[str, Any], where: str) -> Any:
     try:
         return options_type.model_validate(values)
     except WrongUse as error:
@@ -198,8 +196,8 @@ def _validated(options_type: type[Options], values: dict[str, Any], where: str) 
         raise UserError(f"{where}: {problems}") from error
 
 
-def part_of(options: Config, kind: type[Part]) -> Part:
-    """The fields of an options class that belong to one of its base classes, as that class."""
+def _part_of(options: Config, kind: type[Config]) -> Config:
+    """The fields of a class of options that belong to one of its base classes, as that class."""
     return kind.model_validate({name: getattr(options, name) for name in kind.model_fields})
 
 

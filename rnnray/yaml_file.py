@@ -1,5 +1,6 @@
 """YAML that may come from anybody: plain values, and no more of them than the file shows."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -39,3 +40,17 @@ def read_mapping(content: bytes | str, where: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{where}: a configuration is a mapping of option: value")
     return values
+
+
+def read_file(file: str) -> dict[str, Any]:
+    """The mapping that a local YAML file holds.
+
+    Raises:
+        UserError: there is no such file, or see `read_mapping`.
+    """
+    try:
+        content = Path(file).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{file}: not a YAML file that can be read ({reason})") from error
+    return read_mapping(content, file)

@@ -3,19 +3,24 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 import ray.exceptions
 from annotated_types import Ge
+from tiny import REPOSITORY
 
 from rnnray import job
 from rnnray.errors import UserError
 from rnnray.training.config import Config
+
+HEAVY = {"ray", "tensorflow", "keras", "pandas", "pyarrow", "matplotlib", "boto3", "music21"}
 
 
 class Inner(Config):
@@ -32,11 +37,17 @@ class Part(Config):
     """The inside."""
 
 
-class Options(job.JobOptions, Part):
+class Options(job.JobOptions):
     preset: Literal["big", "small"] = "big"
     """A preset."""
     config: str | None = None
     """A file."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    part: Part
+    options: Options
 
 
 PRESETS: job.Presets = {
@@ -49,12 +60,13 @@ Call = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs a job in this process: its exit code, its output and its errors."""
-    monkeypatch.setattr("rnnray.cluster.connect", lambda **_: None)
 
-    def run(*arguments: str, work: Callable[[Any], dict[str, Any]] = dict) -> tuple[int, str, str]:
+    def run(
+        *arguments: str, work: Callable[[Any], dict[str, Any]] = lambda _: {}
+    ) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["job.py", *arguments])
         with pytest.raises(SystemExit) as exit_:
-            job.run(Options, work, description="A job.", presets=PRESETS)
+            job.run(work, Parts, description="A job.", presets=PRESETS)
         captured = capsys.readouterr()
         assert isinstance(exit_.value.code, int)
         return exit_.value.code, captured.out, captured.err
@@ -65,7 +77,10 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def seen(call: Call, *arguments: str) -> tuple[int, int, str]:
     """The options that a job gets: epochs, inner.size, inner.name."""
     code, out, err = call(
-        *arguments, work=lambda o: {"seen": [o.epochs, o.inner.size, o.inner.name]}
+        *arguments,
+        work=lambda config: {
+            "seen": [config.part.epochs, config.part.inner.size, config.part.inner.name]
+        },
     )
     assert (code, err) == (0, "")
     epochs, size, name = json.loads(out.splitlines()[-1])["seen"]
@@ -233,6 +248,43 @@ def test_a_configuration_file_that_is_not_there_or_no_text(call: Call, tmp_path:
         assert err.count("\n") == 1
 
 
-def test_a_part_of_the_options_is_a_configuration_of_its_own() -> None:
-    options = Options(epochs=7, inner=Inner(size=3), verbose=True)
-    assert job.part_of(options, Part) == Part(epochs=7, inner=Inner(size=3))
+def test_a_job_gets_each_part_of_its_options_as_a_configuration_of_its_own(call: Call) -> None:
+    given: list[Parts] = []
+    call("--epochs", "7", "--inner.size", "3", "--verbose", work=lambda c: given.append(c) or {})
+    part = Part(epochs=7, inner=Inner(size=3, name="plain"))
+    assert given == [Parts(part, Options(verbose=True))]
+
+
+def in_a_new_process(code: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_neither_help_nor_wrong_use_of_any_job_waits_for_what_would_do_the_work() -> None:
+    code = f"""
+import contextlib, io, runpy, sys
+for file in sys.argv[1:]:
+    for option, expected in (("--help", 0), ("--no-such-option", 2)):
+        sys.argv = [file, option]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                runpy.run_path(file, run_name="__main__")
+            except SystemExit as ended:
+                assert ended.code == expected, file
+print(sorted({HEAVY} & set(sys.modules)))
+"""
+    jobs = sorted(str(file) for file in (REPOSITORY / "jobs").glob("*.py"))
+    assert in_a_new_process(code, *jobs) == "[]\n"
+
+
+def test_what_composes_evaluates_chorales_and_renders_needs_no_ray() -> None:
+    modules = ("composer", "composing", "evaluation", "reference", "rendering")
+    imports = "".join(f"import rnnray.chorale.{name}\n" for name in modules)
+    assert in_a_new_process(f"{imports}import sys\nprint('ray' in sys.modules)") == "False\n"

@@ -14,9 +14,9 @@ from rnnray.chorale import pictures
 from rnnray.chorale.chords import VOICE_COUNT, VOICES
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.critique import beside, critique
+from rnnray.chorale.options import InstrumentName
 from rnnray.chorale.rendering import render
 from rnnray.chorale.request import Composition, Request
-from rnnray.chorale.sound import InstrumentName
 from rnnray.chorale.statistics import Statistics
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.progress import Every, say

@@ -10,6 +10,7 @@ import mido
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnray.chorale.options import FASTEST, SLOWEST
 from rnnray.errors import UserError
 
 PART_NAMES = ("Soprano", "Alto", "Tenor", "Bass")
@@ -17,8 +18,6 @@ TICKS_PER_QUARTER = 480
 TICKS_PER_CHORD = TICKS_PER_QUARTER // 4  # a chord lasts a sixteenth
 CHOIR_AAHS = 52  # General MIDI's number, from 0: it sustains, as held notes must
 VELOCITY = 80
-# MIDI counts a quarter's microseconds in 24 bits: nothing slower than 3.58 quarters a minute.
-SLOWEST, FASTEST = 4.0, 1000.0
 
 
 def midi_bytes(

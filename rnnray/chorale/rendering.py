@@ -9,7 +9,8 @@ from rnnray.chorale.chords import Chords
 from rnnray.chorale.engraving import svg_pages
 from rnnray.chorale.midi import midi_bytes
 from rnnray.chorale.musicxml import musicxml_bytes
-from rnnray.chorale.sound import InstrumentName, synthesize, wav_bytes
+from rnnray.chorale.options import InstrumentName
+from rnnray.chorale.sound import synthesize, wav_bytes
 
 
 def render(

@@ -5,7 +5,7 @@ import math
 import wave
 from collections import defaultdict
 from functools import lru_cache
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,10 @@ import numpy.typing as npt
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH
 from rnnray.chorale.instruments import INSTRUMENTS, Instrument, frequency, steady_tone
 from rnnray.chorale.midi import held_notes
+from rnnray.chorale.options import InstrumentName
 from rnnray.chorale.reverb import add_reverb
 from rnnray.errors import UserError
 
-InstrumentName = Literal["organ", "choir", "sine"]
 Samples = npt.NDArray[np.float32]
 
 TAIL_SECONDS = 2.0

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import ray
 
 from rnnray import cluster
 from rnnray.errors import UserError
 from rnnray.progress import say
+from rnnray.sketch.config import OnBadRecord
 
-OnBadRecord = Literal["error", "skip"]
 _SHOWN = 5
 _KEPT = 1000
 

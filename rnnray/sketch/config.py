@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from rnnray.training.config import Config, OptimizerConfig, TrainingConfig
 
+OnBadRecord = Literal["error", "skip"]
+
 
 class SketchModelConfig(Config):
     """The classifier: strided convolutions over ink, then recurrent layers, then a dense one."""

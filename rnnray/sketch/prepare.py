@@ -18,7 +18,8 @@ import ray.data
 
 from rnnray import reach, storage
 from rnnray.errors import UserError
-from rnnray.progress import Event, Events, Tell, say
+from rnnray.events import Event, Events, Tell
+from rnnray.progress import say
 from rnnray.sketch import table, tfrecords
 from rnnray.sketch.datasets import UNFINISHED_MARK
 from rnnray.sketch.drawings import Drawings

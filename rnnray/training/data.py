@@ -14,7 +14,8 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from rnnray.progress import Event, Events, Every, Tell, say
+from rnnray.events import Event, Events, Tell
+from rnnray.progress import Every, say
 
 # What a task that mixes takes in, and gives out again: it needs three times as much memory.
 _MIX_BYTES = 128 << 20

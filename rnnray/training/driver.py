@@ -25,7 +25,8 @@ from ray.train import (
 
 from rnnray import run_folder, storage
 from rnnray.errors import UserError
-from rnnray.progress import Event, Events, Tell, say
+from rnnray.events import Event, Events, Tell
+from rnnray.progress import say
 from rnnray.run_lock import Held
 from rnnray.training import elastic, strategy, watchdog
 from rnnray.training.checkpoints import POSITION

@@ -10,7 +10,8 @@ import ray
 from ray.train import ScalingConfig
 
 from rnnray import cluster
-from rnnray.progress import Event, say
+from rnnray.events import Event
+from rnnray.progress import say
 from rnnray.training.options import RunOptions
 
 # Ray Train would wait a minute for room on a node that has just died.

@@ -19,7 +19,7 @@ from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAM
 
 from rnnray import storage
 from rnnray.errors import UserError
-from rnnray.progress import Tell
+from rnnray.events import Tell
 from rnnray.training import checkpoints
 from rnnray.training.patient_files import retry_storage
 

@@ -12,7 +12,7 @@ import ray
 from ray.train.v2._internal.execution.context import get_train_context
 
 from rnnray.errors import Terminated
-from rnnray.progress import Event
+from rnnray.events import Event
 
 _sigterm = threading.Event()
 

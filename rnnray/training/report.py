@@ -12,7 +12,8 @@ from tensorboardX import SummaryWriter
 
 from rnnray import storage
 from rnnray.errors import UserError
-from rnnray.progress import Event, say
+from rnnray.events import Event
+from rnnray.progress import say
 from rnnray.training.divergence import Diverged
 from rnnray.training.task import Task
 

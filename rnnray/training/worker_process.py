@@ -13,7 +13,7 @@ from ray.train import Checkpoint
 
 from rnnray import devices
 from rnnray.errors import UserError
-from rnnray.progress import Tell
+from rnnray.events import Tell
 from rnnray.training import notice, strategy
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import TrainingData

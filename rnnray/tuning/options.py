@@ -57,6 +57,12 @@ class SweepOptions(Config):
     stuck_minutes: Annotated[float, Gt(0)] = 10.0
     """Minutes without any step before a trial may count as stuck."""
 
+    def needs_dashboard(self) -> bool:
+        """Whether a Ray that is started for the sweep needs its dashboard: Ray frees the workers of
+        a trial that is stopped early by asking it.
+        """
+        return self.workers_per_trial > 1
+
     @model_validator(mode="after")
     def _pbt_decides_alone(self) -> Self:
         if self.scheduler == "pbt" and self.searcher != "random":

@@ -23,7 +23,8 @@ from ray.tune import (
 
 from rnnray import cluster, run_folder, storage
 from rnnray.errors import UserError
-from rnnray.progress import Event, Events, say
+from rnnray.events import Event, Events
+from rnnray.progress import say
 from rnnray.run_lock import RunLock
 from rnnray.training.config import TrainingConfig
 from rnnray.training.initial import read_initial

@@ -14,7 +14,7 @@ from pyarrow import fs
 from ray.tune import Checkpoint
 
 from rnnray.errors import UserError
-from rnnray.progress import Tell
+from rnnray.events import Tell
 from rnnray.run_lock import Held
 from rnnray.training import strategy
 from rnnray.training.config import TrainingConfig

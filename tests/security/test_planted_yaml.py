@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from tiny import RunJob
 
-from rnnray import job, run_folder
+from rnnray import run_folder
 from rnnray.chorale.composer import read_checkpoint as read_composer
 from rnnray.errors import UserError
 from rnnray.sketch.classifier import read_checkpoint as read_classifier
-from rnnray.yaml_file import read_mapping
+from rnnray.yaml_file import read_file, read_mapping
 
 
 def bomb() -> str:
@@ -70,7 +70,7 @@ def test_a_planted_option_file_is_one_line_and_nothing_of_it_runs(
     assert str(file) in line
     assert len(line) < 500
     with pytest.raises(UserError, match=r"given\.yaml: "):  # as of --space
-        job.read_yaml(str(file))
+        read_file(str(file))
 
 
 def test_plain_yaml_is_read_as_ever() -> None:

@@ -1,31 +1,17 @@
 """What a generation run is asked: what determines its result, and where it runs."""
 
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import tyro
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field, field_validator
 
-from rnnray.chorale.midi import FASTEST, SLOWEST
-from rnnray.chorale.sound import InstrumentName
+from rnnray.chorale import options
 from rnnray.training.config import Config
 from rnnray.training.options import RunName
 
-Temperature = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Format = Literal["wav", "mid", "musicxml"]
 FORMATS: tuple[Format, ...] = ("wav", "mid", "musicxml")
-
-
-def temperature_text(temperature: float) -> str:
-    """A temperature as folders are named: 0.8, 1, 1.5; six digits count."""
-    return f"{temperature + 0.0:g}"  # 0.0 and -0.0 are one
-
-
-def twice(temperatures: Iterable[float]) -> bool:
-    """Whether two temperatures would write into one folder."""
-    texts = list(map(temperature_text, temperatures))
-    return len(set(texts)) < len(texts)
 
 
 class GenerationConfig(Config):
@@ -35,35 +21,29 @@ class GenerationConfig(Config):
     pairs, but they are no independent samples.
     """
 
-    checkpoint: str
-    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
-    temperatures: Annotated[tuple[Temperature, ...], MinLen(1)] = (0.8, 1.0, 1.5)
+    checkpoint: options.Checkpoint
+    temperatures: options.Temperatures = (0.8, 1.0, 1.5)
     """1 takes the composer at its word, less is tamer, more is wilder, 0 is the likeliest note."""
-    count: Annotated[int, Ge(1), Le(1_000_000)] = 100  # keys have six digits
-    """Chorales at each temperature."""
-    chords: Annotated[int, Ge(1)] = 64
+    count: Annotated[options.Count, Le(1_000_000)] = 100  # keys have six digits
+    chords: options.Chords = 64
     """Length in chords (sixteenths), what is given included."""
     formats: Annotated[tuple[Format, ...], MinLen(1)] = FORMATS
     """Files of each chorale: sound (wav), MIDI (mid), score (musicxml)."""
-    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
-    """Draw from the likeliest notes only, whose probabilities add up to this."""
-    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
-    """Of all random choices."""
-    seed_from: str | None = None
-    """Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."""
+    top_p: options.TopP = 1.0
+    seed: options.Seed = 0
+    seed_from: options.SeedFrom = None
     data: str | None = None
     """Corpus of real chorales, for --seed-from and for the page; as in jobs/train_chorale.py. By
     default the one of the checkpoint, which carries some pieces of it, so that it is read for
     --seed-from only."""
-    tempo: Annotated[float, Ge(SLOWEST), Le(FASTEST)] = 80.0
+    tempo: Annotated[float, Ge(options.SLOWEST), Le(options.FASTEST)] = 80.0
     """Quarter notes a minute, from 4 to 1000."""
-    instrument: InstrumentName = "organ"
-    """Of the WAV: organ, choir, or the book's plain sine."""
+    instrument: options.Instrument = "organ"
 
     @field_validator("temperatures")
     @classmethod
     def _each_temperature_once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if twice(values):
+        if options.twice(values):
             raise ValueError("names a temperature twice (six digits count)")
         return tuple(sorted(values))
 

@@ -14,8 +14,9 @@ import numpy as np
 from rnnray import storage
 from rnnray.chorale import page, tokens
 from rnnray.chorale.chords import Chords
-from rnnray.chorale.generation.options import FORMATS, GenerationConfig, temperature_text
+from rnnray.chorale.generation.options import FORMATS, GenerationConfig
 from rnnray.chorale.given import given_tokens
+from rnnray.chorale.options import temperature_text
 from rnnray.chorale.reference import read_reference
 from rnnray.chorale.request import Request
 from rnnray.chorale.sound import check_length

@@ -11,8 +11,8 @@ from rnnray.chorale import page
 from rnnray.chorale.critique import critique
 from rnnray.chorale.generation import manifest
 from rnnray.chorale.generation.in_order import in_order
-from rnnray.chorale.generation.options import temperature_text
 from rnnray.chorale.generation.plan import CONTENT_TYPES, PAGE, SUMMARY, Part, Plan
+from rnnray.chorale.options import temperature_text
 from rnnray.progress import Every, say
 
 

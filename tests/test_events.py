@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import ray
 
-from rnnray.progress import Events
+from rnnray.events import Events
 
 
 def test_an_event_that_cannot_be_shown_is_said_and_those_behind_it_arrive(

@@ -1,0 +1,30 @@
+"""Paths and URIs that users give, before anything reads or repeats them."""
+
+import re
+from urllib.parse import unquote
+
+from rnnray.errors import UserError
+
+# s3://KEY:SECRET@bucket, and ?secret_key=SECRET, which other programs take.
+_SECRETS = re.compile(
+    r"://[^/?#]*:[^@]*@|[?&][^=&]*(key|secret|token|password)[^=&]*=", re.IGNORECASE
+)
+
+
+def check_place(uri: str) -> None:
+    """Refuse a path or URI that would show secrets in logs, or leads elsewhere than it seems to.
+
+    Raises:
+        UserError: credentials in a URI (which the message does not repeat), `..` in the key of an
+            object, or a null byte.
+    """
+    scheme, is_uri, rest = uri.partition("://")
+    if is_uri and _SECRETS.search(uri):
+        raise UserError(
+            f"{scheme}://…: has credentials in it, which logs would show; "
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
+        )
+    if "\0" in uri:
+        raise UserError(f"{uri!r}: no path has a null byte in it")
+    if scheme != "file" and ".." in unquote(rest).split("/"):
+        raise UserError(f"{uri}: an object's key has no '..' in it; write the key that is meant")
