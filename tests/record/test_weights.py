@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pyarrow as pa
 from composers import SMALL, chorales
@@ -17,8 +16,6 @@ from rnnray.sketch import demo, table
 from rnnray.sketch.task import SketchTask
 from rnnray.training.config import TrainingConfig
 from rnnray.training.data import Blocks
-from rnnray.training.loop import TrainingLoop
-from rnnray.training.strategy import create_strategy
 from rnnray.training.task import Task
 from rnnray.training.worker import Worker
 
@@ -33,6 +30,9 @@ def trained(
     task: Task, config: TrainingConfig, training: pa.Table, validation: pa.Table, folder: Path
 ) -> dict[str, Any]:
     """What the loop makes on one worker: its weights, metrics and checkpoints."""
+    from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (TensorFlow, at its first use)
+    from rnnray.training.strategy import create_strategy  # noqa: PLC0415
+
     names: list[str] = []
 
     def report(metrics: dict[str, float], source: Path | None, name: str | None) -> None:
@@ -58,7 +58,7 @@ def trained(
     }
 
 
-def summary(model: keras.Model) -> dict[str, list[float]]:
+def summary(model: Any) -> dict[str, list[float]]:
     """Norm and a projection of every variable: what changes with any of its numbers."""
     rows = {}
     for number, weight in enumerate(model.weights):
