@@ -1,0 +1,96 @@
+"""The record of what a seed trains: weights and losses of every preset after a few steps."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from composers import SMALL, chorales
+from recorded import same_values
+
+from rnnray.chorale import config as chorale
+from rnnray.chorale.task import ChoraleTask, training_rows
+from rnnray.sketch import config as sketch
+from rnnray.sketch import demo, table
+from rnnray.sketch.task import SketchTask
+from rnnray.training.config import TrainingConfig
+from rnnray.training.data import Blocks
+from rnnray.training.task import Task
+from rnnray.training.worker import Worker
+
+
+def small(preset: TrainingConfig, model: dict[str, Any], **values: Any) -> Any:
+    """A preset with a smaller model and smaller batches, as deep and as trained as it is."""
+    values |= {"epochs": 1, "model": preset.model_dump()["model"] | model}
+    return type(preset).model_validate(preset.model_dump() | values)
+
+
+def trained(
+    task: Task, config: TrainingConfig, training: pa.Table, validation: pa.Table, folder: Path
+) -> dict[str, Any]:
+    """What the loop makes on one worker: its weights, metrics and checkpoints."""
+    from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (TensorFlow, at its first use)
+    from rnnray.training.strategy import create_strategy  # noqa: PLC0415
+
+    names: list[str] = []
+
+    def report(metrics: dict[str, float], source: Path | None, name: str | None) -> None:
+        assert source is not None
+        assert name is not None
+        names.append(name)
+        shutil.copytree(source, folder / name)
+
+    parts = (training.slice(start, 10) for start in range(0, len(training), 10))
+    worker = Worker(0, 1, Blocks.of(parts), Blocks.of([validation]), lambda event: None, report)
+    loop = TrainingLoop(task, config, worker, create_strategy(1), unroll=False)
+    before = summary(loop.model)
+    history = loop.run()
+    metrics = ("loss", "validation_loss", *task.metric_names, "steps", "learning_rate")
+    return {
+        "epochs": [{name: float(epoch[name]) for name in metrics} for epoch in history],
+        "metrics": sorted(history[-1]),
+        "checkpoints": {
+            name: sorted(file.name for file in (folder / name).iterdir()) for name in names
+        },
+        "weights before": before,
+        "weights after": summary(loop.model),
+    }
+
+
+def summary(model: Any) -> dict[str, list[float]]:
+    """Norm and a projection of every variable: what changes with any of its numbers."""
+    rows = {}
+    for number, weight in enumerate(model.weights):
+        if weight.dtype.startswith("float"):
+            flat = np.asarray(weight, np.float64).reshape(-1)
+            signs = np.random.default_rng(0).choice([-1, 1], flat.size)
+            about = f"{number} {weight.name} {'x'.join(map(str, weight.shape))}"
+            rows[about] = [float(np.linalg.norm(flat)), float(flat @ signs)]
+    return rows
+
+
+def test_the_weights_of_the_sketch_classifier(tmp_path: Path) -> None:
+    rows = table.from_arrays(*demo.inks(60, seed=1), demo.CLASS_NAMES)
+    about = {"points": table.lengths_of(rows).tolist()}
+    for name, preset in sketch.PRESETS.items():
+        config = small(preset(), {"filters": (6, 7, 8), "units": 8}, global_batch_size=16)
+        task = SketchTask(config, tuple(demo.CLASS_NAMES))
+        about[name] = trained(task, config, rows.slice(0, 50), rows.slice(50), tmp_path / name)
+    same_values("weights_sketch.json", about)
+
+
+def test_the_weights_of_the_composer(tmp_path: Path) -> None:
+    about = {}
+    for name, preset in chorale.PRESETS.items():
+        config = small(
+            preset(), SMALL[name], global_batch_size=4, window_chords=32, window_shift=16
+        )
+        if config.transpose:
+            config = config.model_copy(update={"transpose": 2})
+        rows = training_rows(config, chorales(70, 58))
+        validation = training_rows(config, chorales(33, seed=1))
+        about[name] = {"rows": len(rows)} | trained(
+            ChoraleTask(config), config, rows, validation, tmp_path / name
+        )
+    same_values("weights_chorale.json", about)
