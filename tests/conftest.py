@@ -52,7 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def no_ray_in_quick_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that starts Ray says so by a fixture, or `make quick` would not stay quick."""
     if "quick" in request.keywords and "ray" in sys.modules:
-        monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("it takes `ray_cluster`"))
+        message = "what starts Ray uses the fixture `ray_cluster` or `own_ray`"
+        monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail(message))
 
 
 @pytest.fixture(scope="session")
