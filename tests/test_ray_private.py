@@ -1,8 +1,10 @@
 """What is taken of Ray that is not public: what a Ray without it costs, and if it is needed."""
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import ray
@@ -94,6 +96,18 @@ def test_another_ray_costs_a_nicety_and_one_line_and_not_the_run(
     said = capsys.readouterr().out.splitlines()
     assert len(said) == bool(line)
     assert all(line in each and ray.__version__ in each for each in said)
+
+
+def test_no_other_file_takes_such_parts() -> None:
+    root = Path(__file__).parents[1]
+    private = re.compile(r"\bray\.(\w+\.)*_[a-z]|\bfrom ray(\.\w+)* import .*\b_[a-z]")
+    found = [
+        file
+        for folder in ("rnnray", "jobs", "cluster")
+        for file in (root / folder).rglob("*.py")
+        if private.search(file.read_text())
+    ]
+    assert found == [Path(ray_private.__file__)]
 
 
 def test_this_ray_has_them_all(capsys: pytest.CaptureFixture[str]) -> None:
