@@ -11,10 +11,9 @@ from contextlib import contextmanager, nullcontext
 
 import ray
 import ray.data
-from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rnnray import devices
+from rnnray import devices, ray_private
 from rnnray.errors import UserError
 from rnnray.quiet import muted_stderr
 
@@ -52,10 +51,10 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
         # One CPU for training and one for reading, on the smallest machine too.
         "num_cpus": max(2, devices.available_cpus()),
         "include_dashboard": dashboard,
-        "_node_ip_address": "127.0.0.1",
+        "address": "local",
     }
     address = os.environ.get("RAY_ADDRESS")
-    left = "" if address == "local" else address or ray._private.utils.read_ray_address()
+    left = "" if address == "local" else address or ray_private.address_left_here()
     nobody = UserError(
         f"no Ray cluster lets us in at {f'RAY_ADDRESS={address}' if address else left}; start it, "
         "set RAY_AUTH_MODE=token if it wants a token, or run on this machine alone: "
@@ -65,7 +64,7 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
         raise nobody
     with _own_sigterm(), nullcontext() if verbose else muted_stderr():
         try:
-            with on_loopback() if not left or _is_on_loopback(left) else nullcontext():
+            with ray_private.on_loopback() if not left or _is_on_loopback(left) else nullcontext():
                 # Not address="auto": that would also join the private cluster of another job, and
                 # die with it.
                 ray.init(**options, **({} if left else new))
@@ -112,21 +111,6 @@ def _is_on_loopback(address: str) -> bool:
     return host in ("127.0.0.1", "localhost") and not _answers(f"{outer}:{port}")
 
 
-@contextmanager
-def on_loopback() -> Iterator[None]:
-    """A Ray that is started meanwhile is reached from this machine alone.
-
-    Where Ray can span machines, as on Linux, it takes 127.0.0.1 for the machine's outer address
-    and listens on all (`ray._private.services.resolve_ip_for_localhost`). No setting forbids it.
-    """
-    spans_machines = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = spans_machines
-
-
 def on_this_node() -> NodeAffinitySchedulingStrategy:
     """For actors that a driver cannot do without: Ray starts those without CPUs on any node, and
     they would die with it.
@@ -137,9 +121,7 @@ def on_this_node() -> NodeAffinitySchedulingStrategy:
 def most(resource: str) -> float:
     """The most of a resource that the cluster can ever have, with all nodes it may start."""
     now: float = ray.cluster_resources().get(resource, 0)
-    # Nodes that the autoscaler may add; the same call that `ray status` makes.
-    growth = ray._private.state.state.get_max_resources_from_cluster_config() or {}
-    return max(now, float(growth.get(resource) or 0))
+    return max(now, float(ray_private.resources_to_come().get(resource) or 0))
 
 
 def has_gpus() -> bool:
@@ -153,7 +135,7 @@ def worker_resources(workers: int, gpu: bool | None, cpus: float | None) -> dict
     Args:
         workers: how many there will be.
         gpu: a GPU each; None for one each where the cluster has any.
-        cpus: CPUs each; None for one, or as much less as leaves one CPU for reading data.
+        cpus: CPUs each; None for one, or as much less as leaves one CPU for tasks.
 
     Returns:
         Ray's resources of one worker.
@@ -177,7 +159,8 @@ def worker_resources(workers: int, gpu: bool | None, cpus: float | None) -> dict
             + (" or --cpus-per-worker" if cpus else "")
         )
     if cpus is None:
-        # Reading needs a CPU that no worker has reserved, or training waits for data forever.
+        # Tasks read data, and compute again what was lost with a node: without a CPU that no worker
+        # has reserved, training would wait for them forever.
         cpus = min(1.0, max(all_cpus - 1, 0.5) / workers)
     return {"CPU": cpus, "GPU": 1.0} if gpu else {"CPU": cpus}
 
@@ -191,8 +174,7 @@ def room_for(cpus: float, gpus: float) -> int:
 
     nodes = sum(room(node["Resources"]) for node in ray.nodes() if node["Alive"])
     # What the autoscaler may add is known as a sum, not by node.
-    growth = ray._private.state.state.get_max_resources_from_cluster_config() or {}
-    return max(nodes, room(growth))
+    return max(nodes, room(ray_private.resources_to_come()))
 
 
 def check_fits(cpus: float, gpus: float) -> None:

@@ -49,15 +49,19 @@ def see_reserved_gpus() -> None:
     Not for drivers: what they set would hide the GPUs from a cluster that they start later.
     """
     gpus = reserved_gpus()
-    if gpus is not None and not is_driver():
+    if gpus is not None and not _is_driver():
         os.environ[_VISIBLE] = ",".join(gpus[:1])
 
 
-def is_driver() -> bool:
-    """Whether this process is the driver of a Ray cluster, or has no cluster."""
+def _is_driver() -> bool:
+    """Whether this process is the driver of its Ray cluster, and not one of the workers."""
     import ray  # noqa: PLC0415  (as above)
 
-    return bool(ray._private.worker.global_worker.mode != ray.WORKER_MODE)
+    try:
+        ray.get_runtime_context().get_assigned_resources()
+    except AssertionError:  # how Ray refuses it outside of workers
+        return True
+    return False
 
 
 def _quotas() -> Iterator[float]:

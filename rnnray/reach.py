@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rnnray import cluster, storage
 from rnnray.errors import UserError
 
+_NODE_ID = "ray.io/node-id"  # the label that Ray gives every node
 _SHARED = "storage that all nodes reach (s3://, gs://, or a folder that all of them mount)"
 
 
@@ -43,7 +44,7 @@ def reading(uri: str, what: str) -> dict[str, Any]:
     may_grow = cluster.most("CPU") > ray.cluster_resources().get("CPU", 0)
     if len(having) == len(nodes) and not (may_grow and having == [own]):
         return {}
-    return {"label_selector": {ray._raylet.RAY_NODE_ID_KEY: f"in({','.join(having)})"}}
+    return {"label_selector": {_NODE_ID: f"in({','.join(having)})"}}
 
 
 def check_writing(uri: str, what: str) -> None:

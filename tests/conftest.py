@@ -72,15 +72,14 @@ def ray_cluster() -> Iterator[None]:
     import ray  # noqa: PLC0415  (seconds: only for the tests that need it)
     import ray.data  # noqa: PLC0415
 
-    from rnnray import cluster  # noqa: PLC0415
+    from rnnray import ray_private  # noqa: PLC0415
 
-    with cluster.on_loopback():
+    with ray_private.on_loopback():
         ray.init(
             "local",
             num_cpus=4,
             include_dashboard=False,
             log_to_driver=False,
-            _node_ip_address="127.0.0.1",
         )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnray.ray_private import CHECKPOINT_LIST
 from rnnray.training.checkpoints import MODEL, OPTIMIZER, POSITION, Position
-from rnnray.training.kept_checkpoints import LIST
 
 
 def store(folder: Path, metrics: Mapping[str, Mapping[str, float]]) -> None:
@@ -37,12 +37,12 @@ def store(folder: Path, metrics: Mapping[str, Mapping[str, float]]) -> None:
         "latest_checkpoint_result": entries[-1],
         "current_report_index": len(entries),
     }
-    (folder / LIST).write_text(json.dumps(values))
+    (folder / CHECKPOINT_LIST).write_text(json.dumps(values))
 
 
 def listed(folder: Path) -> tuple[set[str], str]:
     """The names of the listed checkpoints, and of the one that Ray Train goes on from."""
-    values = json.loads((folder / LIST).read_text())
+    values = json.loads((folder / CHECKPOINT_LIST).read_text())
     names = {entry["checkpoint_dir_name"] for entry in values["checkpoint_results"]}
     assert len(values["checkpoint_report_indices"]) == len(names)
     return names, values["latest_checkpoint_result"]["checkpoint_dir_name"]

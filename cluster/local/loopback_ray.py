@@ -8,11 +8,11 @@ and the address left alone.
 
 import sys
 
-from ray._private import ray_constants, services
 from ray.scripts.scripts import main
 
-ray_constants.ENABLE_RAY_CLUSTER = True
-services.resolve_ip_for_localhost = lambda host: host
+from rnnray import ray_private
+
+ray_private.keep_given_addresses()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,13 +6,14 @@ normalised to ink, so that everything built for the real data set runs on these.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rnnray.sketch.demo_shapes import SHAPES
-from rnnray.sketch.simplify import EPSILON, SIZE
+from rnnray.sketch.simplify import EPSILON, SIZE, ramer_douglas_peucker
 
 # Points are complex, x + iy with y downwards: a product rotates, a conjugate mirrors.
 Points = npt.NDArray[np.complexfloating[Any, Any]]
@@ -254,32 +255,11 @@ def _fit_box(points: Points, drawing: Integers) -> Points:
 
 
 def _simplify(points: Points, lengths: Integers) -> Flags:
-    """Say which points Ramer-Douglas-Peucker keeps, of all strokes at once: bool [points].
-
-    Each pass splits every chord that has a point beyond the tolerance at the farthest one.
-    """
-    starts = np.cumsum(lengths) - lengths
+    """Say which points Ramer-Douglas-Peucker keeps of strokes end to end: bool [points]."""
     kept = np.zeros(len(points), np.bool_)
-    kept[starts] = kept[starts + lengths - 1] = True
-    stroke = np.repeat(np.arange(len(lengths)), lengths)
-    left = np.flatnonzero(~kept)
-    a, b = starts[stroke[left]], (starts + lengths - 1)[stroke[left]]
-    while len(left):
-        chord, offset = points[b] - points[a], points[left] - points[a]
-        long = abs(chord)
-        across = abs((chord.conj() * offset).imag)
-        distance = np.where(long > 0, across / np.where(long > 0, long, 1), abs(offset))
-        runs = np.flatnonzero(np.diff(a, prepend=-1))
-        run = np.repeat(np.arange(len(runs)), np.diff(runs, append=len(a)))
-        farthest = np.maximum.reduceat(distance, runs)[run]
-        split = np.flatnonzero((distance == farthest) & (distance > EPSILON))[::-1]
-        pivots = np.full(len(runs), -1)
-        pivots[run[split]] = left[split]  # backwards, so that the first of equals stays
-        pivot = pivots[run]
-        kept[pivots[pivots >= 0]] = True
-        going_on = (pivot >= 0) & (pivot != left)
-        left, a, b, pivot = (each[going_on] for each in (left, a, b, pivot))
-        a, b = np.where(left > pivot, pivot, a), np.where(left < pivot, pivot, b)
+    coordinates = points.view(np.float64).reshape(-1, 2).T
+    for start, end in pairwise([0, *np.cumsum(lengths).tolist()]):
+        kept[start + ramer_douglas_peucker(coordinates[:, start:end], EPSILON)] = True
     return kept
 
 

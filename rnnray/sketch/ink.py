@@ -11,9 +11,6 @@ from rnnray.errors import UserError
 Strokes = list[npt.NDArray[Any]]
 """A drawing: an array [2, n] for each stroke, row 0 = x, row 1 = y (downwards)."""
 
-MAX_POINTS = 100
-"""The classifier reads at most this many first points of a drawing, as in the book."""
-
 # Differences and products with 255 of smaller coordinates cannot overflow a float64.
 _LARGEST_COORDINATE = 1e300
 

@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,11 @@ from ray.train import (
     UserCallback,
 )
 
-from rnnray import run_folder, storage
+from rnnray import ray_private, run_folder, storage
 from rnnray.errors import UserError
 from rnnray.events import Event, Events, Tell
 from rnnray.progress import say
+from rnnray.ray_private import CHECKPOINT_LIST
 from rnnray.run_lock import Held
 from rnnray.training import elastic, strategy, watchdog
 from rnnray.training.checkpoints import POSITION
@@ -34,7 +35,7 @@ from rnnray.training.config import TrainingConfig, share_of_peak
 from rnnray.training.data import TrainingData
 from rnnray.training.divergence import Diverged
 from rnnray.training.initial import Initial, read_initial
-from rnnray.training.kept_checkpoints import LIST, KeepBestAndLast, fall_back
+from rnnray.training.kept_checkpoints import KeepBestAndLast, fall_back
 from rnnray.training.notice import PassedOn
 from rnnray.training.options import RunOptions
 from rnnray.training.patient_files import PatientFiles, retry_storage
@@ -164,7 +165,7 @@ def _train(
             handle(event)
 
         with (
-            elastic.room_to_read(scaling),
+            ray_private.cpu_kept_free() if scaling.elasticity_enabled else nullcontext(),
             Events(take) as events,
             watchdog.on_guard(options.stuck_times, options.stuck_minutes * 60) as watch,
         ):
@@ -275,12 +276,12 @@ def _with_checkpoint(error: UserError, folder: str, last: Checkpoint | None) -> 
 
 def _stored_already(folder: str) -> bytes | None:
     """As `_stored`, before the run starts."""
-    return storage.read_bytes(storage.join(folder, LIST))
+    return storage.read_bytes(storage.join(folder, CHECKPOINT_LIST))
 
 
 def _stored(folder: str, report: RunReport) -> bytes | None:
     """Ray Train's list of a run's checkpoints, another one with each that is stored whole."""
-    return _read(storage.join(folder, LIST), report)
+    return _read(storage.join(folder, CHECKPOINT_LIST), report)
 
 
 def _read(place: str, report: RunReport) -> bytes | None:

@@ -15,15 +15,14 @@ from typing import Any, Literal
 
 from pyarrow import fs
 from ray.train import UserCallback
-from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.events import Tell
+from rnnray.ray_private import CHECKPOINT_LIST, reads_checkpoint_list
 from rnnray.training import checkpoints
 from rnnray.training.patient_files import retry_storage
 
-LIST = CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 # What is raised of files that are damaged, or a stranger's. Not OSError: that is tried again.
 _NOT_WHOLE = (
     *(ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError),
@@ -110,10 +109,9 @@ def fall_back(folder: str, handle: Handle) -> None:
     there = retry_storage(folder, partial(files.get_file_info, fs.FileSelector(path)), handle)
     lost |= set(newest_first) - {info.base_name for info in there}
     if lost:
-        content = listed.without(lost)
-        retry_storage(
-            folder, partial(storage.write_bytes, storage.join(folder, LIST), content), handle
-        )
+        file = storage.join(folder, CHECKPOINT_LIST)
+        write = partial(storage.write_bytes, file, listed.without(lost))
+        retry_storage(folder, write, handle)
 
 
 @dataclass(frozen=True)
@@ -156,13 +154,16 @@ class _List:
 
 def _read_list(files: fs.FileSystem, path: str) -> _List | None:
     """The list in a run's folder; None where there is none."""
-    file = f"{path}/{LIST}"
+    file = f"{path}/{CHECKPOINT_LIST}"
     if files.get_file_info(file).type != fs.FileType.File:
         return None
     with files.open_input_stream(file) as stream:
         content = stream.read()
     try:
-        listed = _List(json.loads(content))
+        values = json.loads(content)
+        if not reads_checkpoint_list(values):
+            return None
+        listed = _List(values)
         for entry in listed.entries:
             _check_entry(entry)
     except _NOT_WHOLE as error:

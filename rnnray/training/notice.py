@@ -9,8 +9,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 import ray
-from ray.train.v2._internal.execution.context import get_train_context
 
+from rnnray import ray_private
 from rnnray.errors import Terminated
 from rnnray.events import Event
 
@@ -41,6 +41,7 @@ class PassedOn:
         self._before: Any = None
 
     def __enter__(self) -> Self:
+        ray_private.check_drains()
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._take)
         return self
@@ -79,12 +80,7 @@ class PassedOn:
 
 def came() -> bool:
     """Whether this worker was told to leave; costs a microsecond."""
-    if _sigterm.is_set():
-        return True
-    # The public ray.train.get_preemption_info() is a barrier of all workers: not for every step.
-    context = get_train_context()
-    info = context.preemption_context.preemption_info
-    return info is not None and context.get_world_rank() in info.preempted_ranks
+    return _sigterm.is_set() or ray_private.node_is_drained()
 
 
 def _give(_: object) -> None:

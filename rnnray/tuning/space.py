@@ -116,14 +116,6 @@ def with_values(config: AnyConfig, values: Mapping[str, Any]) -> AnyConfig:
         raise UserError(f"{field}: {problem['msg']} (not {problem['input']!r})") from error
 
 
-def value_of(config: Config, name: str) -> Any:
-    """The value of a field, given by path."""
-    value: Any = config
-    for key in name.split("."):
-        value = getattr(value, key)
-    return value
-
-
 def _read(spec: Any, whole: bool, where: str) -> Range | Choice:
     if isinstance(spec, list):
         if not spec:

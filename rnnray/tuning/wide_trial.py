@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import ray
 import ray.tune
 import ray.util
-from ray._raylet import PlacementGroupID
 from ray.train import UserCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.util.placement_group import PlacementGroup
@@ -81,4 +81,4 @@ class FreeWorkers(ray.tune.Callback):  # type: ignore[misc]
 def _free_workers(trial: Any) -> None:
     reserved = trial.last_result.get(worker_process.PLACEMENT_GROUP)
     if reserved:
-        ray.util.remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(reserved)))
+        ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(reserved)))

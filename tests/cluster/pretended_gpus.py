@@ -14,7 +14,7 @@ import toy_sweep
 from composers import save_checkpoint, save_corpus
 from tiny import TINY
 
-from rnnray import cluster
+from rnnray import ray_private
 from rnnray.artifacts import open_store
 from rnnray.chorale.generation.options import GenerationConfig
 from rnnray.chorale.generation.pipeline import sheaves
@@ -28,14 +28,13 @@ from rnnray.training.options import RunOptions
 
 def main(folder: Path) -> None:
     """See the module."""
-    with cluster.on_loopback():
+    with ray_private.on_loopback():
         ray.init(
             "local",
             num_cpus=4,
             num_gpus=2,
             include_dashboard=False,
             log_to_driver=False,
-            _node_ip_address="127.0.0.1",
         )
     recorded = folder / "recorded"
     seen: dict[str, list[tuple[str, ...]]] = {}

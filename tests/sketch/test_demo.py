@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from rnnray.sketch import demo
 from rnnray.sketch.ink import strokes_to_ink
-from rnnray.sketch.simplify import EPSILON, ramer_douglas_peucker
 
 SAMPLE = Path(__file__).parents[3] / "shared/data/quickdraw_tutorial_sample.tar.gz"
 
@@ -95,25 +94,6 @@ def test_ink_made_many_at_a_time_is_the_ink_of_each_drawing(seed):
     expected = [strokes_to_ink(strokes) for strokes in sketches]
     np.testing.assert_array_equal(values, np.concatenate(expected))
     np.testing.assert_array_equal(rows, [len(ink) for ink in expected])
-
-
-@given(st.integers(0, 10**6))
-def test_points_are_left_out_as_the_official_simplification_leaves_them_out(seed):
-    rng = np.random.default_rng(seed)
-    strokes = [stroke for strokes in random_drawings(seed) for stroke in strokes]
-    # Not on a grid, where several points are equally far and rounding decides between them.
-    strokes = [stroke + rng.normal(0, 0.1, stroke.shape) for stroke in strokes]
-    # A closed stroke: its chord has no direction.
-    strokes.append(np.concatenate([strokes[0], strokes[0][:, :1]], axis=1))
-    points = np.concatenate([x + 1j * y for x, y in strokes])
-    kept = demo._simplify(points, np.array([stroke.shape[1] for stroke in strokes]))
-    start = 0
-    for stroke in strokes:
-        end = start + stroke.shape[1]
-        np.testing.assert_array_equal(
-            np.flatnonzero(kept[start:end]), ramer_douglas_peucker(stroke, EPSILON)
-        )
-        start = end
 
 
 def test_the_categories_are_some_that_quick_draw_has_too():

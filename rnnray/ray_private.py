@@ -1,0 +1,205 @@
+"""What this project takes of Ray that is not public, and what a Ray without it costs.
+
+A function for each part: its reason, where Ray's issues speak of it, and the test that fails when
+it is no longer needed. A Ray that lacks the part costs what the function's line says, not the run.
+"""
+
+import functools
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import ray
+
+CHECKPOINT_LIST = "checkpoint_manager_snapshot.json"
+"""File in a run's folder in which Ray Train lists the run's checkpoints.
+
+Ray Train keeps the best checkpoints and the last one, or all. The list is read to keep the last two
+beside the best, and written to go on from the one before a damaged one.
+Needed: test_ray_train_cannot_keep_the_best_checkpoint_and_the_last_two.
+"""
+_CHECKPOINT_ENTRY_VERSION = 0  # Ray Train raises it with each change of an entry's fields
+
+_ASK_SECONDS, _EXPIRE_SECONDS = 5.0, 60.0
+
+
+def reads_checkpoint_list(values: Mapping[str, Any]) -> bool:
+    """Return whether the content of a `CHECKPOINT_LIST` has the fields that this project knows."""
+    entries = values["checkpoint_results"]
+    if all(entry.get("version", 0) == _CHECKPOINT_ENTRY_VERSION for entry in entries):
+        return True
+    _say_lost("all checkpoints stay, and a damaged one has none before it")
+    return False
+
+
+@functools.cache
+def _say_lost(what: str) -> None:
+    """Say once in this process what this Ray does not offer."""
+    from rnnray.progress import say  # noqa: PLC0415  (it imports this module)
+
+    say(f"Ray {ray.__version__} is not one that this project knows: {what}")
+
+
+def address_left_here() -> str | None:
+    """Return the address of the cluster that `ray start` left on this machine; None without one.
+
+    `ray.init` joins it by itself, but waits for minutes when it was killed, and does not say
+    beforehand whether it is on 127.0.0.1. "auto" would join the private clusters of other jobs too.
+    Ray: https://github.com/ray-project/ray/pull/26678
+    Needed: test_ray_does_not_say_which_cluster_was_left_here.
+    """
+    try:
+        from ray._private.utils import read_ray_address  # noqa: PLC0415
+
+        address: str | None = read_ray_address()
+    except (ImportError, AttributeError, TypeError):
+        _say_lost("a cluster that `ray start` left here is not found; RAY_ADDRESS names it")
+        return None
+    return address
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Start Ray within the context so that only this machine reaches it.
+
+    Where Ray can span machines, as on Linux, it replaces 127.0.0.1 by the machine's outer address
+    and listens on all (`ray._private.services.resolve_ip_for_localhost`). The variable
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER counts only before Ray is imported, and for all of a process.
+    Ray: https://github.com/ray-project/ray/issues/26293 (closed as intended)
+    Needed: test_ray_takes_loopback_for_the_outer_address.
+    """
+    try:
+        from ray._private import ray_constants  # noqa: PLC0415
+
+        spans_machines = ray_constants.ENABLE_RAY_CLUSTER
+    except (ImportError, AttributeError):
+        spans_machines = None
+    if spans_machines is None:
+        _say_lost("it may listen to other machines; a firewall or a container keeps them out")
+        yield
+        return
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = spans_machines
+
+
+def resources_to_come() -> Mapping[str, float]:
+    """Return the resources of all nodes that the autoscaler may run; empty without an autoscaler.
+
+    `ray.cluster_resources` knows only the nodes of now. `ray status` makes the same call.
+    Ray: https://github.com/ray-project/ray/issues/49501
+    Needed: test_ray_does_not_say_what_the_autoscaler_may_add.
+    """
+    try:
+        found = ray._private.state.state.get_max_resources_from_cluster_config()
+    except (AttributeError, TypeError):
+        _say_lost("nodes that the autoscaler may start are not counted")
+        return {}
+    return found or {}
+
+
+def node_is_drained() -> bool:
+    """Return whether Ray has told this training worker that its node is about to go.
+
+    Costs a microsecond. The public `ray.train.get_preemption_info` waits for all workers, which no
+    step may.
+    Ray: https://github.com/ray-project/ray/issues/63968
+    Needed: test_ray_trains_public_notice_waits_for_all_workers.
+    """
+    context = _train_context()
+    try:
+        info = context.preemption_context.preemption_info
+        return info is not None and context.get_world_rank() in info.preempted_ranks
+    except AttributeError:  # `check_drains` has said so
+        return False
+
+
+def check_drains() -> None:
+    """Say in the driver's log if this Ray's training workers are not told that their nodes go."""
+    try:
+        from ray.train.v2._internal.execution.context import TrainContext  # noqa: PLC0415
+
+        known = "preemption_context" in TrainContext.__dataclass_fields__
+    except (ImportError, AttributeError):
+        known = False
+    if not known:
+        _say_lost("a drained node is lost without a checkpoint first; SIGTERM still writes one")
+
+
+def _train_context() -> Any:
+    try:
+        from ray.train.v2._internal.execution.context import get_train_context  # noqa: PLC0415
+    except ImportError:
+        return None
+    return get_train_context()
+
+
+@contextmanager
+def cpu_kept_free() -> Iterator[None]:
+    """Keep a CPU of the cluster free of Ray Train's elastic workers within the context.
+
+    When a node is lost they would take the last CPU, and then wait forever for the rows that were
+    lost with the node, which Ray computes again on a free CPU. The actor that is asked here shares
+    the cluster out to Ray Train and Ray Data.
+    Ray: https://github.com/ray-project/ray/pull/66001
+    Needed: test_ray_train_has_no_option_that_keeps_a_cpu_free.
+    """
+    request = {
+        "requester_id": f"tasks-{uuid.uuid4().hex}",
+        "resources": [{"CPU": 1}],
+        "expire_after_s": _EXPIRE_SECONDS,
+    }
+    coordinator = _coordinator(request)
+    if coordinator is None:
+        _say_lost("elastic workers may take every CPU; keep one free beside them")
+        yield
+        return
+    over = threading.Event()
+
+    def ask_again() -> None:
+        while not over.wait(_ASK_SECONDS):
+            coordinator.request_resources.remote(**request)
+            with suppress(TypeError):  # before 2.60 it looks at the nodes every 20 s, only then
+                coordinator.get_reserved_resources.remote(request["requester_id"], recompute=True)
+
+    thread = threading.Thread(target=ask_again, daemon=True, name="CPU kept free")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        coordinator.cancel_request.remote(request["requester_id"])
+
+
+def _coordinator(request: dict[str, Any]) -> Any:
+    """Return the actor that shares out the cluster, asked once; None where there is no such one."""
+    try:
+        from ray.data._internal.cluster_autoscaler import (  # noqa: PLC0415
+            default_autoscaling_coordinator as coordinators,
+        )
+
+        request["priority"] = coordinators.ResourceRequestPriority.HIGH
+        coordinator = coordinators.get_or_create_autoscaling_coordinator()
+        coordinator.request_resources.remote(**request)
+    except (ImportError, AttributeError, TypeError):
+        return None
+    return coordinator
+
+
+def keep_given_addresses() -> None:
+    """Let `ray start` in this process keep 127.0.0.1, for the head and for other nodes.
+
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 keeps it too, and forbids all nodes except the head. This
+    part has no substitute: better no node than one that the network reaches.
+    Ray: https://github.com/ray-project/ray/issues/59110
+    Needed: test_ray_takes_loopback_for_the_outer_address.
+    """
+    from ray._private import ray_constants, services  # noqa: PLC0415
+
+    ray_constants.ENABLE_RAY_CLUSTER = True
+    services.resolve_ip_for_localhost = lambda host: host

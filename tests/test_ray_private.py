@@ -1,0 +1,159 @@
+"""What is taken of Ray that is not public: what a Ray without it costs, and if it is needed."""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import ray
+import ray.autoscaler.sdk
+import ray.train
+from ray._private import ray_constants, services, state, utils
+
+from rnnray import ray_private
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_before() -> None:
+    """A line is said once a process."""
+    ray_private._say_lost.cache_clear()
+
+
+def lacks(module: str) -> Callable[[pytest.MonkeyPatch], None]:
+    """A Ray without a module."""
+    return lambda patch: patch.setitem(sys.modules, module, None)
+
+
+def lacks_name(owner: object, name: str) -> Callable[[pytest.MonkeyPatch], None]:
+    """A Ray without a name in a module or class."""
+    return lambda patch: patch.delattr(owner, name)
+
+
+def enter_loopback() -> None:
+    with ray_private.on_loopback():
+        pass
+
+
+def enter_kept_free() -> None:
+    with ray_private.cpu_kept_free():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("take_away", "call", "answer", "line"),
+    [
+        (
+            lacks_name(utils, "read_ray_address"),
+            ray_private.address_left_here,
+            None,
+            "RAY_ADDRESS names it",
+        ),
+        (
+            lacks_name(ray_constants, "ENABLE_RAY_CLUSTER"),
+            enter_loopback,
+            None,
+            "it may listen to other machines",
+        ),
+        (
+            lacks_name(state.GlobalState, "get_max_resources_from_cluster_config"),
+            ray_private.resources_to_come,
+            {},
+            "nodes that the autoscaler may start are not counted",
+        ),
+        (
+            lacks("ray.train.v2._internal.execution.context"),
+            ray_private.check_drains,
+            None,
+            "SIGTERM still writes one",
+        ),
+        (lacks("ray.train.v2._internal.execution.context"), ray_private.node_is_drained, False, ""),
+        (
+            lacks("ray.data._internal.cluster_autoscaler"),
+            enter_kept_free,
+            None,
+            "elastic workers may take every CPU",
+        ),
+        (
+            lambda _: None,
+            lambda: ray_private.reads_checkpoint_list({"checkpoint_results": [{"version": 1}]}),
+            False,
+            "all checkpoints stay",
+        ),
+    ],
+)
+def test_another_ray_costs_a_nicety_and_one_line_and_not_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    take_away: Callable[[pytest.MonkeyPatch], None],
+    call: Callable[[], object],
+    answer: object,
+    line: str,
+) -> None:
+    take_away(monkeypatch)
+    assert [call(), call()] == [answer, answer]
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == bool(line)
+    assert all(line in each and ray.__version__ in each for each in said)
+
+
+def test_no_other_file_takes_such_parts() -> None:
+    root = Path(__file__).parents[1]
+    private = re.compile(r"\bray\.(\w+\.)*_[a-z]|\bfrom ray(\.\w+)* import .*\b_[a-z]")
+    found = [
+        file
+        for folder in ("rnnray", "jobs", "cluster")
+        for file in (root / folder).rglob("*.py")
+        if private.search(file.read_text())
+    ]
+    assert found == [Path(ray_private.__file__)]
+
+
+def test_this_ray_has_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    ray_private.address_left_here()
+    enter_loopback()
+    ray_private.check_drains()
+    assert ray_private.reads_checkpoint_list({"checkpoint_results": [{"version": 0}]})
+    from ray.train.v2._internal import constants  # noqa: PLC0415
+
+    assert ray_private.CHECKPOINT_LIST == constants.CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
+    assert capsys.readouterr().out == ""
+
+
+def test_ray_takes_loopback_for_the_outer_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "get_node_ip_address", lambda: "192.0.2.1")
+    assert services.resolve_ip_for_localhost("127.0.0.1") == "192.0.2.1"
+
+
+def test_ray_does_not_say_which_cluster_was_left_here() -> None:
+    public = {name for module in (ray, ray.util) for name in vars(module) if name[0] != "_"}
+    assert {name for name in public if "address" in name} == {"get_node_ip_address"}
+
+
+def test_ray_does_not_say_what_the_autoscaler_may_add() -> None:
+    public = {*vars(ray), *ray.autoscaler.sdk.__all__}
+    resources = {name for name in public if "resources" in name}
+    assert resources == {"available_resources", "cluster_resources", "request_resources"}
+
+
+def test_ray_trains_public_notice_waits_for_all_workers() -> None:
+    assert "barrier across all workers" in ray.train.get_preemption_info.__doc__
+
+
+def test_ray_train_cannot_keep_the_best_checkpoint_and_the_last_two() -> None:
+    fields = {field.name for field in dataclasses.fields(ray.train.CheckpointConfig)}
+    assert fields == {
+        "num_to_keep",
+        *("checkpoint_score_attribute", "checkpoint_score_order"),
+        *("checkpoint_frequency", "checkpoint_at_end"),  # deprecated
+    }
+
+
+def test_ray_train_has_no_option_that_keeps_a_cpu_free() -> None:
+    fields = {field.name for field in dataclasses.fields(ray.train.ScalingConfig)}
+    assert fields == {
+        *("num_workers", "trainer_resources", "resources_per_worker", "placement_strategy"),
+        *("use_gpu", "accelerator_type", "use_tpu", "topology", "label_selector"),
+        "elastic_resize_monitor_interval_s",
+    }
