@@ -21,7 +21,7 @@ from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import Tell
 from rnnray.training import checkpoints
-from rnnray.training.patient_files import retry_storage
+from rnnray.training.patient_files import PatientFiles, retry_storage
 
 LIST = CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 # What is raised of files that are damaged, or a stranger's. Not OSError: that is tried again.
@@ -110,10 +110,9 @@ def fall_back(folder: str, handle: Handle) -> None:
     there = retry_storage(folder, partial(files.get_file_info, fs.FileSelector(path)), handle)
     lost |= set(newest_first) - {info.base_name for info in there}
     if lost:
-        content = listed.without(lost)
-        retry_storage(
-            folder, partial(storage.write_bytes, storage.join(folder, LIST), content), handle
-        )
+        patient = fs.PyFileSystem(PatientFiles(files, folder, handle))
+        with patient.open_output_stream(f"{path}/{LIST}") as stream:
+            stream.write(listed.without(lost))
 
 
 @dataclass(frozen=True)
