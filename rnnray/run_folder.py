@@ -84,26 +84,42 @@ def keep(
         for field in growing
         if saved and type(saved.get(field)) is type(values[field]) and saved[field] < values[field]
     }
-    different = "" if saved is None else differences(saved | grown, values)
-    if different:
+    if saved is not None:
         more = f" ({', '.join(growing)} may be more)" if growing else ""
-        raise UserError(
-            f"{folder} holds {what} of another configuration: {different}; "
-            f"take another --name, or the same options{more}"
-        )
+        check_same(folder, saved | grown, values, what, more)
     if saved is not None and saved_data is not None:
         different = differences(_by_number(saved_data), _by_number(data), most=_FEW)
-    if different:
-        raise UserError(
-            f"{folder} holds {what} on other data: {different}; take another --name, or the data "
-            "that it began with"
-        )
+        if different:
+            raise UserError(
+                f"{folder} holds {what} on other data: {different}; take another --name, or the "
+                "data that it began with"
+            )
     # A run of a version that did not save what its data were gets it now.
     if data and (saved is None or saved_data is None):
         _save(data_file, data)
     if saved is None or grown:
         _save(file, values)
     return saved
+
+
+def check_same(
+    folder: str, saved: Mapping[str, Any], asked: Mapping[str, Any], what: str, more: str = ""
+) -> None:
+    """Raise `UserError`, which names all differences, unless an earlier run was asked the same.
+
+    Args:
+        folder: path or URI.
+        saved: what the earlier run was asked.
+        asked: what this one is.
+        what: see `keep`.
+        more: end of the message, about what else would do.
+    """
+    different = differences(saved, asked)
+    if different:
+        raise UserError(
+            f"{folder} holds {what} of another configuration: {different}; "
+            f"take another --name, or the same options{more}"
+        )
 
 
 def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], most: int | None = None) -> str:

@@ -42,7 +42,7 @@ def write(path: Path, content: bytes | memoryview | Path, *, if_absent: bool = F
 
 
 def name(temporary: Path, path: Path, *, if_absent: bool = False) -> None:
-    """Give a whole file its name, in the same folder; with `if_absent` it may keep its old one too.
+    """Give a whole file its name, on the same disk; with `if_absent` it may keep its old one too.
 
     Args:
         temporary: the file.

@@ -21,7 +21,7 @@ from rnnray.errors import UserError
 from rnnray.events import Tell
 from rnnray.ray_private import CHECKPOINT_LIST, reads_checkpoint_list
 from rnnray.training import checkpoints
-from rnnray.training.patient_files import retry_storage
+from rnnray.training.patient_files import PatientFiles, retry_storage
 
 # What is raised of files that are damaged, or a stranger's. Not OSError: that is tried again.
 _NOT_WHOLE = (
@@ -109,9 +109,9 @@ def fall_back(folder: str, handle: Handle) -> None:
     there = retry_storage(folder, partial(files.get_file_info, fs.FileSelector(path)), handle)
     lost |= set(newest_first) - {info.base_name for info in there}
     if lost:
-        file = storage.join(folder, CHECKPOINT_LIST)
-        write = partial(storage.write_bytes, file, listed.without(lost))
-        retry_storage(folder, write, handle)
+        patient = fs.PyFileSystem(PatientFiles(files, folder, handle))
+        with patient.open_output_stream(f"{path}/{CHECKPOINT_LIST}") as stream:
+            stream.write(listed.without(lost))
 
 
 @dataclass(frozen=True)

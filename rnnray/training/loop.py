@@ -6,7 +6,6 @@ checkpoint for each epoch.
 
 import dataclasses
 import math
-import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -331,11 +330,14 @@ class TrainingLoop:
             with self.worker.pulse.doing(WAITS):
                 self.worker.report(metrics, None, None)
             return
-        with tempfile.TemporaryDirectory() as temporary, self.worker.pulse.doing(STORES):
-            folder = Path(temporary)
-            checkpoints.save(
-                folder, self.model, self.optimizer, position, self.task.checkpoint_files()
-            )
+        save = partial(
+            checkpoints.save,
+            model=self.model,
+            optimizer=self.optimizer,
+            position=position,
+            files=self.task.checkpoint_files(),
+        )
+        with self.worker.pulse.doing(STORES), self.worker.saved(save) as folder:
             self.worker.report(metrics, folder, name)
 
     def _tell(self, kind: str, position: Position, **fields: Any) -> None:

@@ -3,8 +3,10 @@
 import errno
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +22,8 @@ PATIENCE = 300.0  # seconds from the first failure to giving up
 
 Tell = Callable[[dict[str, Any]], None]
 T = TypeVar("T")
+Save = Callable[[Path], None]
+"""Writes a checkpoint into an empty folder."""
 
 
 def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = False) -> T:
@@ -67,6 +71,14 @@ def _reason(error: OSError) -> str:
     if code:
         return code[1]
     return os.strerror(error.errno) if error.errno else "input or output error"
+
+
+@contextmanager
+def saved_in_temporary(save: Save) -> Iterator[Path]:
+    """A temporary folder with a checkpoint."""
+    with tempfile.TemporaryDirectory() as temporary:
+        save(Path(temporary))
+        yield Path(temporary)
 
 
 class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
@@ -189,6 +201,46 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
     def open_append_stream(self, path: str, metadata: dict[str, str]) -> Any:
         """Refused: object stores cannot."""
         raise OSError(errno.EOPNOTSUPP, "files are written whole", path)
+
+    @contextmanager
+    def saved(self, folder: str, save: Save) -> Iterator[Path]:
+        """Save a checkpoint, and yield the folder that has it, whose files `take` takes.
+
+        On a local disk it is a hidden one in the run's folder, so that each file is written once.
+
+        Args:
+            folder: of the run, a path of this file system.
+            save: writes the checkpoint; on a local disk as often as it takes.
+
+        Raises:
+            TimeoutError: see `retry_storage`; or another run has the lock.
+        """
+        if not isinstance(self._files, fs.LocalFileSystem):
+            with saved_in_temporary(save) as temporary:
+                yield temporary
+            return
+        hidden = whole_file.unfinished(Path(folder))
+
+        def attempt() -> None:
+            # Those of workers that were killed, too: one at a time saves.
+            for left in Path(folder).iterdir():
+                if whole_file.UNFINISHED.fullmatch(left.name) and left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+            hidden.mkdir()
+            save(hidden)
+
+        try:
+            self._change(attempt, writes=True)
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def take(self, file: Path, path: str) -> None:
+        """Put a file of a folder that `saved` yielded into its place, as a whole."""
+        if isinstance(self._files, fs.LocalFileSystem):
+            self._change(lambda: whole_file.name(file, Path(path)), writes=True)
+        else:
+            self._send(str(file), path)
 
     def _send(self, file: str, path: str) -> None:
         def attempt() -> None:

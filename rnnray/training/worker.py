@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rnnray.errors import UserError
 from rnnray.training.data import Blocks
+from rnnray.training.patient_files import Save, saved_in_temporary
 from rnnray.training.watchdog import Pulse
 
 
@@ -25,6 +27,8 @@ class Worker:
     """Takes progress of this worker."""
     report: Callable[[dict[str, float], Path | None, str | None], None]
     """Takes metrics, a checkpoint's folder on rank 0, and the checkpoint's name; a barrier."""
+    saved: Callable[[Save], AbstractContextManager[Path]] = saved_in_temporary
+    """Saves a checkpoint, for `report`; rank 0 alone."""
     told_to_leave: Callable[[], bool] = lambda: False
     """Whether this worker will be taken away soon; asked at every step."""
     pulse: Pulse = field(default_factory=Pulse)

@@ -2,13 +2,13 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 import ray.util
-from pyarrow import fs
 from ray.train import Checkpoint
 
 from rnnray import devices
@@ -96,6 +96,7 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
             checkpoint_upload_fn=_upload,
         )
 
+    run = context.get_storage()
     worker = Worker(
         rank=context.get_world_rank(),
         count=context.get_world_size(),
@@ -103,6 +104,7 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
         validation=job.data.validation,
         tell=lambda event: job.tell(node | event),
         report=report,
+        saved=partial(run.storage_filesystem.handler.saved, run.experiment_fs_path),
         told_to_leave=notice.came,
     )
     watched: AbstractContextManager[None] = nullcontext()
@@ -142,14 +144,10 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
 
 
 def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """As Ray Train does it, but one file after the other.
-
-    Each is sent when it is closed; on many of Arrow's threads at once, none would be left to send.
-    """
+    """Put a checkpoint that `PatientFiles.saved` has saved into its place in the run's folder."""
     run = ray.train.get_context().get_storage()
     path = run.build_checkpoint_path_from_name(name)
     run.storage_filesystem.create_dir(path)
-    fs.copy_files(
-        checkpoint.path, path, destination_filesystem=run.storage_filesystem, use_threads=False
-    )
+    for file in sorted(Path(checkpoint.path).iterdir()):
+        run.storage_filesystem.handler.take(file, f"{path}/{file.name}")
     return Checkpoint(path, run.storage_filesystem)

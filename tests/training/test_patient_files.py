@@ -1,3 +1,4 @@
+import errno
 import pickle
 import threading
 import time
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
+from rnnray.errors import UserError
 from rnnray.run_lock import RunLock, place_of
 from rnnray.training import patient_files
 from rnnray.training.patient_files import PatientFiles, retry_storage
@@ -50,6 +52,45 @@ def test_a_checkpoint_is_written_when_the_storage_takes_it_again(tmp_path: Path)
     assert messages[0].startswith("place: the storage refuses (Not a directory), trying again")
     assert messages[-1].startswith("place: written after ")
     assert not any(event.get("gave_up") for event in events)
+
+
+def test_a_checkpoint_on_a_local_disk_is_written_once_though_the_disk_was_full(
+    tmp_path: Path,
+) -> None:
+    killed = tmp_path / f".{'0' * 32}.part"
+    killed.mkdir()
+    (killed / "model").write_bytes(b"half")
+    attempts: list[Path] = []
+
+    def save(folder: Path) -> None:
+        attempts.append(folder)
+        assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+        assert list(folder.iterdir()) == []
+        (folder / "model").write_bytes(b"weights")
+        if len(attempts) < 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    events: list[dict[str, Any]] = []
+    patient = files(events)
+    with patient.handler.saved(str(tmp_path), save) as folder:
+        written = (folder / "model").stat().st_ino
+        patient.create_dir(str(tmp_path / "epoch-0001"))
+        patient.handler.take(folder / "model", str(tmp_path / "epoch-0001" / "model"))
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
+    assert (tmp_path / "epoch-0001" / "model").stat().st_ino == written
+    assert (tmp_path / "epoch-0001" / "model").read_bytes() == b"weights"
+    assert "refuses (No space left on device), trying again" in events[0]["message"]
+    assert "written after" in events[-1]["message"]
+
+
+def test_a_checkpoint_that_is_refused_is_no_fault_of_the_storage(tmp_path: Path) -> None:
+    def refuse(folder: Path) -> None:
+        (folder / "model").write_bytes(b"half")
+        raise UserError("bias is not finite")
+
+    with pytest.raises(UserError), files([]).handler.saved(str(tmp_path), refuse):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_storage_that_stays_away_is_the_reason_of_the_failure(tmp_path: Path) -> None:
@@ -131,6 +172,7 @@ def test_a_run_that_lost_its_lock_changes_nothing_on_the_next_one_s_files(tmp_pa
                 lambda: mine.delete_file(str(tmp_path / "snapshot")),
                 lambda: mine.move(str(tmp_path / "snapshot"), str(tmp_path / "other")),
                 lambda: mine.create_dir(str(tmp_path / "epoch-0001")),
+                mine.handler.saved(str(tmp_path), lambda folder: None).__enter__,
             ]
             for change in changes:
                 with pytest.raises(TimeoutError, match="took over while this one"):

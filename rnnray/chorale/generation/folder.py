@@ -76,16 +76,14 @@ def begun(store: Store, saved: dict[str, Any], plan: Plan) -> Plan:
 def check_same(store: Store, saved: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raise `UserError` with all differences, unless an earlier run was asked the same."""
     names = [name for name in asked if name not in _PLACES]
-    different = run_folder.differences(
-        {name: saved.get(name) for name in names}, {name: asked[name] for name in names}
+    on_cpus = saved.get("device") == "cpu" and asked.get("device") == "gpu"
+    run_folder.check_same(
+        store.uri,
+        {name: saved.get(name) for name in names},
+        {name: asked[name] for name in names},
+        "a run",
+        f"{' with --no-gpu' if on_cpus else ''}, or start over with --overwrite",
     )
-    if different:
-        on_cpus = saved.get("device") == "cpu" and asked.get("device") == "gpu"
-        raise UserError(
-            f"{store.uri} holds a run of another configuration: {different}; take "
-            f"another --name, or the same options{' with --no-gpu' if on_cpus else ''}, or start "
-            "over with --overwrite"
-        )
 
 
 def save(

@@ -57,7 +57,7 @@ class GenerationOptions(Config):
     """Where and on what a run runs; what it writes does not depend on these, but for links."""
 
     output: Annotated[str, Field(min_length=1)] = "generated"
-    """Local folder or s3://bucket/prefix of all runs; a folder that all nodes share."""
+    """Folder of all runs, which all nodes share, or s3://bucket/prefix; gs:// is not supported."""
     name: RunName = "chorales"
     """Name of this run and of its folder; the same name goes on where the run stopped."""
     samplers: Annotated[int, Ge(1)] | None = None
