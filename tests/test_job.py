@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import ray.exceptions
 from annotated_types import Ge
 from tiny import REPOSITORY
+from tiny_chorale import write_corpus
 
 from rnnray import job
 from rnnray.errors import UserError
@@ -288,3 +290,12 @@ def test_what_composes_evaluates_chorales_and_renders_needs_no_ray() -> None:
     modules = ("composer", "composing", "evaluation", "reference", "rendering")
     imports = "".join(f"import rnnray.chorale.{name}\n" for name in modules)
     assert in_a_new_process(f"{imports}import sys\nprint('ray' in sys.modules)") == "False\n"
+
+
+def test_main_of_a_job_can_be_called_without_a_process_of_its_own(tmp_path: Path) -> None:
+    listen = runpy.run_path(str(REPOSITORY / "jobs/listen.py"))
+    corpus = write_corpus(tmp_path / "corpus")
+    options = listen["Options"](name="test:2", data=str(corpus), output=str(tmp_path / "heard"))
+    result = listen["main"](options)
+    assert result["name"] == "piece_2"
+    assert {Path(file) for file in result["files"]} == set((tmp_path / "heard").iterdir())
