@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from recorded import RECORD, same_text
 
-JOBS = sorted((Path(__file__).parents[2] / "jobs").glob("*.py"))
+REPOSITORY = Path(__file__).parents[2]
+JOBS = sorted((REPOSITORY / "jobs").glob("*.py"))
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.stem)
@@ -22,7 +23,7 @@ def test_help(
         runpy.run_path(f"jobs/{job.name}", run_name="__main__")
     assert exit_.value.code == 0
     text = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
-    same_text(f"help/{job.stem}.txt", text)
+    same_text(f"help/{job.stem}.txt", text.replace(f"{REPOSITORY}/", ""))
 
 
 def test_no_job_is_gone() -> None:
