@@ -41,9 +41,9 @@ class Options(job.JobOptions):
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
     from rnnray import cluster
-    from rnnray.chorale import benchmark as chorale
-    from rnnray.chorale.generation import benchmark as generation
-    from rnnray.sketch import benchmark as sketch
+    from rnnray.benchmarks import composing_speed as chorale
+    from rnnray.benchmarks import generation_speed as generation
+    from rnnray.benchmarks import sketch_speed as sketch
 
     cluster.connect(verbose=config.verbose)
     measures: dict[str, Callable[[], Any]] = {

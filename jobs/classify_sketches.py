@@ -13,7 +13,7 @@ import tyro
 from annotated_types import Ge
 
 from rnnray import job
-from rnnray.sketch.config import OnBadRecord
+from rnnray.sketch.sketch_config import OnBadRecord
 
 
 class Options(job.JobOptions):
@@ -36,9 +36,9 @@ class Options(job.JobOptions):
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
     from rnnray import cluster
-    from rnnray.sketch import bad_records
     from rnnray.sketch.classifier import read_checkpoint
-    from rnnray.sketch.datasets import open_drawings
+    from rnnray.sketch.data import bad_records
+    from rnnray.sketch.data.datasets import open_drawings
     from rnnray.sketch.prediction import classify
 
     cluster.connect(verbose=config.verbose)

@@ -15,7 +15,7 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import model_validator
 
 from rnnray import job
-from rnnray.chorale import options
+from rnnray.chorale import composing_options
 
 _DEFAULT_CHORDS = 64
 
@@ -23,19 +23,19 @@ _DEFAULT_CHORDS = 64
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: options.Checkpoint
+    checkpoint: composing_options.Checkpoint
     output: str = "composed"
     """Folder or URI to write to."""
-    temperatures: options.Temperatures = (1.0,)
+    temperatures: composing_options.Temperatures = (1.0,)
     """1 takes the composer at its word, less is tamer, more is wilder, 0 is --greedy."""
     greedy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The likeliest note each time, as the book's first version; instead of --temperatures."""
-    top_p: options.TopP = 1.0
-    count: options.Count = 1
-    chords: options.Chords | None = None
+    top_p: composing_options.TopP = 1.0
+    count: composing_options.Count = 1
+    chords: composing_options.Chords | None = None
     """Length in chords (sixteenths), what is given included; by default 64, or the melody's."""
-    seed: options.Seed = 0
-    seed_from: options.SeedFrom = None
+    seed: composing_options.Seed = 0
+    seed_from: composing_options.SeedFrom = None
     data: str | None = None
     """Corpus for --seed-from and for Bach's statistics; as in jobs/train_chorale.py. By default
     the one of the checkpoint, which carries its statistics, so that it is read for --seed-from
@@ -51,13 +51,13 @@ class Options(job.JobOptions):
     """Semitones by which the melody is moved before it is harmonised; 12 is an octave up."""
     tempo: float = 80.0
     """Quarter notes a minute."""
-    instrument: options.Instrument = "organ"
+    instrument: composing_options.Instrument = "organ"
 
     @model_validator(mode="after")
     def _each_temperature_once(self) -> "Options":
         if self.greedy and self.temperatures != (1.0,):
             raise job.WrongUse("--greedy and --temperatures exclude each other")
-        if options.twice(self.temperatures):
+        if composing_options.twice(self.temperatures):
             raise job.WrongUse("--temperatures names one twice (six digits count)")
         if self.seed_from and self.melody:
             raise job.WrongUse(
@@ -73,10 +73,10 @@ def main(config: Options) -> dict[str, Any]:
     from rnnray import storage
     from rnnray.chorale import composing
     from rnnray.chorale.composer import TrainedComposer
+    from rnnray.chorale.data.reference import read_reference
     from rnnray.chorale.given import given_tokens, read_melody
-    from rnnray.chorale.midi import check_tempo
-    from rnnray.chorale.reference import read_reference
-    from rnnray.chorale.sound import check_length
+    from rnnray.chorale.render.midi_writer import check_tempo
+    from rnnray.chorale.render.sound import check_length
 
     # What is wrong is told before anything is loaded.
     reference = read_reference(config.checkpoint, config.data, config.seed_from)

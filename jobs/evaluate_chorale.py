@@ -9,7 +9,7 @@ measures it: windows of 33 chords, 16 apart, each begun cold.
 from typing import Any, Literal
 
 from rnnray import job
-from rnnray.chorale.options import Checkpoint
+from rnnray.chorale.composing_options import Checkpoint
 from rnnray.progress import say
 
 
@@ -26,14 +26,14 @@ class Options(job.JobOptions):
 
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    from rnnray.chorale import table
+    from rnnray.chorale.chorale_evaluation import evaluate
     from rnnray.chorale.composer import TrainedComposer, read_checkpoint
-    from rnnray.chorale.evaluation import evaluate
-    from rnnray.chorale.reference import open_corpus_of
+    from rnnray.chorale.data import chorale_table
+    from rnnray.chorale.data.reference import open_corpus_of
 
     # A wrong checkpoint is told before the corpus is fetched.
     corpus = open_corpus_of(read_checkpoint(config.checkpoint), config.data)
-    pieces = table.chords_of(table.select(corpus, config.split))
+    pieces = chorale_table.chords_of(chorale_table.select(corpus, config.split))
     say(f"evaluating {len(pieces)} pieces")
     result = evaluate(TrainedComposer(config.checkpoint), pieces)
     return result.as_dict() | {"split": config.split, "checkpoint": config.checkpoint}

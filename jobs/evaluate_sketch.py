@@ -12,7 +12,7 @@ import tyro
 from annotated_types import Ge
 
 from rnnray import job
-from rnnray.sketch.config import OnBadRecord
+from rnnray.sketch.sketch_config import OnBadRecord
 
 
 class Options(job.JobOptions):
@@ -40,10 +40,10 @@ class Options(job.JobOptions):
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
     from rnnray import cluster, storage
-    from rnnray.sketch import bad_records
     from rnnray.sketch.classifier import read_checkpoint
-    from rnnray.sketch.datasets import open_drawings
-    from rnnray.sketch.evaluation import evaluate
+    from rnnray.sketch.data import bad_records
+    from rnnray.sketch.data.datasets import open_drawings
+    from rnnray.sketch.sketch_evaluation import evaluate
 
     cluster.connect(verbose=config.verbose)
     trained, class_names = read_checkpoint(config.checkpoint)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnray import job
-from rnnray.chorale.generation.options import GenerationConfig, GenerationOptions
+from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ chorale's name, its length in chords (sixteenths), and the files.
 from typing import Any
 
 from rnnray import job
-from rnnray.chorale.options import Instrument
+from rnnray.chorale.composing_options import Instrument
 
 
 class Options(job.JobOptions):
@@ -29,13 +29,13 @@ class Options(job.JobOptions):
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
     from rnnray import storage
-    from rnnray.chorale import table
-    from rnnray.chorale.corpus import open_corpus
-    from rnnray.chorale.midi import check_tempo
-    from rnnray.chorale.rendering import render
+    from rnnray.chorale.data import chorale_table
+    from rnnray.chorale.data.corpus import open_corpus
+    from rnnray.chorale.render.midi_writer import check_tempo
+    from rnnray.chorale.render.rendering import render
 
     check_tempo(config.tempo)
-    name, chords = table.named(open_corpus(config.data), config.name)
+    name, chords = chorale_table.named(open_corpus(config.data), config.name)
     files = render(
         storage.join(config.output, name),
         chords,

@@ -9,8 +9,8 @@ drawings of each split.
 from typing import Any, Literal
 
 from rnnray import job
-from rnnray.sketch.config import OnBadRecord
-from rnnray.training.config import Split
+from rnnray.sketch.sketch_config import OnBadRecord
+from rnnray.training.training_config import Split
 
 
 class Options(job.JobOptions):
@@ -38,9 +38,9 @@ class Options(job.JobOptions):
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
     from rnnray import cluster
-    from rnnray.sketch import bad_records
-    from rnnray.sketch.datasets import open_drawings
-    from rnnray.sketch.prepare import prepare
+    from rnnray.sketch.data import bad_records
+    from rnnray.sketch.data.datasets import open_drawings
+    from rnnray.sketch.data.prepare import prepare
 
     cluster.connect(verbose=config.verbose)
     with bad_records.counted(config.on_bad_record) as bad:

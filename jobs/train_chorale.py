@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnray import job
-from rnnray.chorale.config import PRESETS, ChoraleConfig
-from rnnray.training.options import RunName, RunOptions
+from rnnray.chorale.chorale_config import PRESETS, ChoraleConfig
+from rnnray.training.run_options import RunName, RunOptions
 
 
 class ChoraleRun(RunOptions):
@@ -33,12 +33,12 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Do the job."""
     from rnnray import cluster
-    from rnnray.chorale import training
-    from rnnray.chorale.corpus import open_corpus
+    from rnnray.chorale import chorale_training
+    from rnnray.chorale.data.corpus import open_corpus
 
     cluster.connect(verbose=config.options.verbose)
     corpus = open_corpus(config.chorale.data, split=config.chorale.split)
-    return training.train(config.chorale, corpus, config.run)
+    return chorale_training.train(config.chorale, corpus, config.run)
 
 
 if __name__ == "__main__":

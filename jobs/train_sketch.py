@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnray import job
-from rnnray.sketch.config import PRESETS, OnBadRecord, SketchConfig
-from rnnray.training.options import RunOptions
+from rnnray.sketch.sketch_config import PRESETS, OnBadRecord, SketchConfig
+from rnnray.training.run_options import RunOptions
 
 
 class Options(job.PresetOptions):
@@ -34,8 +34,9 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Do the job."""
     from rnnray import cluster
-    from rnnray.sketch import bad_records, training
-    from rnnray.sketch.datasets import open_drawings
+    from rnnray.sketch import sketch_training
+    from rnnray.sketch.data import bad_records
+    from rnnray.sketch.data.datasets import open_drawings
 
     sketch, options = config.sketch, config.options
     cluster.connect(verbose=options.verbose)
@@ -46,7 +47,7 @@ def main(config: Config) -> dict[str, Any]:
             on_bad=bad,
             split=sketch.split,
         )
-        result = training.train(sketch, drawings, config.run, export=options.export)
+        result = sketch_training.train(sketch, drawings, config.run, export=options.export)
     return result | {
         "skipped": bad.count if bad else 0,
         "passed_over": drawings.say_passed_over(),

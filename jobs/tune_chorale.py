@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnray import job
-from rnnray.chorale.config import ChoraleConfig, notebook, strong
-from rnnray.tuning.options import SweepOptions
+from rnnray.chorale.chorale_config import ChoraleConfig, notebook, strong
+from rnnray.tuning.sweep_options import SweepOptions
 
 
 class Options(job.PresetOptions):
@@ -37,10 +37,10 @@ def main(config: Config) -> dict[str, Any]:
     import ray
 
     from rnnray import cluster
-    from rnnray.chorale.corpus import open_corpus
-    from rnnray.chorale.data import identity, training_data
-    from rnnray.chorale.statistics import statistics_of, to_json
-    from rnnray.chorale.tuning import CHANGEABLE, SPACE, ChoraleProblem
+    from rnnray.chorale.chorale_tuning import CHANGEABLE, SPACE, ChoraleProblem
+    from rnnray.chorale.data.corpus import open_corpus
+    from rnnray.chorale.data.corpus_statistics import statistics_of, to_json
+    from rnnray.chorale.data.training_windows import identity, training_data
     from rnnray.tuning import best
 
     chorale, sweep = config.chorale, config.sweep

@@ -13,8 +13,8 @@ from typing import Any
 
 from rnnray import job
 from rnnray.progress import say
-from rnnray.sketch.config import PRESETS, SketchConfig
-from rnnray.tuning.options import SweepOptions
+from rnnray.sketch.sketch_config import PRESETS, SketchConfig
+from rnnray.tuning.sweep_options import SweepOptions
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Do the job."""
     from rnnray import cluster
-    from rnnray.sketch import tuning
-    from rnnray.sketch.datasets import open_drawings
+    from rnnray.sketch import sketch_tuning
+    from rnnray.sketch.data.datasets import open_drawings
     from rnnray.tuning import best
 
     sketch, sweep = config.sketch, config.sweep
     cluster.connect(verbose=config.options.verbose, dashboard=sweep.needs_dashboard())
-    searched = best.read_space(sweep.space, tuning.SPACE, sketch)
+    searched = best.read_space(sweep.space, sketch_tuning.SPACE, sketch)
     say(f"reading {sketch.data}")
     drawings = open_drawings(
         sketch.data, recognized_only=sketch.recognized_only, split=sketch.split
     )
-    problem = tuning.problem(sketch, drawings)
+    problem = sketch_tuning.problem(sketch, drawings)
     found = best.find(
         problem,
         searched,
         sweep,
-        changeable=tuning.CHANGEABLE,
+        changeable=sketch_tuning.CHANGEABLE,
         data=problem.drawings.identity,
     )
     return found | {"passed_over": drawings.say_passed_over()}

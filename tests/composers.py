@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from lazily import Lazily, keras, tf
 
-from rnnray.chorale import table
-from rnnray.chorale.config import PRESETS, ChoraleConfig
-from rnnray.chorale.task import ChoraleTask
+from rnnray.chorale.chorale_config import PRESETS, ChoraleConfig
+from rnnray.chorale.chorale_task import ChoraleTask
+from rnnray.chorale.data import chorale_table
 from rnnray.training import checkpoints
 from rnnray.training.checkpoints import Position
 
-model = Lazily("rnnray.chorale.model")
+model = Lazily("rnnray.chorale.model.architectures")
 
 REACH = 20
 _ROWS = 4
@@ -126,7 +126,7 @@ def save_corpus(file: Path, lengths: Sequence[int]) -> str:
     its path.
     """
     splits = ["train", *["test"] * (len(lengths) - 1)]
-    corpus = table.from_chorales(
+    corpus = chorale_table.from_chorales(
         (f"piece {number}", split, piece)
         for number, (split, piece) in enumerate(zip(splits, chorales(*lengths), strict=True))
     )

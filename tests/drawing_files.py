@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnnray.errors import UserError
-from rnnray.sketch import table
-from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.drawings import Drawings
-from rnnray.sketch.tfrecord_file import write_record
+from rnnray.sketch.data import sketch_table
+from rnnray.sketch.data.datasets import open_drawings
+from rnnray.sketch.data.drawings import Drawings
+from rnnray.sketch.data.tfrecord_file import write_record
 
 NAMES = ("cat", "dog", "star")
 UNIT = 2.0**-14  # steps of ink are at most 1
@@ -38,7 +38,7 @@ def parquet(path: Path, count: int, names: tuple[str, ...] = NAMES, first: int =
     """A file of drawings that know their number: their first step, in `UNIT`."""
     inks = [np.array([[(first + i) * UNIT, 0, 1]], np.float32) for i in range(count)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table.from_inks(inks, [i % 3 for i in range(count)], names), path)
+    pq.write_table(sketch_table.from_inks(inks, [i % 3 for i in range(count)], names), path)
     return path
 
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from rnnray import storage
-from rnnray.chorale.config import ChoraleConfig
-from rnnray.chorale.task import CONFIG_FILE
+from rnnray.chorale.chorale_config import ChoraleConfig
+from rnnray.chorale.chorale_task import CONFIG_FILE
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 from rnnray.training import checkpoints, strategy
@@ -64,7 +64,7 @@ class TrainedComposer:
         strategy.configure_devices(threads, needs_gpu=needs_gpu)
         import tensorflow as tf  # noqa: PLC0415
 
-        from rnnray.chorale import model  # noqa: F401, PLC0415  (registers our layers)
+        from rnnray.chorale.model import architectures  # noqa: F401, PLC0415  (registers our layers)
 
         with tempfile.TemporaryDirectory() as temporary:
             folder = storage.fetch_folder(checkpoint, Path(temporary))

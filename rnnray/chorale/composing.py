@@ -10,21 +10,21 @@ import numpy as np
 from pyarrow import fs
 
 from rnnray import storage
-from rnnray.chorale import pictures
 from rnnray.chorale.chords import VOICE_COUNT, VOICES
 from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.composing_options import InstrumentName
 from rnnray.chorale.critique import beside, critique
-from rnnray.chorale.options import InstrumentName
-from rnnray.chorale.rendering import render
+from rnnray.chorale.data.corpus_statistics import Statistics
+from rnnray.chorale.render import chorale_plots
+from rnnray.chorale.render.rendering import render
 from rnnray.chorale.request import Composition, Request
-from rnnray.chorale.statistics import Statistics
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.progress import Every, say
 
 _TOLD_SILENCE = 4  # sixteenths; a shorter rest is a breath
 _WRITTEN = re.compile(
     r"(?P<index>\d{4,})(\.(wav|mid|musicxml|png|svg)|-page\d+\.svg)", re.ASCII
-)  # see `rnnray.chorale.rendering.render`
+)  # see `rnnray.chorale.render.rendering.render`
 
 
 def compose(
@@ -85,7 +85,7 @@ def publish(
             pitch was composed beside how often Bach wrote it. Chorales of an earlier, larger run at
             one of these temperatures are deleted, since they would pass for this one's.
         tempo: quarter notes a minute.
-        instrument: see `rnnray.chorale.sound.synthesize`.
+        instrument: see `rnnray.chorale.render.sound.synthesize`.
         rest: sixteenths of silence of all voices before the chorales, in the files; nothing else
             counts them.
 
@@ -131,7 +131,7 @@ def publish(
     with tempfile.TemporaryDirectory() as temporary:
         picture = Path(temporary) / "pitches.png"
         everything = [piece.chords for pieces in composed.values() for piece in pieces]
-        pictures.pitch_histogram(picture, everything, bach)
+        chorale_plots.pitch_histogram(picture, everything, bach)
         storage.put_file(picture, histogram)
     return result
 

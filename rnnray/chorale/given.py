@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from rnnray.chorale import scores, table, tokens
+from rnnray.chorale import tokens
 from rnnray.chorale.chords import (
     BAR,
     HIGHEST_PITCH,
@@ -17,7 +17,8 @@ from rnnray.chorale.chords import (
     Chords,
 )
 from rnnray.chorale.critique import HIGHEST, LOWEST
-from rnnray.chorale.repairs import described
+from rnnray.chorale.data import chorale_table, scores
+from rnnray.chorale.data.repairs import described
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
 from rnnray.progress import say
@@ -49,7 +50,7 @@ def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
 
     Args:
         corpus: a chorale table.
-        seed_from: the chorale as in `table.named`, a colon, how many chords: test:2:8.
+        seed_from: the chorale as in `chorale_table.named`, a colon, how many chords: test:2:8.
 
     Raises:
         UserError: it is not of that form, or there is no such chorale, or it is shorter.
@@ -59,7 +60,7 @@ def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
         raise UserError(
             f"--seed-from {seed_from}: write a chorale and a number of chords, such as test:2:8"
         )
-    name, chords = table.named(corpus, which)
+    name, chords = chorale_table.named(corpus, which)
     if int(count) > len(chords):
         raise UserError(f"--seed-from {seed_from}: {name} has only {len(chords)} chords")
     return chords[: int(count)]

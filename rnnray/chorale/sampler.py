@@ -1,8 +1,8 @@
 """Chorales from a composer, a note at a time, thousands of chorales at once.
 
 The sampler knows no architecture: it is given `initial_state` and `step` of
-`rnnray.chorale.model.Composer`, and compiles a loop over chords around them. Its memory does not
-depend on the chorales' length, but for the notes themselves.
+`rnnray.chorale.model.architectures.Composer`, and compiles a loop over chords around them. Its
+memory does not depend on the chorales' length, but for the notes themselves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from rnnray.chorale import tokens
 from rnnray.chorale.chords import VOICE_COUNT
-from rnnray.chorale.model import Composer
+from rnnray.chorale.model.architectures import Composer
 from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError

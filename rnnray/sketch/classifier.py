@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from rnnray import devices, storage
 from rnnray.errors import UserError
-from rnnray.sketch import table
-from rnnray.sketch.canvas import drawing_to_ink
-from rnnray.sketch.config import SketchConfig
-from rnnray.sketch.task import CLASSES_FILE, CONFIG_FILE
+from rnnray.sketch.data import sketch_table
+from rnnray.sketch.data.canvas import drawing_to_ink
+from rnnray.sketch.sketch_config import SketchConfig
+from rnnray.sketch.sketch_task import CLASSES_FILE, CONFIG_FILE
 from rnnray.training import checkpoints, strategy
 from rnnray.yaml_file import read_mapping
 
@@ -104,7 +104,7 @@ class SketchClassifier:
         Args:
             drawing: list of strokes, each a list of points (`[x, y]`, `{"x": x, "y": y}`) or two
                 lists x and y, in any unit, simplified or not; see
-                `rnnray.sketch.canvas.drawing_to_ink`.
+                `rnnray.sketch.data.canvas.drawing_to_ink`.
             top: number of classes, fewer where the checkpoint has fewer.
             y_up: y grows upwards, not downwards as on screens.
 
@@ -115,7 +115,7 @@ class SketchClassifier:
             UserError: it is no drawing: fewer than 2 points, NaN, another form.
         """
         ink = drawing_to_ink(drawing, y_up=y_up)
-        rows = table.from_inks([ink], [table.UNKNOWN_CLASS], self.class_names)
+        rows = sketch_table.from_inks([ink], [sketch_table.UNKNOWN_CLASS], self.class_names)
         order, probabilities = self.top_classes(rows, top)
         return [
             ClassProbability(self.class_names[index], float(probability))
@@ -139,13 +139,15 @@ class SketchClassifier:
         """A sketch table -> float32 [drawings, classes]: natural logarithms of probabilities.
 
         Raises:
-            UserError: a row that is no ink (`table.bad_rows`).
+            UserError: a row that is no ink (`sketch_table.bad_rows`).
         """
-        for row, reason in table.bad_rows(drawings, len(self.class_names), labelled=False)[:1]:
+        for row, reason in sketch_table.bad_rows(drawings, len(self.class_names), labelled=False)[
+            :1
+        ]:
             raise UserError(f"drawing {row}: {reason}")
         parts = [np.zeros((0, len(self.class_names)), np.float32)]
         for start in range(0, len(drawings), _ROWS):
-            ink, _ = table.padded(drawings.slice(start, _ROWS), self.config.model.max_points)
+            ink, _ = sketch_table.padded(drawings.slice(start, _ROWS), self.config.model.max_points)
             filled = np.zeros((_ROWS, *ink.shape[1:]), np.float32)
             filled[: len(ink)] = ink
             logits = self._logits(filled).numpy()[: len(ink)].astype(np.float32)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from rnnray.sketch.config import SketchModelConfig
+from rnnray.sketch.sketch_config import SketchModelConfig
 
 
 @keras.saving.register_keras_serializable("rnnray")

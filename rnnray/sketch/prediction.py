@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
-from rnnray.sketch import table
 from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
-from rnnray.sketch.drawings import Drawings
-from rnnray.sketch.evaluation import TOP, judge_with, say_cropped
-from rnnray.sketch.table import ORIGIN_FIELDS
+from rnnray.sketch.data import sketch_table
+from rnnray.sketch.data.drawings import Drawings
+from rnnray.sketch.data.sketch_table import ORIGIN_FIELDS
+from rnnray.sketch.sketch_evaluation import TOP, judge_with, say_cropped
 
 SCHEMA = pa.schema(
     [
@@ -39,7 +39,7 @@ class _Predictor(ClassifyingActor):
                 *(drawings[field.name] for field in ORIGIN_FIELDS),
                 pa.array(names[order].tolist(), pa.list_(pa.string())),
                 pa.array(probabilities.tolist(), pa.list_(pa.float32())),
-                pa.array(table.lengths_of(drawings)),
+                pa.array(sketch_table.lengths_of(drawings)),
             ],
             schema=SCHEMA.append(_POINTS),
         )

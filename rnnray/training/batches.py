@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rnnray.training.data import Blocks
+from rnnray.training.rows import Blocks
 
 
 class Share(NamedTuple):

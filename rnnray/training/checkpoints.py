@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rnnray.errors import UserError
-from rnnray.training.divergence import not_finite
+from rnnray.training.faults.divergence import not_finite
 
 MODEL, OPTIMIZER, POSITION = "model.keras", "optimizer.npz", "position.json"
 

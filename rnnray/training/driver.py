@@ -29,18 +29,19 @@ from rnnray.events import Event, Events, Tell
 from rnnray.progress import say
 from rnnray.ray_private import CHECKPOINT_LIST
 from rnnray.run_lock import Held
-from rnnray.training import elastic, strategy, watchdog
+from rnnray.training import strategy
 from rnnray.training.checkpoints import POSITION
-from rnnray.training.config import TrainingConfig, share_of_peak
-from rnnray.training.data import TrainingData
-from rnnray.training.divergence import Diverged
+from rnnray.training.faults import elastic, watchdog
+from rnnray.training.faults.divergence import Diverged
+from rnnray.training.faults.notice import PassedOn
+from rnnray.training.faults.patient_files import PatientFiles, retry_storage
 from rnnray.training.initial import Initial, read_initial
 from rnnray.training.kept_checkpoints import KeepBestAndLast, fall_back
-from rnnray.training.notice import PassedOn
-from rnnray.training.options import RunOptions
-from rnnray.training.patient_files import PatientFiles, retry_storage
-from rnnray.training.report import RunReport
+from rnnray.training.rows import TrainingData
+from rnnray.training.run_options import RunOptions
+from rnnray.training.run_report import RunReport
 from rnnray.training.task import Task
+from rnnray.training.training_config import TrainingConfig, share_of_peak
 from rnnray.training.worker_process import LEFT, Refused, WorkerJob, run_worker
 
 CONFIG = "config.yaml"
@@ -95,7 +96,7 @@ def train(
         report_steps: see `TrainingLoop`.
         callbacks: of Ray Train, besides ours.
         held: lock under which this run is, of a sweep; without it the run takes its own.
-        initial: weights to begin with; by default those of `config.init_from`.
+        initial: weights to begin with; by default those of `training_config.init_from`.
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration or

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from rnnray.errors import UserError, find_user_error
 from rnnray.training.batches import Share
+from rnnray.training.faults.watchdog import Pulse
 from rnnray.training.task import Task
-from rnnray.training.watchdog import Pulse
 
 _BATCHES_AHEAD = 4
 

@@ -20,7 +20,7 @@ class Flags:
     leaving: float = 0
     """It was told to leave."""
     paces: npt.NDArray[Any] = field(default_factory=lambda: np.zeros(0))
-    """See `rnnray.training.pace.Pace.tell`; empty for a worker alone."""
+    """See `rnnray.training.faults.pace.Pace.tell`; empty for a worker alone."""
 
     @staticmethod
     def size(workers: int) -> int:

@@ -21,7 +21,7 @@ from rnnray.errors import UserError
 from rnnray.events import Tell
 from rnnray.ray_private import CHECKPOINT_LIST, reads_checkpoint_list
 from rnnray.training import checkpoints
-from rnnray.training.patient_files import PatientFiles, retry_storage
+from rnnray.training.faults.patient_files import PatientFiles, retry_storage
 
 # What is raised of files that are damaged, or a stranger's. Not OSError: that is tried again.
 _NOT_WHOLE = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from rnnray.training.config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig
 
 # The batch size of the book, to which --scale-learning-rate refers.
 _BASE_BATCH_SIZE = 32

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from rnnray.training.faults.watchdog import WAITS, Pulse
 from rnnray.training.strategy import Sums
-from rnnray.training.watchdog import WAITS, Pulse
 
 
 class MovingStatistics:

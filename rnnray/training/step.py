@@ -12,9 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from rnnray.training.config import OptimizerConfig
 from rnnray.training.optimizer import clip
 from rnnray.training.task import Task
+from rnnray.training.training_config import OptimizerConfig
 
 Step = Callable[..., Any]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rnnray.errors import UserError
-from rnnray.training.data import Blocks
-from rnnray.training.patient_files import Save, saved_in_temporary
-from rnnray.training.watchdog import Pulse
+from rnnray.training.faults.patient_files import Save, saved_in_temporary
+from rnnray.training.faults.watchdog import Pulse
+from rnnray.training.rows import Blocks
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from ray.train import Checkpoint
 from rnnray import devices
 from rnnray.errors import UserError
 from rnnray.events import Tell
-from rnnray.training import notice, strategy
-from rnnray.training.config import TrainingConfig
-from rnnray.training.data import TrainingData
-from rnnray.training.divergence import Diverged
+from rnnray.training import strategy
+from rnnray.training.faults import notice
+from rnnray.training.faults.divergence import Diverged
+from rnnray.training.faults.watchdog import Watch
+from rnnray.training.rows import TrainingData
 from rnnray.training.task import Task
-from rnnray.training.watchdog import Watch
+from rnnray.training.training_config import TrainingConfig
 from rnnray.training.worker import Leaving, PeerStopped, Worker
 
 LEFT = "left"

@@ -4,9 +4,9 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from rnnray import storage
-from rnnray.training.config import TrainingConfig
+from rnnray.training.training_config import TrainingConfig
 from rnnray.tuning import results, space, sweep
-from rnnray.tuning.options import SweepOptions
+from rnnray.tuning.sweep_options import SweepOptions
 from rnnray.tuning.trial import Problem
 from rnnray.yaml_file import read_file
 

@@ -16,12 +16,12 @@ from ray.tune import ResultGrid
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.training.config import TrainingConfig
-from rnnray.tuning import pictures, wide_trial
-from rnnray.tuning.curve import Score, TrialCurve
-from rnnray.tuning.report import epochs_of, status_of, table
-from rnnray.tuning.report import shown as shown_values
+from rnnray.training.training_config import TrainingConfig
+from rnnray.tuning import sweep_plots, wide_trial
 from rnnray.tuning.space import Choice, Range, Space, with_values
+from rnnray.tuning.sweep_report import epochs_of, status_of, table
+from rnnray.tuning.sweep_report import shown as shown_values
+from rnnray.tuning.trial_curve import Score, TrialCurve
 from rnnray.tuning.wide_trial import CHECKPOINT
 
 _BEST_ROWS = 10
@@ -153,9 +153,9 @@ def _draw(trials: Sequence[Trial], space: Space, score: Score, folder: str) -> N
     }
     with tempfile.TemporaryDirectory() as temporary:
         here = Path(temporary)
-        pictures.score_curves(here / "score_curves.png", curves, score)
-        pictures.score_against_fields(here / "score_against_fields.png", curves, score, **fields)
-        pictures.parallel_coordinates(here / "parallel_coordinates.png", curves, score, **fields)
+        sweep_plots.score_curves(here / "score_curves.png", curves, score)
+        sweep_plots.score_against_fields(here / "score_against_fields.png", curves, score, **fields)
+        sweep_plots.parallel_coordinates(here / "parallel_coordinates.png", curves, score, **fields)
         storage.copy_folder(here, folder)
 
 

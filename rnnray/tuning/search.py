@@ -10,11 +10,11 @@ import numpy as np
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining
 
 from rnnray.errors import UserError
-from rnnray.training.config import TrainingConfig
-from rnnray.tuning.curve import Score
-from rnnray.tuning.options import SweepOptions
+from rnnray.training.training_config import TrainingConfig
 from rnnray.tuning.space import Choice, Range, Space, with_values
+from rnnray.tuning.sweep_options import SweepOptions
 from rnnray.tuning.trial import EPOCHS
+from rnnray.tuning.trial_curve import Score
 
 
 def draw(space: Space, config: TrainingConfig, samples: int) -> list[dict[str, Any]]:

@@ -26,15 +26,15 @@ from rnnray.errors import UserError
 from rnnray.events import Event, Events
 from rnnray.progress import say
 from rnnray.run_lock import RunLock
-from rnnray.training.config import TrainingConfig
 from rnnray.training.initial import read_initial
 from rnnray.training.task import Task
+from rnnray.training.training_config import TrainingConfig
 from rnnray.tuning import search
-from rnnray.tuning.curve import Score
-from rnnray.tuning.options import SweepOptions
-from rnnray.tuning.report import Reports, SweepReport
 from rnnray.tuning.space import Space
+from rnnray.tuning.sweep_options import SweepOptions
+from rnnray.tuning.sweep_report import Reports, SweepReport
 from rnnray.tuning.trial import Problem, TrialJob, has_diverged, run_trial
+from rnnray.tuning.trial_curve import Score
 from rnnray.tuning.wide_trial import FreeWorkers, run_wide_trial
 
 PLAN = "sweep.yaml"
@@ -84,7 +84,7 @@ def run(
         options: how.
         changeable: fields that may change in mid-training, for pbt.
         callbacks: of Ray Tune, besides ours.
-        data: see `rnnray.training.data.TrainingData.identity`.
+        data: see `rnnray.training.rows.TrainingData.identity`.
 
     Returns:
         Ray Tune's results.

@@ -11,7 +11,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ray.util.placement_group import PlacementGroup
 
 from rnnray.training import driver, worker_process
-from rnnray.training.options import RunOptions
+from rnnray.training.run_options import RunOptions
 from rnnray.tuning.space import with_values
 from rnnray.tuning.trial import TrialJob, diverged_told, reported
 

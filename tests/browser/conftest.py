@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnnray.chorale.page import Piece, build
-from rnnray.chorale.sound import synthesize, wav_bytes
+from rnnray.chorale.render.page import Piece, build
+from rnnray.chorale.render.sound import synthesize, wav_bytes
 
 # A page must not need the network, nor does the browser.
 ARGUMENTS = [

@@ -8,7 +8,7 @@ from composers import save_checkpoint, save_corpus
 from generated import CHORDS, COUNT, TEMPERATURES
 
 from rnnray.artifacts import open_store
-from rnnray.chorale.generation.options import GenerationConfig
+from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.plan import Plan, make_plan
 
 

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 from composers import chorales, save_checkpoint
 
-from rnnray.chorale import composing, table
+from rnnray.chorale import composing
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.composing import silent_voices
+from rnnray.chorale.data import chorale_table
+from rnnray.chorale.data.corpus_statistics import statistics_of
 from rnnray.chorale.given import Melody, given_tokens
-from rnnray.chorale.midi import midi_bytes
+from rnnray.chorale.render.midi_writer import midi_bytes
 from rnnray.chorale.request import Composition
-from rnnray.chorale.statistics import statistics_of
 from rnnray.chorale.tokens import to_chords, to_tokens
 
 PIECES = chorales(20, 33, 9)
 BACH = statistics_of(
-    table.from_chorales((f"{number}", "test", piece) for number, piece in enumerate(PIECES))
+    chorale_table.from_chorales((f"{number}", "test", piece) for number, piece in enumerate(PIECES))
 )
 
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from composers import chorales
 
-from rnnray.chorale import table
+from rnnray.chorale.data import chorale_table
 from rnnray.chorale.given import Melody, given_tokens, read_melody, read_opening
-from rnnray.chorale.midi import midi_bytes
+from rnnray.chorale.render.midi_writer import midi_bytes
 from rnnray.errors import UserError
 
 PIECES = chorales(20, 33, 9)
@@ -21,7 +21,7 @@ PIECES = chorales(20, 33, 9)
 @pytest.fixture(scope="module")
 def corpus() -> pa.Table:
     names = [("a", "train"), ("b", "test"), ("c", "test")]
-    return table.from_chorales(
+    return chorale_table.from_chorales(
         (name, split, chords) for (name, split), chords in zip(names, PIECES, strict=True)
     )
 

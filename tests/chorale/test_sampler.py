@@ -9,7 +9,7 @@ import pytest
 from composers import REACH, logits_of, nats_of, repetitive, small_composer
 from lazily import Lazily, tf
 
-from rnnray.chorale.config import PRESETS
+from rnnray.chorale.chorale_config import PRESETS
 from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.tokens import to_tokens
 

@@ -16,9 +16,9 @@ import toy_faults
 from toy_faults import Traced
 
 from rnnray.training import driver
-from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import Blocks, TrainingData
-from rnnray.training.options import RunOptions
+from rnnray.training.rows import Blocks, TrainingData
+from rnnray.training.run_options import RunOptions
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig
 
 ROWS, BATCH, EPOCHS = 20_000, 20, 12
 STEPS = ROWS // BATCH

@@ -16,14 +16,14 @@ from tiny import TINY
 
 from rnnray import ray_private
 from rnnray.artifacts import open_store
-from rnnray.chorale.generation.options import GenerationConfig
+from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.pipeline import sheaves
 from rnnray.chorale.generation.plan import make_plan
-from rnnray.sketch import training
-from rnnray.sketch.config import SketchConfig
-from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.prepare import prepare
-from rnnray.training.options import RunOptions
+from rnnray.sketch import sketch_training
+from rnnray.sketch.data.datasets import open_drawings
+from rnnray.sketch.data.prepare import prepare
+from rnnray.sketch.sketch_config import SketchConfig
+from rnnray.training.run_options import RunOptions
 
 
 def main(folder: Path) -> None:
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
     note("prepare")
     tiny = SketchConfig.model_validate(TINY | {"global_batch_size": 8})
     for name, options in {"gpu": {}, "no_gpu": {"no_gpu": True}}.items():
-        training.train(
+        sketch_training.train(
             tiny,
             open_drawings(shards),
             RunOptions(storage_path=str(folder / "runs"), name=name, workers=2, **options),

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from tiny import HELD_OUT, SOURCE, TINY, Ended, RunJob, Trained
 
-from rnnray.sketch import demo, table, tfrecords
+from rnnray.sketch.data import demo, sketch_table, tfrecords
 
 
 def copied(trained: Trained, folder: Path) -> Path:
@@ -177,7 +177,7 @@ def damaged_shards(folder: Path) -> tuple[Path, int]:
         ("eval.tfrecord-00000-of-00002", HELD_OUT),
         ("eval.tfrecord-00001-of-00002", 60),
     ]:
-        rows = table.from_arrays(*demo.inks(count, seed=0, start=start), demo.CLASS_NAMES)
+        rows = sketch_table.from_arrays(*demo.inks(count, seed=0, start=start), demo.CLASS_NAMES)
         start += count
         with (folder / name).open("wb") as stream:
             tfrecords.write_table(stream, rows)

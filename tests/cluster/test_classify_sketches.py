@@ -7,9 +7,9 @@ import pytest
 from tiny import RunJob, Trained
 
 from rnnray.errors import UserError
-from rnnray.sketch import demo
 from rnnray.sketch.classifier import SketchClassifier
-from rnnray.sketch.ink import ink_to_strokes
+from rnnray.sketch.data import demo
+from rnnray.sketch.data.ink import ink_to_strokes
 
 
 def ndjson_of(count: int, words: dict[int, str]) -> str:

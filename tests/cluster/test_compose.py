@@ -15,13 +15,14 @@ from tiny import Ended, RunJob
 from tiny_chorale import TrainedChorale, chorale, notes, sounds, write_csv
 
 from rnnray import storage
-from rnnray.chorale import composing, table, tokens
+from rnnray.chorale import composing, tokens
 from rnnray.chorale.chords import VOICE_COUNT
 from rnnray.chorale.composer import TrainedComposer
-from rnnray.chorale.corpus import open_corpus
-from rnnray.chorale.midi import midi_bytes
-from rnnray.chorale.musicxml import musicxml_bytes
-from rnnray.chorale.rendering import render
+from rnnray.chorale.data import chorale_table
+from rnnray.chorale.data.corpus import open_corpus
+from rnnray.chorale.render.midi_writer import midi_bytes
+from rnnray.chorale.render.musicxml_writer import musicxml_bytes
+from rnnray.chorale.render.rendering import render
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE
 
@@ -258,7 +259,7 @@ def test_greedy_goes_on_from_the_first_chords_of_a_real_chorale(
     one, other = tmp_path / "one", tmp_path / "other"
     ended = compose(run_here, trained_chorale, one, *arguments, "--seed", "1")
     composed = sounds(one / "temperature=0/0000.mid", 16)
-    _, real = table.named(open_corpus(str(trained_chorale.corpus)), "test:2")
+    _, real = chorale_table.named(open_corpus(str(trained_chorale.corpus)), "test:2")
     assert composed[:9].tolist() == real[:9].tolist()
     assert list(ended.result["temperatures"]) == ["0"]
     # The likeliest notes do not hang on the seed.
@@ -275,7 +276,7 @@ def test_listen_writes_a_real_chorale_in_every_form(
         *("--output", str(tmp_path)),
     )
     assert ended.code == 0, ended.err
-    _, real = table.named(open_corpus(str(trained_chorale.corpus)), "test:2")
+    _, real = chorale_table.named(open_corpus(str(trained_chorale.corpus)), "test:2")
     assert json.loads(ended.out.splitlines()[-1]) == {
         "name": "piece_2",
         "chords": len(real),

@@ -9,8 +9,8 @@ import pytest
 from tiny import HELD_OUT, SOURCE, Trained
 
 from rnnray.errors import UserError
-from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.evaluation import Evaluation, evaluate
+from rnnray.sketch.data.datasets import open_drawings
+from rnnray.sketch.sketch_evaluation import Evaluation, evaluate
 
 
 @pytest.fixture(scope="module")

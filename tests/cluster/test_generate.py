@@ -19,7 +19,7 @@ from tiny import REPOSITORY, Ended, RunJob
 from tiny_chorale import TrainedChorale, sounds
 
 from rnnray import cluster
-from rnnray.chorale.corpus import open_corpus
+from rnnray.chorale.data.corpus import open_corpus
 
 CHORDS = 12
 COUNT = 70  # a part and a bit

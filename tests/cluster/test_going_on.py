@@ -14,10 +14,10 @@ from toy import ToyTask
 from rnnray import run_folder
 from rnnray.errors import UserError
 from rnnray.training import driver
-from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import Blocks, TrainingData
 from rnnray.training.driver import TrainedRun
-from rnnray.training.options import RunOptions
+from rnnray.training.rows import Blocks, TrainingData
+from rnnray.training.run_options import RunOptions
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig
 
 ROWS = toy.rows(128)
 

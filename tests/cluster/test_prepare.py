@@ -5,11 +5,11 @@ import pyarrow as pa
 import pytest
 
 from rnnray.errors import UserError, find_user_error
-from rnnray.sketch import table
-from rnnray.sketch.datasets import open_drawings
-from rnnray.sketch.drawings import Drawings
-from rnnray.sketch.prepare import prepare
-from rnnray.sketch.splits import SPLITS
+from rnnray.sketch.data import sketch_table
+from rnnray.sketch.data.datasets import open_drawings
+from rnnray.sketch.data.drawings import Drawings
+from rnnray.sketch.data.prepare import prepare
+from rnnray.sketch.data.splits import SPLITS
 
 COUNTS = {"train": 1000, "validation": 100, "test": 100}
 
@@ -19,7 +19,7 @@ def contents(drawings: Drawings, split: str) -> list[tuple[int, bytes]]:
     found = []
     for part in drawings.parts(split):
         for rows in part.tables(origin=False, on_bad=None):
-            inks = table.inks_of(rows)
+            inks = sketch_table.inks_of(rows)
             found += [
                 (i, ink.tobytes())
                 for i, ink in zip(rows["class_index"].to_pylist(), inks, strict=True)

@@ -13,12 +13,12 @@ from lazily import Lazily
 from tiny import RunJob
 from tiny_chorale import MODEL, PIECES, TINY, TrainedChorale, chorale, sounds, write_csv
 
-from rnnray.chorale import table
+from rnnray.chorale.chorale_config import ChoraleConfig, strong
+from rnnray.chorale.chorale_task import ChoraleTask, whole_pieces
 from rnnray.chorale.chords import Chords
-from rnnray.chorale.config import ChoraleConfig, strong
-from rnnray.chorale.corpus import open_corpus
-from rnnray.chorale.task import ChoraleTask, whole_pieces
-from rnnray.training.data import Blocks
+from rnnray.chorale.data import chorale_table
+from rnnray.chorale.data.corpus import open_corpus
+from rnnray.training.rows import Blocks
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Worker
 
@@ -33,7 +33,8 @@ def history(trained: TrainedChorale) -> list[dict[str, float]]:
 
 def notes_of(corpus: Path, split: str) -> int:
     return sum(
-        chords.size for chords in table.chords_of(table.select(open_corpus(str(corpus)), split))
+        chords.size
+        for chords in chorale_table.chords_of(chorale_table.select(open_corpus(str(corpus)), split))
     )
 
 

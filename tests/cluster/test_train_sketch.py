@@ -20,15 +20,16 @@ from tiny import HELD_OUT, SOURCE, TINY, Trained
 from toy import ToyTask
 
 from rnnray.errors import UserError
-from rnnray.sketch import table, training
+from rnnray.sketch import sketch_training
 from rnnray.sketch.classifier import SketchClassifier
-from rnnray.sketch.config import SketchConfig, notebook
-from rnnray.sketch.datasets import open_drawings
+from rnnray.sketch.data import sketch_table
+from rnnray.sketch.data.datasets import open_drawings
+from rnnray.sketch.sketch_config import SketchConfig, notebook
 from rnnray.training import driver
-from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import Blocks, TrainingData
 from rnnray.training.driver import TrainedRun
-from rnnray.training.options import RunOptions
+from rnnray.training.rows import Blocks, TrainingData
+from rnnray.training.run_options import RunOptions
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig
 
 TRAIN, BATCH = 612, 18
 STEPS = TRAIN // BATCH
@@ -238,7 +239,7 @@ def test_the_export_gives_the_same_probabilities_without_our_code(
     drawings = open_drawings(SOURCE).parts("test")[0]
     rows = next(drawings.tables(origin=False, on_bad=None))
     classifier = SketchClassifier(str(trained.checkpoint))
-    np.save(tmp_path / "ink.npy", table.padded(rows, 100)[0])
+    np.save(tmp_path / "ink.npy", sketch_table.padded(rows, 100)[0])
     script = """
 import sys
 import numpy as np
@@ -270,7 +271,7 @@ assert not any(name.partition(".")[0] in ("rnnray", "ray") for name in sys.modul
 def again(trained: Trained, **changes: Any) -> dict[str, Any]:
     """The same run once more, in this process and on one worker."""
     saved = yaml.safe_load((trained.storage / "shared/config.yaml").read_text())
-    return training.train(
+    return sketch_training.train(
         SketchConfig.model_validate(saved | changes),
         open_drawings(SOURCE),
         RunOptions(storage_path=str(trained.storage), name="shared"),

@@ -18,7 +18,7 @@ from object_store import ObjectStore
 from tiny import REPOSITORY, TINY, Ended
 from toy_faults import Aside, Traced, check_history, train_toy, wait_for
 
-from rnnray.sketch import demo, table, tfrecords
+from rnnray.sketch.data import demo, sketch_table, tfrecords
 
 pytestmark = pytest.mark.faults
 
@@ -100,7 +100,9 @@ def write_shards(folder: Path) -> list[Path]:
     first = 0
     names = [f"training.tfrecord-{i:05d}-of-00003" for i in range(3)]
     for name, count in [*((name, 1000) for name in names), ("eval.tfrecord-00000-of-00001", 60)]:
-        drawings = table.from_arrays(*demo.inks(count, seed=0, start=first), demo.CLASS_NAMES)
+        drawings = sketch_table.from_arrays(
+            *demo.inks(count, seed=0, start=first), demo.CLASS_NAMES
+        )
         first += count
         with (folder / name).open("wb") as stream:
             tfrecords.write_table(stream, drawings)

@@ -7,7 +7,7 @@ import numpy as np
 from tiny import Ended
 
 from rnnray.chorale.chords import Chords
-from rnnray.chorale.midi import PART_NAMES
+from rnnray.chorale.render.midi_writer import PART_NAMES
 
 # A model that trains in seconds.
 MODEL = {

@@ -17,10 +17,10 @@ import toy
 from toy import ToyTask
 
 from rnnray.training import driver
-from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import Blocks, TrainingData
 from rnnray.training.driver import TrainedRun
-from rnnray.training.options import RunOptions
+from rnnray.training.rows import Blocks, TrainingData
+from rnnray.training.run_options import RunOptions
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig
 
 ROWS, HELD_OUT, BATCH = 4000, 90, 20
 STEPS = ROWS // BATCH

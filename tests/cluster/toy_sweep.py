@@ -14,12 +14,12 @@ import toy
 from toy import ToyTask
 
 from rnnray import cluster
-from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import Blocks, TrainingData
+from rnnray.training.rows import Blocks, TrainingData
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig
 from rnnray.tuning import results, sweep
-from rnnray.tuning.options import SweepOptions
 from rnnray.tuning.results import Trial
 from rnnray.tuning.space import Range
+from rnnray.tuning.sweep_options import SweepOptions
 
 EPOCHS = 3
 # The toy learns fast at 0.1, slowly at 0.001, and not at all at 1e-7.

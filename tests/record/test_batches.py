@@ -5,7 +5,7 @@ import pyarrow as pa
 from recorded import same_values
 
 from rnnray.training.batches import epoch_batches
-from rnnray.training.data import Blocks
+from rnnray.training.rows import Blocks
 
 
 def test_batches() -> None:

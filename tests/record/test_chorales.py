@@ -14,7 +14,7 @@ from recorded import same_values, sha256
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.composing import compose
 from rnnray.chorale.given import given_tokens
-from rnnray.chorale.rendering import render
+from rnnray.chorale.render.rendering import render
 
 CHORDS = 24
 assert CHORDS > REACH, "no echoes"

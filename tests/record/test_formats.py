@@ -12,17 +12,17 @@ from recorded import keys_of, same_text, same_values, sha256
 from tiny import RunJob
 
 from rnnray.artifacts import open_store
-from rnnray.chorale import config as chorale
+from rnnray.chorale import chorale_config as chorale
+from rnnray.chorale.chorale_task import ChoraleTask
 from rnnray.chorale.generation import folder, manifest
-from rnnray.chorale.generation.options import GenerationConfig
+from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.plan import make_plan
 from rnnray.chorale.generation.run import Generated
-from rnnray.chorale.task import ChoraleTask
-from rnnray.sketch import config as sketch
-from rnnray.sketch.task import SketchTask
+from rnnray.sketch import sketch_config as sketch
+from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training.task import Task
 from rnnray.tuning import results, space
-from rnnray.tuning.curve import TrialCurve
+from rnnray.tuning.trial_curve import TrialCurve
 
 
 @pytest.fixture(scope="module")

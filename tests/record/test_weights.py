@@ -9,14 +9,14 @@ import pyarrow as pa
 from composers import SMALL, chorales
 from recorded import same_values
 
-from rnnray.chorale import config as chorale
-from rnnray.chorale.task import ChoraleTask, training_rows
-from rnnray.sketch import config as sketch
-from rnnray.sketch import demo, table
-from rnnray.sketch.task import SketchTask
-from rnnray.training.config import TrainingConfig
-from rnnray.training.data import Blocks
+from rnnray.chorale import chorale_config as chorale
+from rnnray.chorale.chorale_task import ChoraleTask, training_rows
+from rnnray.sketch import sketch_config as sketch
+from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.sketch_task import SketchTask
+from rnnray.training.rows import Blocks
 from rnnray.training.task import Task
+from rnnray.training.training_config import TrainingConfig
 from rnnray.training.worker import Worker
 
 
@@ -71,8 +71,8 @@ def summary(model: Any) -> dict[str, list[float]]:
 
 
 def test_the_weights_of_the_sketch_classifier(tmp_path: Path) -> None:
-    rows = table.from_arrays(*demo.inks(60, seed=1), demo.CLASS_NAMES)
-    about = {"points": table.lengths_of(rows).tolist()}
+    rows = sketch_table.from_arrays(*demo.inks(60, seed=1), demo.CLASS_NAMES)
+    about = {"points": sketch_table.lengths_of(rows).tolist()}
     for name, preset in sketch.PRESETS.items():
         config = small(preset(), {"filters": (6, 7, 8), "units": 8}, global_batch_size=16)
         task = SketchTask(config, tuple(demo.CLASS_NAMES))

@@ -11,7 +11,7 @@ import pytest
 
 from rnnray import archive
 from rnnray.archive import extract_tar
-from rnnray.chorale import scores
+from rnnray.chorale.data import scores
 from rnnray.errors import UserError
 
 Write = Callable[[tarfile.TarFile], None]

@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rnnray.chorale import page
-from rnnray.chorale.engraving import svg_pages
-from rnnray.chorale.musicxml import musicxml_bytes
-from rnnray.chorale.page import Piece
-from rnnray.chorale.rendering import render
-from rnnray.sketch import pictures
+from rnnray.chorale.render import page
+from rnnray.chorale.render.engraving import svg_pages
+from rnnray.chorale.render.musicxml_writer import musicxml_bytes
+from rnnray.chorale.render.page import Piece
+from rnnray.chorale.render.rendering import render
+from rnnray.sketch import sketch_plots
 
 CHORDS = np.tile(np.array([72, 67, 60, 48], np.int16), (16, 1))
 EVIL = [
@@ -66,5 +66,5 @@ def test_a_title_is_text_in_the_score_and_breaks_no_picture(evil: str, tmp_path:
 @pytest.mark.parametrize("evil", EVIL)
 def test_a_class_s_name_breaks_no_picture(evil: str, tmp_path: Path) -> None:
     ink = np.array([[0.5, 0.5, 0], [0.2, 0.1, 1]], np.float32)
-    pictures.sketch_grid(tmp_path / "grid.png", [ink, ink], [evil, "cat"], evil)
+    sketch_plots.sketch_grid(tmp_path / "grid.png", [ink, ink], [evil, "cat"], evil)
     assert (tmp_path / "grid.png").stat().st_size > 1000

@@ -13,7 +13,7 @@ from tiny import REPOSITORY, RunJob
 
 from rnnray import storage
 from rnnray.artifacts import open_store
-from rnnray.chorale import table
+from rnnray.chorale.data import chorale_table
 from rnnray.errors import UserError
 from rnnray.job import WrongUse
 
@@ -125,7 +125,7 @@ def test_no_uri_leads_out_of_a_bucket(uri: str) -> None:
 
 def corpus_with_name(file: Path, name: str) -> str:
     chords = np.tile(np.array([72, 67, 60, 48], np.int16), (8, 1))
-    pq.write_table(table.from_chorales([(name, "test", chords)]), file)
+    pq.write_table(chorale_table.from_chorales([(name, "test", chords)]), file)
     return str(file)
 
 

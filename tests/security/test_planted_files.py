@@ -18,14 +18,13 @@ import pytest
 import ray.data
 from pyarrow import fs
 
-from rnnray.chorale import scores, table
-from rnnray.chorale.corpus import open_corpus
-from rnnray.chorale.engraving import svg_pages
+from rnnray.chorale.data import chorale_table, scores
+from rnnray.chorale.data.corpus import open_corpus
+from rnnray.chorale.render.engraving import svg_pages
 from rnnray.errors import UserError
-from rnnray.sketch import formats
-from rnnray.sketch import table as sketch_table
-from rnnray.sketch.checksums import masked_crc
-from rnnray.sketch.datasets import open_drawings
+from rnnray.sketch.data import formats, sketch_table
+from rnnray.sketch.data.checksums import masked_crc
+from rnnray.sketch.data.datasets import open_drawings
 
 LOCAL = fs.LocalFileSystem()
 CHORDS = np.tile(np.array([72, 67, 60, 48], np.int16), (16, 1))
@@ -181,7 +180,7 @@ def test_an_arrow_type_that_would_unpickle_its_schema_does_not(
 def test_a_column_of_pickled_objects_is_not_unpickled(
     tmp_path: Path, evil_pickle: bytes, column: str
 ) -> None:
-    plain = table.from_chorales([("a", "test", CHORDS)])
+    plain = chorale_table.from_chorales([("a", "test", CHORDS)])
     columns = {name: plain[name] for name in plain.column_names}
     fields = {name: plain.schema.field(name) for name in plain.column_names}
     columns[column] = pa.array([evil_pickle], pa.large_binary())
@@ -212,7 +211,7 @@ def test_metadata_of_parquet_that_is_not_ours_is_one_line(
     file = tmp_path / "sketches.parquet"
     pq.write_table(sketches.replace_schema_metadata({b"class_names": content}), file)
     assert str(file) in one_line(lambda: formats.class_names_of(LOCAL, str(file)))
-    chorales = table.from_chorales([("a", "test", CHORDS)])
+    chorales = chorale_table.from_chorales([("a", "test", CHORDS)])
     file = tmp_path / "chorales.parquet"
     pq.write_table(chorales.replace_schema_metadata({b"skipped": content}), file)
     assert str(file) in one_line(lambda: open_corpus(str(file)))

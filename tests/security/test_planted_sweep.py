@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import ray
 
-from rnnray.chorale import table
-from rnnray.chorale.config import notebook
-from rnnray.chorale.tuning import ChoraleProblem
+from rnnray.chorale.chorale_config import notebook
+from rnnray.chorale.chorale_tuning import ChoraleProblem
+from rnnray.chorale.data import chorale_table
 from rnnray.errors import UserError
 from rnnray.tuning import space, sweep
-from rnnray.tuning.options import SweepOptions
+from rnnray.tuning.sweep_options import SweepOptions
 
 
 class Began(Exception):  # noqa: N818
@@ -27,7 +27,7 @@ def go_on(
 ) -> Callable[[], Any]:
     """Goes on with a sweep whose state somebody has planted in its folder, tmp_path/runs/sweep."""
     chords = np.tile(np.array([72, 67, 60, 48], np.int16), (64, 1))
-    corpus = table.from_chorales([("a", "train", chords), ("b", "valid", chords)])
+    corpus = chorale_table.from_chorales([("a", "train", chords), ("b", "valid", chords)])
     config = notebook()
     problem = ChoraleProblem(config, ray.put(corpus))
     searched = space.parse({"model.dropout": [0.1, 0.2]}, config, "here")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lazily import Lazily, keras
 
-from rnnray.sketch import demo, table
-from rnnray.sketch.config import SketchModelConfig, notebook, strong
+from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.sketch_config import SketchModelConfig, notebook, strong
 
 model = Lazily("rnnray.sketch.model")
 
@@ -18,8 +18,8 @@ TINY: dict[str, Any] = {"filters": (4, 4, 4), "units": 4, "layers": 1}
 
 
 def drawings(count: int, max_points: int = 100) -> np.ndarray:
-    rows = table.from_arrays(*demo.inks(count, seed=1), demo.CLASS_NAMES)
-    return table.padded(rows, max_points)[0]
+    rows = sketch_table.from_arrays(*demo.inks(count, seed=1), demo.CLASS_NAMES)
+    return sketch_table.padded(rows, max_points)[0]
 
 
 def build(config: SketchModelConfig, classes: int = 5, *, unroll: bool = False) -> Any:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnray.training.batches import Share, epoch_batches
-from rnnray.training.data import Blocks
+from rnnray.training.rows import Blocks
 
 SIZES = st.lists(st.integers(0, 40), max_size=8)
 POOLS = st.integers(0, 60)

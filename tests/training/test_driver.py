@@ -11,8 +11,8 @@ from stored_run import store
 from toy import ToyTask
 
 from rnnray.training.driver import _finish
-from rnnray.training.notice import PassedOn
-from rnnray.training.report import RunReport
+from rnnray.training.faults.notice import PassedOn
+from rnnray.training.run_report import RunReport
 from rnnray.training.worker_process import LEFT
 
 

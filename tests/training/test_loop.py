@@ -23,10 +23,10 @@ from toy_loop import (
 )
 
 from rnnray.errors import UserError
-from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import Blocks
-from rnnray.training.divergence import Diverged
+from rnnray.training.faults.divergence import Diverged
+from rnnray.training.rows import Blocks
 from rnnray.training.strategy import create_strategy
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig
 from rnnray.training.worker import Leaving, Worker
 
 loops = Lazily("rnnray.training.loop")

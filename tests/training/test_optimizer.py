@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lazily import Lazily, keras, tf
 
-from rnnray.training.config import OptimizerConfig, TrainingConfig, share_of_peak
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig, share_of_peak
 
 optimizers = Lazily("rnnray.training.optimizer")
 

@@ -10,9 +10,9 @@ import pytest
 from lazily import Lazily, keras
 from toy import ToyTask, rows
 
-from rnnray.training.config import OptimizerConfig, TrainingConfig
-from rnnray.training.data import Blocks
+from rnnray.training.rows import Blocks
 from rnnray.training.strategy import create_strategy
+from rnnray.training.training_config import OptimizerConfig, TrainingConfig
 from rnnray.training.worker import Worker
 
 loops = Lazily("rnnray.training.loop")

@@ -8,7 +8,7 @@ import pytest
 from lazily import Lazily, keras, tf
 from toy import ToyTask, rows
 
-from rnnray.training.config import OptimizerConfig
+from rnnray.training.training_config import OptimizerConfig
 
 steps = Lazily("rnnray.training.step")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnray.chorale.config import ChoraleConfig, notebook
-from rnnray.chorale.tuning import SPACE
+from rnnray.chorale.chorale_config import ChoraleConfig, notebook
+from rnnray.chorale.chorale_tuning import SPACE
 from rnnray.errors import UserError
 from rnnray.tuning import space
 from rnnray.tuning.space import Choice, Range

@@ -7,7 +7,11 @@ import numpy as np
 
 from rnnray.chorale.chords import VOICE_COUNT
 from rnnray.chorale.generation import folder
-from rnnray.chorale.generation.options import FORMATS, GenerationConfig, GenerationOptions
+from rnnray.chorale.generation.generation_options import (
+    FORMATS,
+    GenerationConfig,
+    GenerationOptions,
+)
 from rnnray.chorale.generation.pipeline import file_contents
 from rnnray.chorale.generation.plan import is_written_by_runs, make_plan
 from rnnray.chorale.generation.run import count_chorales, open_run

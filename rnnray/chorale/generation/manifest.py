@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from rnnray.artifacts import Exists, Store
 from rnnray.chorale.chords import HIGHEST_PITCH, VOICE_COUNT, Chords
 from rnnray.chorale.critique import critique
+from rnnray.chorale.generation.generation_options import FORMATS
 from rnnray.chorale.generation.in_order import in_order
-from rnnray.chorale.generation.options import FORMATS
 from rnnray.chorale.generation.plan import CONTENT_TYPES, SUMMARY, Part, Plan
 from rnnray.errors import UserError
 

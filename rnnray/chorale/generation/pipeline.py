@@ -21,12 +21,12 @@ from rnnray import cluster, reach
 from rnnray.artifacts import Store
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.manifest import ROW, figures_of
-from rnnray.chorale.generation.options import GenerationConfig
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
-from rnnray.chorale.midi import midi_bytes
-from rnnray.chorale.musicxml import musicxml_bytes
-from rnnray.chorale.sound import synthesize, wav_bytes
+from rnnray.chorale.render.midi_writer import midi_bytes
+from rnnray.chorale.render.musicxml_writer import musicxml_bytes
+from rnnray.chorale.render.sound import synthesize, wav_bytes
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 

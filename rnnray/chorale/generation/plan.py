@@ -12,14 +12,15 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from rnnray import storage
-from rnnray.chorale import page, tokens
+from rnnray.chorale import tokens
 from rnnray.chorale.chords import Chords
-from rnnray.chorale.generation.options import FORMATS, GenerationConfig
+from rnnray.chorale.composing_options import temperature_text
+from rnnray.chorale.data.reference import read_reference
+from rnnray.chorale.generation.generation_options import FORMATS, GenerationConfig
 from rnnray.chorale.given import given_tokens
-from rnnray.chorale.options import temperature_text
-from rnnray.chorale.reference import read_reference
+from rnnray.chorale.render import page
+from rnnray.chorale.render.sound import check_length
 from rnnray.chorale.request import Request
-from rnnray.chorale.sound import check_length
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
 from rnnray.training import checkpoints

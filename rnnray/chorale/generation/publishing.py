@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from rnnray.artifacts import Store
-from rnnray.chorale import page
+from rnnray.chorale.composing_options import temperature_text
 from rnnray.chorale.critique import critique
 from rnnray.chorale.generation import manifest
 from rnnray.chorale.generation.in_order import in_order
 from rnnray.chorale.generation.plan import CONTENT_TYPES, PAGE, SUMMARY, Part, Plan
-from rnnray.chorale.options import temperature_text
+from rnnray.chorale.render import page
 from rnnray.progress import Every, say
 
 

@@ -13,7 +13,7 @@ from rnnray import cluster, reach, run_folder, storage
 from rnnray.artifacts import Store, open_store
 from rnnray.artifacts.guarded import GuardedStore
 from rnnray.chorale.generation import folder, manifest, provenance
-from rnnray.chorale.generation.options import GenerationConfig, GenerationOptions
+from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import rows_of, sheaves
 from rnnray.chorale.generation.plan import PAGE, Part, Plan, make_plan
 from rnnray.chorale.generation.publishing import publish

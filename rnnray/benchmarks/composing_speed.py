@@ -1,0 +1,145 @@
+"""How fast composers compose: the book's way, and ours."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnray.chorale import chorale_config
+from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT
+from rnnray.chorale.request import Request
+from rnnray.chorale.tokens import NONE
+from rnnray.progress import say
+from rnnray.training import strategy
+
+if TYPE_CHECKING:
+    from rnnray.chorale.sampler import Sampler
+
+_BATCHES = (1, 64, 1024)
+_BOOK_CHORDS = 16
+_PEAK_SIZE = 4096
+
+
+def compose(chords: int) -> dict[str, float]:
+    """Notes/s of the book's model with fresh weights, in five ways.
+
+    Speed does not depend on what the weights are. Everything runs once before it is timed, so that
+    nothing is compiled within the time.
+
+    Args:
+        chords: of a chorale that our sampler composes. The book's way goes over the whole piece
+            again for each note, so that its speed falls with the length; it is timed over 16
+            chords behind 8 given ones, which flatters it.
+
+    Returns:
+        book: the book's `generate_chorale`, one `predict` a note; model_call: the same with
+        `model(x)`; batch_1, batch_64, batch_1024: our sampler, so many chorales at once.
+    """
+    strategy.quiet_tensorflow()
+    strategy.configure_devices(0)
+    import keras  # noqa: PLC0415
+
+    from rnnray.benchmarks import chorale_book  # noqa: PLC0415
+    from rnnray.chorale.model import architectures  # noqa: PLC0415
+    from rnnray.chorale.sampler import Sampler  # noqa: PLC0415
+
+    keras.utils.set_random_seed(42)
+    ours = architectures.build(chorale_config.notebook().model)
+    theirs = chorale_book.composer()
+    rates = {
+        "book": _rate("book", partial(_book_notes, lambda x: theirs.predict(x, verbose=0))),
+        "model_call": _rate("model_call", partial(_book_notes, lambda x: theirs(x).numpy())),
+    }
+    for size in _BATCHES:
+        work = partial(_our_notes, Sampler(ours, batch_size=size), size, chords)
+        rates[f"batch_{size}"] = _rate(f"batch_{size}", work)
+    best = max(rates.values())
+    share = best * _multiply_adds(ours) / _peak()
+    say(f"our best over the book's way: {best / rates['book']:,.0f} times")
+    say(f"our best is {share:.1%} of this machine's multiply-adds, as a large matrix product has")
+    say(f"one chorale of {chords} chords: {chords * VOICE_COUNT / rates['batch_1']:.2f} s")
+    return rates
+
+
+def _book_notes(probabilities: Callable[[Any], Any]) -> int:
+    from rnnray.benchmarks import chorale_book  # noqa: PLC0415
+
+    pitches = np.random.default_rng(0).integers(LOWEST_PITCH, HIGHEST_PITCH, (8, VOICE_COUNT))
+    chorale_book.generate_chorale(probabilities, pitches.astype(np.int16), _BOOK_CHORDS)
+    return _BOOK_CHORDS * VOICE_COUNT
+
+
+def _our_notes(sampler: "Sampler", count: int, chords: int) -> int:
+    given = np.full(chords * VOICE_COUNT, NONE, np.int8)
+    batches = sampler.compose([Request(given, index) for index in range(count)])
+    return sum(composition.nats.size for batch in batches for composition in batch)
+
+
+def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
+    """What a sweep costs beside its training: two epochs of the book's model a trial.
+
+    Args:
+        data: a corpus, as `rnnray.chorale.data.corpus.open_corpus` takes it.
+        samples: trials over the default search space.
+        at_once: trials at the same time, of one CPU each.
+
+    Returns:
+        See `rnnray.benchmarks.sweep_cost.overhead`.
+    """
+    import ray  # noqa: PLC0415  (seconds, which the other benchmarks need not spend)
+
+    from rnnray.benchmarks import sweep_cost  # noqa: PLC0415
+    from rnnray.chorale import chorale_tuning  # noqa: PLC0415
+    from rnnray.chorale.data.corpus import open_corpus  # noqa: PLC0415
+    from rnnray.tuning import space  # noqa: PLC0415
+
+    book = chorale_config.notebook().model_copy(update={"epochs": 2, "data": data})
+    result = sweep_cost.overhead(
+        chorale_tuning.ChoraleProblem(book, ray.put(open_corpus(data))),
+        space.parse(chorale_tuning.SPACE, book, "the default space"),
+        samples=samples,
+        at_once=at_once,
+    )
+    say(
+        f"a sweep takes {result['ratio']:.2f} times what the same {samples} runs take by hand, "
+        f"{result['ratio_to_training']:.2f} times what they spend in epochs"
+    )
+    say(
+        f"first step after {result['first_trials']:.1f} s in a new process, "
+        f"{result['later_trials']:.1f} s in one that a trial left: compilation, and in a new "
+        "process the import of TensorFlow"
+    )
+    return result
+
+
+def _rate(name: str, work: Callable[[], int]) -> float:
+    """Notes/s of a function that returns its number of notes; the best of three runs."""
+    work()
+    rates = []
+    for _ in range(3):
+        started = time.monotonic()
+        notes = work()
+        rates.append(notes / (time.monotonic() - started))
+    say(f"{name}: {max(rates):,.0f} notes/s")
+    return max(rates)
+
+
+def _multiply_adds(composer: Any) -> int:
+    """Multiply-adds of a note: one for each weight of a kernel, used once a note."""
+    kernels = [w for w in composer.trainable_variables if "kernel" in w.path.rsplit("/", 1)[-1]]
+    return sum(int(np.prod(kernel.shape)) for kernel in kernels)
+
+
+def _peak() -> float:
+    """Multiply-adds/s of a product of two large matrices in float32, on all cores."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    matrix = tf.random.normal((_PEAK_SIZE, _PEAK_SIZE))
+    seconds = []
+    for _ in range(4):
+        started = time.monotonic()
+        tf.matmul(matrix, matrix).numpy()
+        seconds.append(time.monotonic() - started)
+    return float(_PEAK_SIZE**3 / min(seconds))

@@ -1,0 +1,142 @@
+"""The composer as the training loop sees it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import yaml
+
+from rnnray.chorale import tokens
+from rnnray.chorale.chorale_config import ChoraleConfig
+from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.data.corpus_statistics import STATISTICS_FILE
+from rnnray.chorale.tokens import NONE, Tokens
+
+if TYPE_CHECKING:
+    import keras
+
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass(frozen=True)
+class ChoraleTask:
+    """Predict each note from all notes before it; implements `rnnray.training.task.Task`.
+
+    Rows are windows or whole pieces (`training_rows`, `whole_pieces`): `tokens`, and `targets`,
+    which are the same tokens, or -1 where none is counted.
+    """
+
+    config: ChoraleConfig
+    statistics: str = ""
+    """Of the corpus, as `rnnray.chorale.data.corpus_statistics.to_json` makes them; empty where
+    unknown."""
+
+    row_unit: ClassVar[str] = "windows"
+    unit: ClassVar[str] = "notes"
+    metric_names: ClassVar[tuple[str, ...]] = ("accuracy",)
+    score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_loss", "min")
+    evaluation_rows: ClassVar[int] = 16
+    unrolls: ClassVar[bool] = False
+
+    def build_model(self, *, unroll: bool) -> "keras.Model":
+        """A new composer; its sequences are too long to lay out."""
+        from rnnray.chorale.model import architectures  # noqa: PLC0415  (imports Keras)
+
+        del unroll
+        return architectures.build(self.config.model)
+
+    def batch(
+        self, rows: pa.Table
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Tokens and targets int32 [rows, notes], and how many notes of each row are counted."""
+        inputs, targets = (_matrix(rows, name).astype(np.int32) for name in ("tokens", "targets"))
+        return inputs, targets, (targets != NONE).sum(1).astype(np.float32)
+
+    def row_losses(self, targets: Any, logits: Any) -> Any:
+        """Mean cross-entropy of each row's counted notes, nats: [rows]."""
+        import keras  # noqa: PLC0415
+        from keras import ops  # noqa: PLC0415
+
+        losses = keras.losses.sparse_categorical_crossentropy(
+            ops.maximum(targets, 0), logits, from_logits=True
+        )
+        return _row_means(losses, targets)
+
+    def row_metrics(self, targets: Any, logits: Any) -> Any:
+        """Share of each row's counted notes that are the likeliest: [rows, 1].
+
+        A note as probable as the right one counts as likelier, so ties and NaN never help.
+        """
+        from keras import ops  # noqa: PLC0415
+
+        from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
+
+        right = rivals(ops.maximum(targets, 0), logits) < 1
+        return _row_means(ops.cast(right, "float32"), targets)[:, None]
+
+    def checkpoint_files(self) -> Mapping[str, str]:
+        """The configuration, and the statistics of the corpus."""
+        config = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        statistics = {STATISTICS_FILE: self.statistics} if self.statistics else {}
+        return {CONFIG_FILE: config, **statistics}
+
+
+def _row_means(values: Any, targets: Any) -> Any:
+    from keras import ops  # noqa: PLC0415
+
+    counted = ops.cast(ops.not_equal(targets, NONE), values.dtype)
+    return ops.sum(values * counted, axis=1) / ops.maximum(ops.sum(counted, axis=1), 1)
+
+
+def training_rows(config: ChoraleConfig, chorales: Sequence[Chords]) -> pa.Table:
+    """Windows of all pieces, in all transpositions that the configuration wants.
+
+    Raises:
+        ValueError: there are no pieces.
+    """
+    ranges = tokens.voice_ranges(chorales)
+    rows = [
+        window
+        for chords in chorales
+        for moved in tokens.transpositions(chords, ranges, config.transpose)
+        for window in tokens.windows(
+            tokens.to_tokens(moved),
+            config.window_chords,
+            config.window_shift,
+            drop_remainder=config.drop_remainder,
+        )
+    ]
+    return _table(rows, config.window_chords, first_note=config.count_first_note)
+
+
+def whole_pieces(chorales: Sequence[Chords]) -> pa.Table:
+    """Each piece a row, filled up with -1 to the length of the longest."""
+    longest = max(map(len, chorales))
+    rows = []
+    for chords in chorales:
+        row = np.full(longest * VOICE_COUNT, NONE, np.int8)
+        row[: chords.size] = tokens.to_tokens(chords)
+        rows.append(row)
+    return _table(rows, longest, first_note=True)
+
+
+def _table(rows: Sequence[Tokens], chords: int, *, first_note: bool) -> pa.Table:
+    inputs = np.stack(rows) if rows else np.zeros((0, chords * VOICE_COUNT), np.int8)
+    targets = inputs.copy()
+    if not first_note:
+        targets[:, 0] = NONE
+    return pa.table(
+        {
+            name: pa.FixedSizeListArray.from_arrays(matrix.reshape(-1), matrix.shape[1])
+            for name, matrix in (("tokens", inputs), ("targets", targets))
+        }
+    )
+
+
+def _matrix(rows: pa.Table, name: str) -> npt.NDArray[np.int8]:
+    column = rows[name].combine_chunks()
+    values: npt.NDArray[np.int8] = column.flatten().to_numpy()
+    return values.reshape(len(rows), column.type.list_size)

@@ -1,0 +1,1 @@
+"""Chorales from every source and format, as the chorale table."""

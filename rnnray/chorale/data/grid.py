@@ -1,0 +1,275 @@
+"""Lines of notes -> voices on the grid of sixteenth notes."""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import combinations, groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnray.chorale.chords import PITCHES
+from rnnray.chorale.data.chorale_table import out_of_range
+from rnnray.chorale.data.lines import Line, Note
+from rnnray.chorale.data.repairs import Repair, Repairs
+
+Column = npt.NDArray[np.int16]
+"""int16 [n]: the pitch of a voice at each sixteenth note, 0 = silence."""
+
+MOST_STEPS = 1 << 16  # over an hour of music; a damaged MIDI file can ask for years
+# A gap up to this share of the time from a note's beginning to the next one is articulation, not a
+# rest: players and programs hold notes for 75 to 100 % of it. A dotted quarter before an eighth
+# rest has as large a gap, but only if it is held to its end, and then gaps are whole sixteenths.
+# Such gaps are rests, unless a quarter of the line's small gaps are of other lengths.
+_ARTICULATION = Fraction(1, 4)
+# A line that is divided, or in unison, for a larger share of its time is not one with a fault.
+SMALL = Fraction(1, 4)
+
+
+@dataclass
+class Voices:
+    """A line on the grid."""
+
+    line: Line
+    columns: list[Column] = field(default_factory=list)  # highest first, of any lengths
+    repairs: Repairs = field(default_factory=Repairs)
+    fault: str = ""  # why there are no columns, with the place
+
+
+@dataclass
+class _Held:
+    """A note on the grid."""
+
+    start: int  # in sixteenths
+    stop: int
+    note: Note
+
+
+def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
+    """The voices of a line: one, or several where it always has as many notes at once.
+
+    Beginnings and ends move to the nearest sixteenth; in a played line an end that comes a little
+    before the next beginning moves there. What is left of gaps, overlaps and chords is repaired by
+    the rules of `Repair`, or the fault is told.
+
+    Args:
+        line: its notes.
+        lowest: whether it is the lowest line, of whose chords the lowest note is kept.
+        pitches: those that there may be.
+    """
+    voices = Voices(line, fault=line.fault)
+    bad = next((note for note in line.notes if note.pitch not in pitches), None)
+    if bad and not voices.fault:
+        voices.fault = f"{bad.place}: {out_of_range(bad.pitch, pitches)}"
+    if voices.fault:
+        return voices
+    length = max((_step(note.end) for note in line.notes), default=0)
+    if length > MOST_STEPS:
+        voices.fault = f"lasts {length} sixteenth notes; at most {MOST_STEPS} are read"
+        return voices
+    notes = line.notes
+    if line.played:
+        alone = _notes_at_once(_rounded(notes, Repairs())) == 1
+        notes = _to_next_beginning(notes, voices.repairs, alone=alone)
+    held = _rounded(notes, voices.repairs)
+    if not held:
+        return voices
+    length = max(item.stop for item in held)
+    count = _notes_at_once(held)
+    if count == 1:
+        held = _without_doubled(held, voices.repairs)
+    _cut_overlaps(held, count, voices.repairs)
+    held = [item for item in held if item.start < item.stop]
+    counts = _counts(held, length)
+    sounding = counts > 0
+    uneven = np.flatnonzero(sounding & (counts != count))
+    # The last chord may be divided in full, however short the piece is.
+    before = uneven[uneven < max(item.start for item in held)]
+    wrong = uneven if len(before) > SMALL * int(sounding.sum()) else uneven[:0]
+    if line.played and count == 1 and not len(wrong):
+        wrong = uneven[~_begun_together(held, length)[uneven]]
+    if len(wrong):
+        place = max((h for h in held if h.start <= wrong[0]), key=lambda h: h.start).note.place
+        voices.fault = (
+            f"{place}: {counts[wrong[0]]} notes at once, elsewhere {count}; "
+            "notes overlap in a voice, or voices need parts or tracks of their own"
+        )
+        return voices
+    grid = _grid(held, length, count, lowest, voices.repairs)
+    voices.columns = [grid[:, voice] for voice in range(count)]
+    return voices
+
+
+def _notes_at_once(held: list[_Held]) -> int:
+    """The commonest number of notes at once."""
+    counts = _counts(held, max((item.stop for item in held), default=0))
+    return int(np.bincount(counts[counts > 0]).argmax()) if held else 0
+
+
+def _to_next_beginning(notes: list[Note], repairs: Repairs, *, alone: bool) -> list[Note]:
+    """Notes of which those that are released a little early last until the next beginning.
+
+    That of the line's next note, of whatever voice; in a line of single notes (`alone`), those that
+    are released a little late are cut there. In a line whose notes are released early, those before
+    rests last to the next quarter or eighth note by the same rule; in one whose notes are released
+    late, to the nearest quarter note.
+    """
+    starts = sorted({note.start for note in notes})
+    begun = set(starts)
+    beginnings = []
+    for note in notes:
+        after = bisect_left(starts, note.end)
+        around = starts[after - 1 : after + 1] if alone and after else starts[after : after + 1]
+        distances = [(abs(start - note.end), start) for start in around if start > note.start]
+        beginnings.append(_near(note, [min(distances)[1]] if distances else []))
+    gaps = [end - note.end for end, note in zip(beginnings, notes, strict=True) if end > note.end]
+    off = sum(not _on_sixteenths(gap) for gap in gaps)
+    early = off > 0 and off >= SMALL * len(gaps)
+    late = any(note.end > starts[bisect_right(starts, note.start)] for note in notes
+               if note.start < starts[-1])  # fmt: skip
+    held = []
+    for note, beginning in zip(notes, beginnings, strict=True):
+        end = beginning if early or not _on_sixteenths(beginning - note.end) else note.end
+        if end == note.end and end not in begun:
+            if early:
+                end = _near(note, [Fraction(-(-end * units // 1)) / units for units in (1, 2)])
+            elif late and not _on_sixteenths(end):
+                end = _near(note, [Fraction(round(end))])
+        kind = Repair.ARTICULATION if end > note.end else Repair.OVERLAP
+        repairs[kind] += _step(note.end) != _step(end)
+        held.append(note._replace(end=end))
+    return held
+
+
+def _on_sixteenths(quarters: Fraction) -> bool:
+    return (quarters * 4).denominator == 1
+
+
+def _near(note: Note, targets: list[Fraction]) -> Fraction:
+    """The target, if the note ends near it, or the note's end."""
+    near = [end for end in targets if abs(end - note.end) <= _ARTICULATION * (end - note.start)]
+    return near[0] if near else note.end
+
+
+def _rounded(notes: list[Note], repairs: Repairs) -> list[_Held]:
+    held = []
+    for note in notes:
+        item = _Held(_step(note.start), _step(note.end), note)
+        if item.start >= item.stop:
+            repairs[Repair.TOO_SHORT] += 1
+            continue
+        # As no player's haste moves it, but every triplet.
+        repairs[Repair.MOVED] += abs(note.start * 4 - item.start) >= SMALL
+        held.append(item)
+    return sorted(held, key=lambda item: item.start)
+
+
+def _step(quarters: Fraction) -> int:
+    """The nearest sixteenth; what lies in the middle goes up."""
+    return int((quarters * 8 + 1) // 2)
+
+
+def _counts(held: list[_Held], length: int) -> npt.NDArray[np.int64]:
+    """The number of notes at each step."""
+    changes = np.zeros(length + 1, np.int64)
+    for item in held:
+        changes[item.start] += 1
+        changes[item.stop] -= 1
+    return np.cumsum(changes)[:-1]
+
+
+def _begun_together(held: list[_Held], length: int) -> npt.NDArray[np.bool_]:
+    """Whether all notes that sound at a step began together, for each step."""
+    first = np.full(length, length, np.int64)
+    last = np.zeros(length, np.int64)
+    for item in held:
+        span = slice(item.start, item.stop)
+        first[span] = np.minimum(first[span], item.start)
+        last[span] = np.maximum(last[span], item.start)
+    return np.equal(first, last)
+
+
+def _without_doubled(held: list[_Held], repairs: Repairs) -> list[_Held]:
+    """The first of equal notes that begin together."""
+    first: dict[tuple[int, int], _Held] = {}
+    for item in held:
+        repairs[Repair.DOUBLED] += first.setdefault((item.start, item.note.pitch), item) is not item
+    return list(first.values())
+
+
+def _cut_overlaps(held: list[_Held], count: int, repairs: Repairs) -> None:
+    """Cut notes where others begin and too many sound: by up to half of the shorter of the two, or
+    where the same note is struck again.
+    """
+    active: list[_Held] = []
+    for start, group in groupby(held, key=lambda item: item.start):
+        new = list(group)
+        active = sorted((item for item in active if item.stop > start), key=lambda item: item.stop)
+        shortest = min(item.stop - item.start for item in new)
+        for item in active[: max(0, len(active) + len(new) - count)]:
+            small = 2 * (item.stop - start) <= min(shortest, item.stop - item.start)
+            if small or [again.note.pitch for again in new] == [item.note.pitch]:
+                item.stop = start
+                repairs[Repair.OVERLAP] += 1
+        active += new
+
+
+def _grid(
+    held: list[_Held], length: int, count: int, lowest: bool, repairs: Repairs
+) -> npt.NDArray[np.int16]:
+    """int16 [n, count]: chords reduced to their outer notes, unisons sung by two voices."""
+    at_once: list[list[_Held]] = [[] for _ in range(length)]
+    for item in held:
+        for step in range(item.start, item.stop):
+            at_once[step].append(item)
+    grid = np.zeros((length, count), np.int16)
+    upper = 0 if count == 1 and lowest else (count + 1) // 2
+    last: list[_Held] = []
+    for step, items in enumerate(at_once):
+        if not items:
+            last = items
+            continue
+        items.sort(key=lambda item: -item.note.pitch)
+        new = items != last
+        pitches = [item.note.pitch for item in items]
+        if len(items) > count:
+            repairs[Repair.DIVIDED] += new
+            pitches = pitches[:upper] + pitches[len(pitches) - (count - upper) :]
+        elif len(items) < count:
+            repairs[Repair.UNISON] += new
+            pitches = _in_unison(pitches, grid[step - 1] if step else grid[0])
+        grid[step] = pitches
+        last = items
+    return grid
+
+
+def _in_unison(pitches: list[int], before: Column) -> list[int]:
+    """Fewer notes than voices, highest first, so shared that voices move least."""
+    choices = [
+        [pitches[sum(cut <= voice for cut in cuts)] for voice in range(len(before))]
+        for cuts in combinations(range(1, len(before)), len(pitches) - 1)
+    ]
+    return min(choices, key=lambda choice: int(np.abs(before - np.array(choice)).sum()))
+
+
+def without_divisions(lines: list[Line]) -> list[Line]:
+    """Lines of which those that sound for a small share of their part's main line join it.
+
+    Voices written for a divided chord or two, where four voices are wanted.
+    """
+    joined: list[Line] = []
+    for _, group in groupby(lines, key=lambda line: line.part):
+        of_part = list(group)
+        longest = max(line.sounding for line in of_part)
+        main = [at for at, line in enumerate(of_part) if line.sounding >= SMALL * longest]
+        for at, line in enumerate(of_part):
+            if at not in main:
+                nearest = min((abs(other - at), other) for other in main)[1]
+                home = of_part[nearest]
+                notes = sorted(home.notes + line.notes, key=lambda note: note.start)
+                of_part[nearest] = replace(home, notes=notes, fault=home.fault or line.fault)
+        joined += [of_part[at] for at in main]
+    # A part of one line needs no number for it.
+    alone = Counter(line.part for line in joined)
+    return [replace(line, voice="") if alone[line.part] == 1 else line for line in joined]

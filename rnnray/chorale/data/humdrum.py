@@ -1,0 +1,60 @@
+"""Notes of Humdrum files with **kern spines (https://www.humdrum.org/rep/kern/), by music21."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from rnnray.chorale.data.lines import Line, Note
+from rnnray.chorale.data.repairs import Repairs
+from rnnray.errors import UserError
+
+_MAX_BYTES = 1 << 20  # a chorale has some thousands; music21 takes minutes for this much
+
+
+def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
+    """The notes of each spine, highest first, as they sound; nothing is repaired.
+
+    Args:
+        content: of the file, UTF-8 or Latin-1.
+        where: the file, for messages.
+
+    Raises:
+        UserError: the file is anything else.
+    """
+    from music21.humdrum import spineParser  # noqa: PLC0415  (seconds)
+
+    if len(content) > _MAX_BYTES:
+        raise UserError(f"{where}: larger than {_MAX_BYTES >> 20} MiB, as no chorale is")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    try:
+        collection: Any = spineParser.HumdrumDataCollection(text.splitlines())
+        collection.parse()
+        lines = [
+            Line(number, _name(part) or f"spine {number + 1}", "", list(_notes(part)))
+            for number, part in enumerate(collection.stream.parts)
+        ]
+    # What music21 raises on damaged files is anything.
+    except Exception as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{where}: not **kern that can be read ({words[:200]})") from error
+    return lines, Repairs()
+
+
+def _name(part: Any) -> str:
+    """What a spine's *I" says, which music21 keeps as a word that it does not know."""
+    for token in part.recurse().getElementsByClass("MiscTandem"):
+        _, quote, name = token.tandem.partition('"')
+        if quote and name.strip():
+            return str(name.strip())
+    return ""
+
+
+def _notes(part: Any) -> Iterator[Note]:
+    for note in part.recurse().notes:
+        start = Fraction(note.getOffsetInHierarchy(part))
+        end = start + Fraction(note.quarterLength)
+        for pitch in note.pitches:
+            yield Note(round(pitch.ps), start, end, f"bar {note.measureNumber}")

@@ -1,0 +1,291 @@
+"""Notes of MusicXML files, plain or compressed (https://www.w3.org/2021/06/musicxml40/).
+
+Read without music21: it does not keep which voice a bar's only voice is, nor cue notes, and it lets
+a bar that is short in one part shift that part.
+"""
+
+import io
+import zipfile
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import accumulate
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from rnnray.chorale.data.lines import Line, Note, overlap
+from rnnray.chorale.data.repairs import Repair, Repairs
+from rnnray.errors import UserError
+
+_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ZIP = b"PK\x03\x04"
+_WHOLE = Fraction(4)  # quarters in a bar of no known metre
+
+
+class _Sung(NamedTuple):
+    """A note within its bar."""
+
+    staff: str
+    voice: str
+    start: Fraction  # from the bar's beginning
+    length: Fraction
+    pitch: int
+
+
+@dataclass
+class _Bar:
+    number: str
+    upbeat: bool  # may be shorter than its metre says
+    notes: list[_Sung] = field(default_factory=list)
+    content: Fraction = Fraction()  # length of notes and rests
+    rest: Fraction = Fraction()  # length of a rest that fills the bar, however long that is
+    metre: Fraction = _WHOLE
+
+
+def read_musicxml(content: bytes, where: str) -> tuple[list[Line], Repairs]:
+    """The notes of a MusicXML file by voice, as they sound, and what was repaired.
+
+    A bar is as long as it is in the part in which it is longest. A chord in one voice, while
+    another voice of its staff is silent, is for both. A voice that never sounds together with
+    another one of its staff continues that one.
+
+    Args:
+        content: of the file.
+        where: the file, for messages.
+
+    Raises:
+        UserError: not MusicXML that can be read.
+    """
+    repairs = Repairs()
+    try:
+        root = ElementTree.fromstring(_uncompressed(content))
+        parts = [(name, list(_bars(measures, repairs))) for name, measures in _parts(root)]
+    except (ElementTree.ParseError, _UnreadableError, zipfile.BadZipFile, EOFError,
+            ValueError, LookupError, ArithmeticError, NotImplementedError) as error:  # fmt: skip
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{where}: not MusicXML that can be read ({words})") from error
+    starts = _aligned([bars for _, bars in parts], repairs)
+    lines: list[Line] = []
+    names = [name for name, _ in parts]
+    for number, (name, bars) in enumerate(parts):
+        shown = f"{name} of part {number + 1}" if name in names[:number] else name
+        lines += _lines(number, shown, bars, starts)
+    return lines, repairs
+
+
+class _UnreadableError(Exception):
+    """No MusicXML; says why."""
+
+
+def _uncompressed(content: bytes) -> bytes:
+    if not content.startswith(_ZIP):
+        return content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = archive.namelist()
+        name = next((n for n in names if n.endswith((".xml", ".musicxml")) and "META" not in n), "")
+        if "META-INF/container.xml" in names:
+            container = ElementTree.fromstring(archive.read("META-INF/container.xml"))
+            files = [element.get("full-path") for element in container.iter() if
+                     element.tag.rpartition("}")[2] == "rootfile"]  # fmt: skip
+            name = next((path for path in files if path in names), None) or name
+        if not name:
+            raise _UnreadableError("the archive holds no score")
+        return archive.read(name)
+
+
+def _parts(root: ElementTree.Element) -> Iterator[tuple[str, list[ElementTree.Element]]]:
+    """Name and bars of each part."""
+    names = {
+        part.get("id"): " ".join((part.findtext("part-name") or "").split())
+        for part in root.iterfind("part-list/score-part")
+    }
+    by_part: dict[str | None, list[ElementTree.Element]] = {}
+    if root.tag == "score-partwise":
+        for part in root.iterfind("part"):
+            by_part.setdefault(part.get("id"), []).extend(part.iterfind("measure"))
+    elif root.tag == "score-timewise":
+        for measure in root.iterfind("measure"):
+            for part in measure.iterfind("part"):
+                part.attrib.update({**measure.attrib, "id": part.get("id", "")})
+                by_part.setdefault(part.get("id"), []).append(part)
+    else:
+        raise _UnreadableError(f"it is {root.tag[:40]!r}, not a score")
+    for number, (key, measures) in enumerate(by_part.items(), 1):
+        yield names.get(key) or f"part {number}", measures
+
+
+def _bars(measures: list[ElementTree.Element], repairs: Repairs) -> Iterator[_Bar]:
+    divisions, transposed, metre = Fraction(1), 0, _WHOLE
+    for index, measure in enumerate(measures):
+        bar = _Bar(
+            measure.get("number") or str(index + 1),
+            index == 0 or measure.get("implicit") == "yes",
+        )
+        now = start = Fraction()
+        for element in measure:
+            if element.tag == "attributes":
+                divisions = Fraction(element.findtext("divisions") or divisions)
+                transposed = _transposed(element, transposed)
+                metre = _metre(element) or metre
+            elif element.tag in ("backup", "forward"):
+                length = _duration(element, divisions)
+                now = max(Fraction(), now - length) if element.tag == "backup" else now + length
+                bar.content = max(bar.content, now)
+            elif element.tag == "note" and element.find("grace") is not None:
+                repairs[Repair.GRACE] += element.find("pitch") is not None
+            elif element.tag == "note":
+                length = _duration(element, divisions)
+                if element.find("chord") is None:
+                    start, now = now, now + length
+                rest = element.find("rest")
+                if rest is not None and rest.get("measure") == "yes":
+                    bar.rest = max(bar.rest, now)
+                    continue
+                bar.content = max(bar.content, now)
+                pitch = element.find("pitch")
+                if pitch is None:
+                    continue
+                if element.find("cue") is not None:
+                    repairs[Repair.CUE] += 1
+                    continue
+                voice, staff = element.findtext("voice", "1"), element.findtext("staff", "1")
+                bar.notes.append(
+                    _Sung(staff.strip(), voice.strip(), start, length, _midi(pitch) + transposed)
+                )
+        bar.metre = metre
+        yield bar
+
+
+def _duration(element: ElementTree.Element, divisions: Fraction) -> Fraction:
+    length = Fraction((element.findtext("duration") or "0").strip()) / divisions
+    if length < 0:
+        raise _UnreadableError(f"a duration of {length} quarter notes")
+    return length
+
+
+def _transposed(attributes: ElementTree.Element, before: int) -> int:
+    transpose = attributes.find("transpose")
+    if transpose is None:
+        return before
+    chromatic = round(float(transpose.findtext("chromatic") or 0))
+    return chromatic + 12 * int(transpose.findtext("octave-change") or 0)
+
+
+def _metre(attributes: ElementTree.Element) -> Fraction | None:
+    """Quarters in a bar, None where the metre does not change or is not a fraction."""
+    beats = attributes.findtext("time/beats") or ""
+    unit = attributes.findtext("time/beat-type") or ""
+    counts = beats.split("+")
+    if not unit.strip().isdecimal() or not all(count.strip().isdecimal() for count in counts):
+        return None
+    return Fraction(4 * sum(map(int, counts)), int(unit)) or None
+
+
+def _midi(pitch: ElementTree.Element) -> int:
+    step = _STEPS[(pitch.findtext("step") or "").strip().upper()]
+    alter = round(float(pitch.findtext("alter") or 0))
+    return 12 * (int(pitch.findtext("octave") or 0) + 1) + step + alter
+
+
+def _aligned(parts: list[list[_Bar]], repairs: Repairs) -> list[Fraction]:
+    """Where each bar begins, the same for all parts."""
+    starts = [Fraction()]
+    for index in range(max(map(len, parts), default=0)):
+        bars = [bars[index] for bars in parts if index < len(bars)]
+        content = max(bar.content for bar in bars)
+        # The rest that fills a bar may say any length: it counts where it is the metre's, and no
+        # upbeat is to be expected.
+        full = [bar.rest for bar in bars if bar.rest == bar.metre and not bar.upbeat]
+        length = max([content, *full]) or max(bar.rest for bar in bars) or bars[0].metre
+        repairs[Repair.SHORT_BAR] += sum(0 < bar.content < length and not bar.rest for bar in bars)
+        starts.append(starts[-1] + length)
+    return starts
+
+
+def _lines(number: int, name: str, bars: list[_Bar], starts: list[Fraction]) -> list[Line]:
+    """The lines of a part, staff by staff."""
+    by_voice: dict[tuple[str, str], list[Note]] = defaultdict(list)
+    for bar, offset in zip(bars, starts, strict=False):
+        for note in bar.notes:
+            start = offset + note.start
+            by_voice[note.voice, note.staff].append(
+                Note(note.pitch, start, start + note.length, f"bar {bar.number}")
+            )
+    # A voice that crosses to the other staff stays where most of its notes are.
+    for voice, staff in sorted(by_voice, key=lambda key: len(by_voice[key])):
+        homes = [key for key in by_voice if key[0] == voice and key[1] != staff]
+        for home in sorted(homes, key=lambda key: -len(by_voice[key])):
+            if not overlap(by_voice[voice, staff], by_voice[home]):
+                by_voice[home] += by_voice.pop((voice, staff))
+                break
+    staves: dict[str, dict[str, list[Note]]] = defaultdict(dict)
+    for voice, staff in sorted(by_voice, key=lambda key: (_order(key[1]), _order(key[0]))):
+        staves[staff][voice] = by_voice[voice, staff]
+    found = [notes for voices in staves.values() for notes in _shared(_continued(voices))]
+    return [
+        Line(number, name, f"voice {index}" if len(found) > 1 else "", sorted(notes, key=_begin))
+        for index, notes in enumerate(found, 1)
+    ]
+
+
+def _order(label: str) -> tuple[int, str]:
+    return (int(label), "") if label.isdecimal() else (1 << 30, label)
+
+
+def _begin(note: Note) -> tuple[Fraction, int]:
+    return note.start, -note.pitch
+
+
+def _continued(voices: dict[str, list[Note]]) -> list[list[Note]]:
+    """The voices of a staff, of which those that never sound together are one."""
+    order = list(voices)
+    kept: list[str] = []
+    for voice in sorted(order, key=lambda voice: -len(voices[voice])):
+        free = [other for other in kept if not overlap(voices[voice], voices[other])]
+        if free:
+            nearest = min(free, key=lambda other: abs(order.index(other) - order.index(voice)))
+            voices[nearest] += voices[voice]
+        else:
+            kept.append(voice)
+    return [voices[voice] for voice in order if voice in kept]
+
+
+def _shared(lines: list[list[Note]]) -> list[list[Note]]:
+    """Lines of a staff in which a chord goes to all voices that are silent meanwhile."""
+    if len(lines) == 1:
+        return lines
+    shared: list[list[Note]] = [[] for _ in lines]
+    silences = [_Silences(line) for line in lines]
+    for index, line in enumerate(lines):
+        chords: dict[tuple[Fraction, Fraction], list[Note]] = defaultdict(list)
+        for note in line:
+            chords[note.start, note.end].append(note)
+        for (start, end), chord in chords.items():
+            silent = [
+                other
+                for other, silence in enumerate(silences)
+                if len(chord) > 1 and other != index and silence.lasts(start, end)
+            ]
+            chord.sort(key=lambda note: -note.pitch)
+            takers = sorted([index, *silent][: len(chord)])
+            for place, note in enumerate(chord):
+                # Of more notes than voices the lowest is for the lowest voice.
+                last = place == len(chord) - 1
+                shared[takers[-1] if last else takers[min(place, len(takers) - 1)]].append(note)
+    return shared
+
+
+class _Silences:
+    """Where a line is silent."""
+
+    def __init__(self, line: list[Note]) -> None:
+        spans = sorted((note.start, note.end) for note in line)
+        self._starts = [start for start, _ in spans]
+        self._ends = list(accumulate((end for _, end in spans), max))
+
+    def lasts(self, start: Fraction, end: Fraction) -> bool:
+        """Whether no note sounds between two times."""
+        begun = bisect_left(self._starts, end)
+        return begun == 0 or self._ends[begun - 1] <= start

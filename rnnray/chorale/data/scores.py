@@ -1,0 +1,157 @@
+"""Voices from MIDI, MusicXML, Humdrum and CSV files.
+
+Pitches are as they sound and are never transposed otherwise; repeats are not expanded, fermatas are
+ignored, a pickup stays where it is.
+"""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
+from rnnray.chorale.data.choir import Choice, four_voices, voices_named
+from rnnray.chorale.data.csv_file import read_csv
+from rnnray.chorale.data.grid import Voices, on_grid, without_divisions
+from rnnray.chorale.data.humdrum import read_kern
+from rnnray.chorale.data.lines import Line
+from rnnray.chorale.data.midi_reader import read_midi
+from rnnray.chorale.data.musicxml_reader import read_musicxml
+from rnnray.chorale.data.repairs import Repair, Repairs
+from rnnray.errors import UserError
+
+MIDI_SUFFIXES = (".mid", ".midi")
+MUSICXML_SUFFIXES = (".musicxml", ".xml", ".mxl")
+KERN_SUFFIXES = (".krn", ".kern")
+SUFFIXES = (".csv", *MIDI_SUFFIXES, *MUSICXML_SUFFIXES, *KERN_SUFFIXES)
+
+_READERS = {
+    **dict.fromkeys(MIDI_SUFFIXES, read_midi),
+    **dict.fromkeys(MUSICXML_SUFFIXES, read_musicxml),
+    **dict.fromkeys(KERN_SUFFIXES, read_kern),
+}
+_MAX_BYTES = 64 << 20  # unpacked; a score for a whole orchestra has some megabytes
+
+
+class Score(NamedTuple):
+    """What was read from a file."""
+
+    voices: npt.NDArray[np.int16]  # [n, v], as `read_voices` gives them
+    repairs: Repairs  # what was changed on the way
+
+
+def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
+    """The voices of a MIDI, MusicXML, Humdrum or CSV file, on the grid of sixteenth notes.
+
+    A voice is a part, a voice of a part (a staff that two voices share), a track or a channel. One
+    of these that mostly sounds the same number of notes at once is as many voices. Of more than
+    four, soprano, alto, tenor and bass are chosen by name or by range (`choir.four_voices`). Labels
+    soprano, alto, tenor and bass order the voices, otherwise the mean pitch does. Beginnings and
+    ends of notes move to the nearest sixteenth; small faults are repaired (`repairs.Repair`).
+
+    Args:
+        path: a local file, told by its suffix (`SUFFIXES`).
+        pitches: those that there may be, 36 to 81 by default.
+
+    Returns:
+        int16 [n, v], one to four voices, highest first; MIDI pitch, 0 = silence.
+
+    Raises:
+        UserError: not such a file, no notes, more than four voices, notes that overlap within a
+            voice, or a pitch out of range (voice and bar or time are named).
+    """
+    return read_score(Path(path), pitches).voices
+
+
+def read_score(path: Path, pitches: range = PITCHES) -> Score:
+    """As `read_voices`, with the number of changes of each kind."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"{path}: not a file that voices are read from ({', '.join(SUFFIXES)})")
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not content:
+        raise UserError(f"{path}: the file is empty")
+    if max(len(content), _unpacked(content)) > _MAX_BYTES:
+        raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, as no score is")
+    if suffix == ".csv":
+        return Score(read_csv(content, str(path), any_voices=True, pitches=pitches), Repairs())
+    lines, repairs = _READERS[suffix](content, str(path))
+    return _score(lines, repairs, str(path), pitches)
+
+
+def _unpacked(content: bytes) -> int:
+    """Bytes that a zip archive (.mxl) says that it holds; more of them are never read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return 0  # no archive, or a damaged one, of which its reader tells
+
+
+def in_four_voices(voices: npt.NDArray[np.int16], where: str) -> Chords:
+    """The voices themselves, if they are four: chords, int16 [n, 4]; else a `UserError`."""
+    if voices.shape[1] != VOICE_COUNT:
+        count = "1 voice" if voices.shape[1] == 1 else f"{voices.shape[1]} voices"
+        raise UserError(f"{where}: has {count}, a chorale has {VOICE_COUNT}")
+    return voices
+
+
+def _score(lines: list[Line], repairs: Repairs, where: str, pitches: range) -> Score:
+    voices = _on_grid(lines, pitches)
+    if sum(max(1, len(its.columns)) for its in voices) > VOICE_COUNT:
+        voices = _on_grid(without_divisions(lines), pitches)
+    if not voices:
+        short = any(line.notes for line in lines)
+        raise UserError(f"{where}: has no notes" + (", only too short ones" if short else ""))
+    chosen = four_voices(voices)
+    if chosen is None:
+        names = ", ".join(its.line.name for its in voices)
+        count = sum(max(1, len(its.columns)) for its in voices)
+        raise UserError(
+            f"{where}: has {count} voices ({names}); name {VOICE_COUNT} of them soprano, alto, "
+            "tenor and bass, or remove the others"
+        )
+    taken = {id(its): its for its, _ in chosen}.values()
+    for its in taken:
+        if its.fault:
+            raise UserError(f"{where}, {its.line.name}, {its.fault}")
+        repairs = repairs + its.repairs
+    parts = {its.line.part for its in voices} - {its.line.part for its in taken}
+    repairs[Repair.LEFT_OUT] += len(parts)
+    # All notes of a line doubled are two equal columns.
+    repairs[Repair.DOUBLED] += sum(len(its.columns) for its in taken) - len(chosen)
+    return Score(_together(chosen), +repairs)
+
+
+def _on_grid(lines: list[Line], pitches: range) -> list[Voices]:
+    """The lines that have notes, on the grid."""
+    lowest = _lowest(lines)
+    voices = [on_grid(line, lowest=line is lowest, pitches=pitches) for line in lines]
+    return [its for its in voices if its.columns or its.fault]
+
+
+def _lowest(lines: list[Line]) -> Line | None:
+    """The bass by its name, or, of several lines, the one whose mean pitch is lowest."""
+    basses = [line for line in lines if voices_named(line.part_name) == (VOICE_COUNT - 1,)]
+    with_notes = [line for line in lines if line.notes]
+    return min(
+        basses or with_notes * (len(with_notes) > 1),
+        key=lambda line: sum(note.pitch for note in line.notes) / max(1, len(line.notes)),
+        default=None,
+    )
+
+
+def _together(chosen: list[Choice]) -> npt.NDArray[np.int16]:
+    """int16 [n, v] of columns, all as long as the longest."""
+    columns = [column for _, column in chosen if column is not None]
+    voices = np.zeros((max(map(len, columns)), len(columns)), np.int16)
+    for voice, column in enumerate(columns):
+        voices[: len(column), voice] = column
+    return voices

@@ -1,0 +1,133 @@
+"""Chorales as `Jsb16thSeparated.json` and `.npz` hold them: all splits in one file.
+
+The form of https://github.com/czhuang/JSB-Chorales-dataset: for train, valid and test a list of
+chorales, each a list of chords of four pitches, soprano to bass, a chord a sixteenth note; silence
+is -1 in JSON, NaN in NumPy.
+"""
+
+import io
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
+from rnnray.chorale.data.chorale_table import SPLITS, out_of_range
+from rnnray.errors import UserError
+
+SUFFIXES = (".json", ".npz")
+_MAX_BYTES = 64 << 20  # unpacked; 382 chorales have 1.7 MB
+_SPLITS = {**{split: split for split in SPLITS}, "validation": "valid"}
+
+
+def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, str, Chords]]:
+    """Split, name and chords of each chorale.
+
+    Args:
+        content: of the file.
+        suffix: `.json` or `.npz`. In `.npz` only plain arrays are read: [chorales, n, 4] for a
+            split, filled up with NaN. Pickled ones, as the archive of that repository has, are
+            refused, because unpickling can run code.
+        where: the file, for messages.
+
+    Raises:
+        UserError: the file is anything else (split, chorale, chord and voice are named).
+    """
+    if len(content) > _MAX_BYTES:
+        raise UserError(f"{where}: larger than {_MAX_BYTES >> 20} MiB, as no corpus of chorales is")
+    splits = _from_json(content, where) if suffix == ".json" else _from_npz(content, where)
+    rows = []
+    for key, chorales in splits.items():
+        digits = len(str(len(chorales)))
+        for number, chorale in enumerate(chorales):
+            place = f"{where}, {key} {number}"
+            rows.append((_SPLITS[key], f"{number:0{digits}}", _chords(chorale, place)))
+    return rows
+
+
+def _from_json(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not JSON that can be read ({error})") from error
+    if not isinstance(values, dict) or not values or not set(values) <= set(_SPLITS):
+        raise UserError(
+            f"{where}: not chorales as JSON, which is lists of chorales for {', '.join(SPLITS)}"
+        )
+    for key, chorales in values.items():
+        if not isinstance(chorales, list) or not all(isinstance(one, list) for one in chorales):
+            raise UserError(f"{where}, {key}: not a list of chorales")
+    return values
+
+
+def _from_npz(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _MAX_BYTES:
+            raise UserError(f"{where}: unpacks to more than {_MAX_BYTES >> 20} MiB; not read")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            values = {key: _array(arrays, key, where) for key in arrays.files}
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError,
+            TypeError, MemoryError, NotImplementedError, RuntimeError) as error:  # fmt: skip
+        raise UserError(f"{where}: not an .npz that can be read ({error})") from error
+    if not values or not set(values) <= set(_SPLITS):
+        raise UserError(f"{where}: has no arrays named {', '.join(SPLITS)}")
+    for key, array in values.items():
+        if array.ndim != 3 or array.shape[2] != VOICE_COUNT or array.dtype.kind not in "iuf":
+            raise UserError(
+                f"{where}, {key}: {array.dtype} {list(array.shape)} instead of numbers "
+                f"[chorales, chords, {VOICE_COUNT}]"
+            )
+    return {key: list(map(_unpadded, array)) for key, array in values.items()}
+
+
+def _array(arrays: Any, key: str, where: str) -> Any:
+    try:
+        return arrays[key]
+    except ValueError as error:
+        if "pickle" not in str(error):
+            raise
+        raise UserError(
+            f"{where}, {key}: is pickled, which is not read because it can run code; take the "
+            ".json of the same name (Jsb16thSeparated.json), which holds the same chorales"
+        ) from error
+
+
+def _unpadded(chorale: Any) -> Any:
+    """Without the silence that fills a chorale up to the longest."""
+    sounding = np.flatnonzero((np.nan_to_num(chorale) > 0).any(axis=1))
+    return chorale[: sounding[-1] + 1] if sounding.size else chorale[:0]
+
+
+def _chords(chorale: Any, place: str) -> Chords:
+    if not len(chorale):
+        raise UserError(f"{place}: has no chords")
+    return np.array(list(_rows(chorale, place)), np.int16)
+
+
+def _rows(chorale: Any, place: str) -> Iterator[list[int]]:
+    for number, chord in enumerate(chorale):
+        row = chord.tolist() if isinstance(chord, np.ndarray) else chord
+        if not isinstance(row, list) or len(row) != VOICE_COUNT:
+            raise UserError(
+                f"{place}, chord {number}: is not {VOICE_COUNT} pitches, one for each voice; the "
+                "files with Separated in their name are those with voices"
+            )
+        yield [_pitch(value, f"{place}, chord {number}, voice {v}") for v, value in enumerate(row)]
+
+
+def _pitch(value: Any, place: str) -> int:
+    if type(value) is float and math.isnan(value):
+        return 0
+    if type(value) not in (int, float) or math.isinf(value) or value != int(value):
+        raise UserError(f"{place}: {str(value)[:40]!r} is not a pitch as a whole number")
+    if value in (-1, 0):
+        return 0
+    if value not in PITCHES:
+        raise UserError(f"{place}: {out_of_range(int(value))}")
+    return int(value)

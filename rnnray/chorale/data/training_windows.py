@@ -1,0 +1,59 @@
+"""What a composer trains on: windows of chorales."""
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+
+from rnnray.chorale.chorale_config import ChoraleConfig
+from rnnray.chorale.chorale_task import training_rows, whole_pieces
+from rnnray.chorale.data import chorale_table
+from rnnray.errors import UserError
+from rnnray.run_folder import condensed
+from rnnray.training.rows import Blocks, TrainingData, mixed
+
+
+def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
+    """The windows of a corpus's train split, mixed, and the whole pieces of its valid split.
+
+    Raises:
+        UserError: a split is missing, or the windows are longer than every piece.
+    """
+    counts = Counter(corpus["split"].to_pylist())
+    for split in ("train", "valid"):
+        if not counts[split]:
+            there = ", ".join(f"{count} in {name}" for name, count in counts.items())
+            raise UserError(
+                f"{config.data}: split {split!r}: the data have no chorales in it, only {there}; "
+                "give --split 80:10:10, or put them into folders train, valid and test"
+            )
+    training = training_rows(config, chorale_table.chords_of(chorale_table.select(corpus, "train")))
+    valid = whole_pieces(chorale_table.chords_of(chorale_table.select(corpus, "valid")))
+    if not len(training):
+        raise UserError(
+            f"no piece of {config.data} fills a window of {config.window_chords} chords; use "
+            "a smaller --window-chords, or --no-drop-remainder"
+        )
+    blocks = Blocks.of([training])
+    if config.shuffle_rows:
+        blocks = mixed(blocks, config.seed)
+    return TrainingData(blocks, Blocks.of([valid]), identity(corpus))
+
+
+def identity(corpus: pa.Table) -> dict[str, Any]:
+    """What a corpus is: a digest of each piece, by split and name."""
+    pieces = zip(
+        corpus["split"].to_pylist(),
+        corpus["name"].to_pylist(),
+        chorale_table.chords_of(corpus),
+        strict=True,
+    )
+    return {
+        "pieces": condensed(
+            {
+                f"{split}/{name}": hashlib.sha256(chords.astype("<i2").tobytes()).hexdigest()[:16]
+                for split, name, chords in pieces
+            }
+        )
+    }

@@ -1,0 +1,1 @@
+"""The composer's models: ours over chords, the book's over notes."""

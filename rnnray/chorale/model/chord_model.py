@@ -1,0 +1,222 @@
+"""The composer that we recommend: LSTMs over chords, and a head for each voice.
+
+Keras alone, so that it also runs on Keras's other backends. In the order S A T B each note is
+predicted from all notes before it, so the sum of its losses is an honest joint likelihood.
+
+What each chord is predicted from: the chord before; how long each of its notes has been held; the
+place in the bar; the echoes (`rnnray.chorale.model.echoes`). All that is embedded and summed, and
+goes into the LSTMs and, past them, into the heads. The LSTMs take a step every `stride` chords: at
+an odd sixteenth only one note in a hundred changes, so little is lost and half of the time is won.
+"""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from rnnray.chorale.chorale_config import ChoraleModelConfig
+from rnnray.chorale.chords import BAR, VOICES
+from rnnray.chorale.model import echoes
+from rnnray.chorale.tokens import TOKENS
+
+_V = len(VOICES)
+_START = TOKENS  # stands for the notes before the first chord
+_MOST_HELD = 32  # sixteenths; held longer counts as this
+
+
+@keras.saving.register_keras_serializable("rnnray")
+class ChordComposer(keras.Model):  # type: ignore[misc]
+    """See the module.
+
+    Call: tokens int [batch, 4n], S A T B of each chord, from a bar line on, -1 for padding at the
+    end -> logits float32 [batch, 4n, 47] of each token, given those before it.
+    """
+
+    def __init__(self, options: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.options = options
+        config = ChoraleModelConfig.model_validate(options)
+        self.width, self.head_units = config.embedding, config.head_units
+        self.reach, self.stride = config.reach, config.stride
+        kinds = len(echoes.MATCHED_VOICES)
+        # One table for all voices, one for both kinds of echoes; see `_row`.
+        self.notes = layers.Embedding(_V * (TOKENS + 1), self.width)
+        self.held = layers.Embedding(_V * (_MOST_HELD + 1), self.width)
+        self.place = layers.Embedding(BAR, self.width)
+        self.echoed = layers.Embedding(kinds * _V * TOKENS, self.width)
+        self.level = layers.Embedding(kinds * echoes.LEVELS, self.width)
+        self.embedding_dropout = layers.Dropout(config.embedding_dropout)
+        self.lstms = [
+            layers.LSTM(config.lstm_units, return_sequences=True) for _ in range(config.lstm_layers)
+        ]
+        self.dropouts = [layers.Dropout(config.dropout) for _ in self.lstms]
+        self.hidden = layers.Dense(_V * self.head_units)
+        self.above = layers.Embedding(_V * _V * TOKENS, self.head_units)
+        self.head_dropout = layers.Dropout(config.head_dropout)
+        # In float32 whatever the precision of the rest: softmax loses digits in 16 bits.
+        self.notes_out = [layers.Dense(TOKENS, dtype="float32") for _ in range(_V)]
+        self.intervals = [
+            layers.Dense(2 * TOKENS - 1, kernel_initializer="zeros", dtype="float32")
+            for _ in range(_V)
+        ]
+        self.copies = [
+            layers.Dense(1 + kinds, kernel_initializer="zeros", dtype="float32") for _ in range(_V)
+        ]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights; they do not depend on the input's shape."""
+        for table in (self.notes, self.held, self.place, self.echoed, self.level, self.above):
+            table.build((None,))
+        width = self.width * self.stride
+        for lstm in self.lstms:
+            lstm.build((None, None, width))
+            width = lstm.units
+        self.hidden.build((None, None, width + self.width))
+        for layer in (*self.notes_out, *self.intervals, *self.copies):
+            layer.build((None, None, self.head_units))
+        self.built = True
+
+    def call(self, tokens: Any, training: bool = False) -> Any:
+        """See the class."""
+        count = tokens.shape[1] // _V
+        padded = ops.reshape(ops.cast(tokens, "int32"), (-1, count, _V))
+        chords = ops.maximum(padded, 0)
+        before = ops.pad(chords, [[0, 0], [1, 0], [0, 0]], constant_values=_START)[:, :-1]
+        found = echoes.find(padded, self.reach)
+        place = ops.arange(count)[None] % BAR
+        embedded = self._embed(before, _held(chords), place, found)
+        embedded = self.embedding_dropout(embedded, training=training)
+        steps = -(-count // self.stride)
+        x = ops.pad(embedded, [[0, 0], [self.stride - 1, steps * self.stride - count], [0, 0]])
+        x = ops.reshape(x[:, : steps * self.stride], (-1, steps, self.stride * self.width))
+        for lstm, dropout in zip(self.lstms, self.dropouts, strict=True):
+            x = dropout(lstm(x, training=training), training=training)
+        x = ops.repeat(x, self.stride, axis=1)[:, :count]
+        hidden = self._hidden(x, embedded)
+        logits = [
+            self._head(voice, hidden, chords, before, found, training=training)
+            for voice in range(_V)
+        ]
+        return ops.reshape(ops.stack(logits, axis=2), (-1, count * _V, TOKENS))
+
+    def initial_state(self, batch: int, bar_position: Any = 0) -> tuple[Any, Any]:
+        """Before the first note of `batch` pieces: its logits [batch, 47], and the state.
+
+        The pieces begin `bar_position` sixteenths (int scalar) after a bar line.
+        """
+        state = {
+            "time": ops.cast(bar_position, "int32"),
+            "chord": ops.full((batch, _V), _START, "int32"),
+            "held": ops.zeros((batch, _V), "int32"),
+            "heard": echoes.initial_state(batch, self.reach),
+            "recent": ops.zeros((batch, (self.stride - 1) * self.width), self.compute_dtype),
+            "lstms": [lstm.get_initial_state(batch) for lstm in self.lstms],
+        }
+        none = [
+            (ops.zeros((batch, _V), "int32"), ops.zeros((batch,), "int32"))
+            for _ in echoes.MATCHED_VOICES
+        ]
+        return self._first_voice(state, none)
+
+    def step(self, state: Any, notes: Any, voice: int) -> tuple[Any, Any]:
+        """The logits [batch, 47] behind the notes int32 [batch] of a voice, and the new state."""
+        chord = ops.where(ops.arange(_V) == voice, notes[:, None], state["chord"])
+        state = {**state, "chord": chord}
+        if voice < _V - 1:
+            logits = self._head(
+                voice + 1, state["hidden"], chord, state["before"], state["found"], training=False
+            )
+            return logits, state
+        held = ops.where(ops.equal(chord, state["before"]), state["held"] + 1, 1)
+        found, heard = echoes.step(state["heard"], chord, state["time"], self.reach)
+        state |= {
+            "time": state["time"] + 1,
+            "held": ops.minimum(held, _MOST_HELD),
+            "heard": heard,
+        }
+        return self._first_voice(state, found)
+
+    def _first_voice(self, state: dict[str, Any], found: Any) -> tuple[Any, Any]:
+        """Before a chord: its soprano's logits, and the state with what its heads need."""
+        time, before = state["time"], state["chord"]
+        embedded = self._embed(before, state["held"], time % BAR, found)
+        recent = ops.concatenate([state["recent"], embedded], axis=-1)
+
+        def run() -> Any:
+            x, states = recent, []
+            for lstm, old in zip(self.lstms, state["lstms"], strict=True):
+                x, new = lstm.cell(x, old, training=False)
+                states.append(new)
+            return states
+
+        lstms = ops.cond(ops.equal(time % self.stride, 0), run, lambda: state["lstms"])
+        hidden = self._hidden(lstms[-1][0], embedded)
+        state = {
+            **state,
+            "lstms": lstms,
+            "recent": recent[:, self.width :],
+            "hidden": hidden,
+            "before": before,
+            "found": found,
+        }
+        return self._head(0, hidden, before, before, found, training=False), state
+
+    def _embed(self, before: Any, held: Any, place: Any, found: Any) -> Any:
+        """What is known before a chord: [..., 4], [..., 4], [...], echoes -> [..., embedding]."""
+        voices = ops.arange(_V)
+        x = ops.sum(self.notes(before + (TOKENS + 1) * voices), axis=-2)
+        x = x + ops.sum(self.held(held + (_MOST_HELD + 1) * voices), axis=-2)
+        x = x + self.place(place)
+        for kind, (echo, level) in enumerate(found):
+            y = ops.sum(self.echoed(echo + TOKENS * (voices + _V * kind)), axis=-2)
+            y = y + self.level(level + echoes.LEVELS * kind)
+            x = x + y * ops.cast(level > 0, y.dtype)[..., None]
+        return x
+
+    def _hidden(self, state: Any, embedded: Any) -> Any:
+        """The heads' hidden layer but for the voices above: [..., voices, head_units]."""
+        x = self.hidden(ops.concatenate([state, embedded], axis=-1))
+        return ops.reshape(x, (-1, *x.shape[1:-1], _V, self.head_units))
+
+    def _head(
+        self, voice: int, hidden: Any, chord: Any, before: Any, found: Any, *, training: bool
+    ) -> Any:
+        """The logits [..., 47] of a voice of a chord, of which the voices above are looked at.
+
+        A sum of three: one for each note; one for each interval from the voice's last note,
+        which is the same in all keys; and one that makes that note, or an echo's, likelier.
+        """
+        x = hidden[..., voice, :]
+        for other in range(voice):
+            x = x + self.above(chord[..., other] + TOKENS * (other + _V * voice))
+        x = self.head_dropout(ops.relu(x), training=training)
+        last = before[..., voice, None]
+        known = ops.cast(ops.not_equal(last, _START), "float32")
+        interval = ops.clip(ops.arange(TOKENS) - last, 1 - TOKENS, TOKENS - 1) + TOKENS - 1
+        logits = self.notes_out[voice](x)
+        logits = logits + known * ops.take_along_axis(self.intervals[voice](x), interval, axis=-1)
+        copies = self.copies[voice](x)
+        logits = logits + copies[..., :1] * ops.one_hot(last[..., 0], TOKENS)
+        for kind, (echo, level) in enumerate(found, 1):
+            there = ops.cast(level > 0, "float32")[..., None]
+            note = ops.one_hot(echo[..., voice], TOKENS)
+            logits = logits + copies[..., kind : kind + 1] * there * note
+        return logits
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {**super().get_config(), "options": self.options}
+
+
+def _held(chords: Any) -> Any:
+    """For how many sixteenths, at most 32, each note of the chord before was held: [..., n, 4]."""
+    count = chords.shape[1]
+    number = ops.arange(count)[None, :, None]
+    changed = ops.not_equal(chords[:, 1:], chords[:, :-1])
+    onset = ops.pad(ops.where(changed, number[:, 1:], 0), [[0, 0], [1, 0], [0, 0]])
+    distance = 1  # the largest onset so far, over twice as many chords in each turn
+    while distance < count:
+        earlier = ops.pad(onset, [[0, 0], [distance, 0], [0, 0]])[:, :count]
+        onset, distance = ops.maximum(onset, earlier), 2 * distance
+    held = ops.minimum(number - onset + 1, _MOST_HELD)
+    return ops.pad(held, [[0, 0], [1, 0], [0, 0]])[:, :-1]

@@ -1,0 +1,1 @@
+"""Chorales to hear, to read and to look at: files, plots, the page."""

@@ -1,0 +1,151 @@
+"""Pictures of chorales.
+
+Each public function writes one PNG to `path`, whole or not at all, making its folder if need be;
+it raises `UserError` if that cannot be written. No display is needed: pyplot is never used.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from rnnray import plot_style
+from rnnray.chorale.chords import BAR, Chords
+from rnnray.chorale.data.corpus_statistics import Statistics, pitch_counts
+from rnnray.plot_style import BLUE, BODY, FAINT, GREEN, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION
+
+VOICES = {"soprano": VERMILION, "alto": BLUE, "tenor": ORANGE, "bass": GREEN}
+BEAT = 4  # steps (sixteenth notes)
+_LINE = 8 * BAR  # steps in a line of a piano roll
+_LINES = 20  # at most, so that the picture stays one that programs open: then lines grow longer
+_HEIGHT = 0.9  # of a note, in semitones
+
+
+def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
+    """Draw the notes of four voices over time, in lines of eight bars, as in a score.
+
+    `chords` is int16 [n, 4]; equal pitches in a row are one held note, 0 is silence. The first
+    `given` chords are shaded as such. Bar lines stand every 16 steps from the first chord on: the
+    chords do not know the music's own bars, whose upbeat or three beats may differ.
+    Raises ValueError if chords are not [n, 4] for n > 0, or there are fewer than given.
+    """
+    if chords.ndim != 2 or chords.shape[1] != 4 or not 0 <= given <= len(chords) > 0:
+        raise ValueError(f"chords {chords.shape}, {given} given: no such piano roll")
+    steps = len(chords)
+    line = min(steps, max(_LINE, BAR * math.ceil(steps / _LINES / BAR)))
+    lines = math.ceil(steps / line)
+    sung = chords[chords > 0]
+    low, high = (int(sung.min()), int(sung.max())) if len(sung) else (55, 65)
+    width = 1.2 + min(9.6, max(3.4, 0.15 * line))  # inches, as the heights of lines and texts
+    height = 1.0 + lines * (0.35 + 0.068 * max(high - low + 3, 12))
+    figure = plot_style.new(width, height)
+    for i in range(lines):
+        heading = plot_style.wrap(title, int(10 * width), 2) if i == 0 else ""
+        axes = plot_style.chart(figure, (lines, 1, i + 1), heading)
+        _draw_time(axes, i * line, line, min(steps, (i + 1) * line), given)
+        _draw_notes(axes, chords[i * line : (i + 1) * line], i * line)
+        axes.set_ylim(low - 1.5, high + 1.5)
+        _name_pitches(axes, low, high)
+    axes.set_xlabel(f"bar of {BAR} sixteenths")
+    keys = [Patch(color=color, label=voice) for voice, color in VOICES.items()]
+    if given:
+        keys.append(Patch(facecolor=FAINT, alpha=0.6, label="given"))
+    figure.legend(
+        handles=keys, loc="outside lower center", ncols=5, frameon=False, fontsize=BODY,
+        handlelength=1.2, columnspacing=1.2,
+    )  # fmt: skip
+    plot_style.save(figure, path)
+
+
+def pitch_histogram(path: Path, composed: Sequence[Chords], bach: Statistics) -> None:
+    """Draw how often each voice sings each pitch, beside how often it does so in Bach.
+
+    `composed` are chorales, int16 [n, 4] each (n may differ); shares are of the voice's own
+    sounding steps, so that long and short chorales compare. Raises ValueError without a chorale.
+    """
+    if not composed:
+        raise ValueError("no chorales: a pitch histogram needs at least one")
+    ours, bachs = (counts.copy() for counts in (pitch_counts(composed), bach.pitches))
+    ours[:, 0] = bachs[:, 0] = 0  # silence
+    sung = np.flatnonzero((ours + bachs).any(axis=0))
+    low, high = (int(sung.min()), int(sung.max())) if len(sung) else (55, 65)
+    pitches = np.arange(low, high + 1)
+    figure = plot_style.new(8, 7.4)
+    title = "Pitches that each voice sings, composed beside Bach's"
+    panels = []
+    for voice, (name, color) in enumerate(VOICES.items()):
+        heading = title if voice == 0 else ""
+        axes = plot_style.chart(figure, (4, 1, voice + 1), heading, ylabel=name)
+        axes.bar(pitches, _shares(ours[voice, low : high + 1]), 0.8, color=color)
+        outline = _shares(bachs[voice, low : high + 1])
+        axes.stairs(outline, np.arange(low, high + 2) - 0.5, color=TEXT, lw=1.2)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.set_xlim(low - 1, high + 1)
+        _name_pitches(axes, low, high, "x")
+        panels.append(axes)
+    top = max(axes.get_ylim()[1] for axes in panels)
+    for axes in panels:
+        axes.set_ylim(0, top)
+    figure.supylabel("share of the voice's sounding sixteenths", color=MUTED, fontsize=BODY)
+    keys = [
+        Patch(color=MUTED, label=f"composed (chorales: {len(composed):,})"),
+        Patch(fill=False, ec=TEXT, label=f"Bach ({bach.critique.chorales:,})"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=2, frameon=False, fontsize=BODY)
+    plot_style.save(figure, path)
+
+
+def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The share of the sounding notes that have each pitch; zeros if none sounds."""
+    return np.asarray(counts / max(1, counts.sum()), np.float64)
+
+
+def _draw_time(axes: Axes, start: int, length: int, end: int, given: int) -> None:
+    """Paper, bar lines and beats of a line of the roll; the last line may end early."""
+    axes.grid(visible=False)
+    axes.set_xlim(start, start + length)
+    axes.axvspan(start, end, color=PAPER, zorder=0)
+    if given > start:
+        axes.axvspan(start, min(given, end), color=FAINT, alpha=0.6, lw=0, zorder=0.5)
+    bars = range(start, end, BAR)
+    for steps, color, lw in (range(start, end + 1, BEAT), FAINT, 0.4), (bars, MUTED, 0.8):
+        axes.vlines(steps, 0, 1, color, lw=lw, zorder=0.8, transform=axes.get_xaxis_transform())
+    axes.set_xticks([*bars], [str(step // BAR + 1) for step in bars], ha="left", fontsize=SMALL)
+
+
+def _draw_notes(axes: Axes, chords: Chords, start: int) -> None:
+    """A bar for each held note; voices that sing the same pitch share its height, upper on top."""
+    same = chords[:, :, None] == chords[:, None, :]
+    sharing = same.sum(axis=2)
+    above = np.tril(same, -1).sum(axis=2)
+    for voice, color in enumerate(VOICES.values()):
+        notes = np.stack([chords[:, voice], sharing[:, voice], above[:, voice]])
+        changes = np.diff(notes, prepend=-1).any(axis=0)
+        onsets = np.flatnonzero(changes)
+        ends = start + np.append(onsets[1:], len(chords))
+        pitches, shares, ranks = notes[:, onsets]
+        top = pitches + _HEIGHT / 2 - _HEIGHT * ranks / shares
+        left, bottom = start + onsets, top - _HEIGHT / shares
+        corners = [[left, bottom], [left, top], [ends, top], [ends, bottom]]
+        bars = np.moveaxis(np.array(corners, np.float64), -1, 0)[pitches > 0]
+        axes.add_collection(PolyCollection(bars, facecolors=color, edgecolors="none", zorder=2))
+
+
+def _name_pitches(axes: Axes, low: int, high: int, along: str = "y") -> None:
+    """Name each C, E and G (C4 is MIDI pitch 60), with a faint line."""
+    names = {0: "C", 4: "E", 7: "G"}
+    ticks = [pitch for pitch in range(low - 1, high + 2) if pitch % 12 in names]
+    labels = [f"{names[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks]
+    if along == "x":
+        axes.set_xticks(ticks, labels, fontsize=SMALL)
+        return
+    axes.set_yticks(ticks, labels, fontsize=SMALL)
+    for pitch in ticks:
+        axes.axhline(pitch, color=FAINT, lw=0.4, zorder=0.7)

@@ -1,0 +1,282 @@
+"""Chorales as MusicXML 4.0 (https://www.w3.org/2021/06/musicxml40/).
+
+Four parts on a staff each, not the two staves of a hymn book: every program then reads back four
+voices, ours too, and voices that cross, meet or rest, as those of a model do, stay readable.
+
+Written by hand: through music21 a chorale takes forty times as long.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnray.chorale.chords import BAR
+from rnnray.chorale.render.midi_writer import (
+    CHOIR_AAHS,
+    PART_NAMES,
+    check_tempo,
+    held_notes,
+    printable,
+)
+
+_CLEFS = (
+    "<sign>G</sign><line>2</line>",
+    "<sign>G</sign><line>2</line>",
+    "<sign>G</sign><line>2</line><clef-octave-change>-1</clef-octave-change>",
+    "<sign>F</sign><line>4</line>",
+)
+_VALUES = {
+    1: "<type>16th</type>",
+    2: "<type>eighth</type>",
+    3: "<type>eighth</type><dot/>",
+    4: "<type>quarter</type>",
+    6: "<type>quarter</type><dot/>",
+    8: "<type>half</type>",
+    12: "<type>half</type><dot/>",
+    16: "<type>whole</type>",
+}
+"""How a note is written, by its length in sixteenths."""
+_BEAT = 4
+_ACCIDENTALS = {-2: "flat-flat", -1: "flat", 0: "natural", 1: "sharp", 2: "double-sharp"}
+_FIFTHS = "FCGDAEB"  # the order in which sharps enter a key signature
+
+# How well each pitch class fits major and minor, from its tonic upwards: the profiles of B. Aarden
+# from the Essen folk songs, as in David Temperley, Music and Probability (2007), and in music21.
+_MAJOR = (17.7661, 0.145624, 14.9265, 0.160186, 19.8049, 11.3587, 0.291248, 22.062, 0.145624,
+          8.15494, 0.232998, 4.95122)  # fmt: skip
+_MINOR = (18.2648, 0.737619, 14.0499, 16.8599, 0.702494, 14.4362, 0.702494, 18.6161, 4.56621,
+          1.93186, 7.37619, 1.75623)  # fmt: skip
+_SHARPS = {
+    "major": (0, -5, 2, -3, 4, -1, 6, 1, -4, 3, -2, 5),
+    "minor": (-3, 4, -1, -6, 1, -4, 3, -2, 5, 0, -5, 2),
+}
+"""Of the key signature, by the tonic's pitch class; flats count below 0."""
+
+
+class Key(NamedTuple):
+    """A key."""
+
+    tonic: int  # pitch class, 0 is C
+    mode: str  # major or minor
+    sharps: int  # of its signature; flats count below 0
+
+
+class _Note(NamedTuple):
+    """A written note or rest."""
+
+    pitch: int  # MIDI, 0 = rest
+    start: int  # in sixteenths from the beginning
+    length: int
+    tied_back: bool  # goes on from the note before
+    tied_on: bool  # goes on in the next note
+
+
+def musicxml_bytes(
+    chords: NDArray[np.integer], *, tempo: float = 80.0, title: str | None = None
+) -> bytes:
+    """A chorale as MusicXML, the same bytes for the same arguments.
+
+    `chords` is int [n, 4]: soprano, alto, tenor, bass, a row a sixteenth, the first on the first
+    beat of a 4/4 bar; MIDI pitch from 1 to 127, 0 = silence. `tempo` is in quarters a minute.
+    Equal pitches in a row are one held note, tied where a bar ends or a beat would be hidden. The
+    last bar ends with the last chord; without chords there is one empty bar. The key signature is
+    that of `estimate_key`, and `spell` spells the notes for it.
+
+    Raises ValueError for chords that are not such an array, `UserError` for a tempo that is not a
+    number or absurd.
+    """
+    voices = held_notes(chords)
+    check_tempo(tempo)
+    key = estimate_key(chords)
+    heading = escape(printable(title or ""))
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>',
+        '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
+        '"http://www.musicxml.org/dtds/partwise.dtd">',
+        '<score-partwise version="4.0">',
+        *([f"<work><work-title>{heading}</work-title></work>"] if heading else []),
+        "<identification><encoding><software>rnnray</software>"
+        '<supports element="accidental" type="yes"/><supports element="beam" type="yes"/>'
+        "</encoding></identification>",
+        "<part-list>",
+        '<part-group number="1" type="start"><group-symbol>bracket</group-symbol>'
+        "<group-barline>yes</group-barline></part-group>",
+    ]
+    for number, name in enumerate(PART_NAMES, 1):
+        lines.append(
+            f'<score-part id="P{number}"><part-name>{name}</part-name>'
+            f"<part-abbreviation>{name[0]}</part-abbreviation>"
+            f'<score-instrument id="I{number}"><instrument-name>{name}</instrument-name>'
+            f'</score-instrument><midi-instrument id="I{number}"><midi-channel>{number}'
+            f"</midi-channel><midi-program>{CHOIR_AAHS + 1}</midi-program></midi-instrument>"
+            "</score-part>"
+        )
+    lines += ['<part-group number="1" type="stop"/>', "</part-list>"]
+    for number, notes in enumerate(voices, 1):
+        lines.append(f'<part id="P{number}">')
+        lines += _part(notes, len(chords), key, _CLEFS[number - 1], tempo if number == 1 else None)
+        lines.append("</part>")
+    lines.append("</score-partwise>\n")
+    return "\n".join(lines).encode()
+
+
+def estimate_key(chords: NDArray[np.integer]) -> Key:
+    """The major or minor key that a chorale is in; C major for silence.
+
+    `chords` is int [n, 4], MIDI pitches or 0 = silence. How long each pitch class sounds is
+    correlated with the profiles of Aarden and Essen
+    (https://www.music21.org/music21docs/moduleReference/moduleAnalysisDiscrete.html), which name
+    Bach's own signature and last bass note more often than those of Krumhansl and Kessler.
+    """
+    lengths = np.bincount(chords[chords > 0] % 12, minlength=12)
+    if np.ptp(lengths) == 0:  # nothing stands out
+        return Key(0, "major", 0)
+    fits = {
+        mode: [float(np.corrcoef(np.roll(profile, tonic), lengths)[0, 1]) for tonic in range(12)]
+        for mode, profile in (("major", _MAJOR), ("minor", _MINOR))
+    }
+    mode = max(fits, key=lambda name: max(fits[name]))
+    tonic = int(np.argmax(fits[mode]))
+    return Key(tonic, mode, _SHARPS[mode][tonic])
+
+
+def spell(pitch: int, sharps: int) -> tuple[str, int, int]:
+    """Step, alteration and octave of a MIDI pitch where the key signature has so many sharps.
+
+    Flats count below 0. On the line of fifths (... B flat, F, C, G, D ...) the twelve pitch
+    classes are those from two below to nine above the signature's major tonic: in C major and A
+    minor from B flat to D sharp. Of the notes of 119 chorales of Bach, 99.9 % are spelled so.
+    """
+    lowest = sharps - 2  # C is at 0; a fifth is seven semitones, so pitch class p is at 7 p
+    fifths = lowest + (7 * pitch - lowest) % 12
+    alter = (fifths + 1) // 7
+    return "FCGDAEB"[(fifths + 1) % 7], alter, (pitch - alter) // 12 - 1
+
+
+def split_at_beats(start: int, end: int) -> list[tuple[int, int]]:
+    """Cut a note from `start` to `end` (in sixteenths) into the values that readers expect.
+
+    Bars always cut. The middle of a bar cuts unless the note starts and ends on beats; a beat cuts
+    unless it starts and ends on eighths. So each piece has a length of 1, 2, 3, 4, 6, 8, 12 or 16.
+    """
+    for size in (BAR, BAR // 2, BAR // 4):
+        cut = (start // size + 1) * size
+        if cut < end and (size == BAR or start % (size // 2) or end % (size // 2)):
+            return split_at_beats(start, cut) + split_at_beats(cut, end)
+    return [(start, end)]
+
+
+def _part(
+    notes: list[tuple[int, int]], length: int, key: Key, clef: str, tempo: float | None
+) -> Iterator[str]:
+    """The bars of a voice of so many sixteenths, a line a note."""
+    bars: list[list[_Note]] = [[] for _ in range(0, max(length, 1), BAR)]
+    position = 0
+    for pitch, held in notes:
+        pieces = split_at_beats(position, position + held)
+        for start, end in pieces:
+            tied_back, tied_on = start > position, end < position + held
+            bars[start // BAR].append(
+                _Note(pitch, start, end - start, pitch > 0 and tied_back, pitch > 0 and tied_on)
+            )
+        position += held
+    read: dict[tuple[str, int], int] = {}
+    for number, bar in enumerate(bars, 1):
+        yield f'<measure number="{number}">'
+        if number == 1:
+            yield (
+                f"<attributes><divisions>{_BEAT}</divisions><key><fifths>{key.sharps}</fifths>"
+                f"<mode>{key.mode}</mode></key><time><beats>4</beats><beat-type>4</beat-type>"
+                f"</time><clef>{clef}</clef></attributes>"
+            )
+        if number == 1 and tempo is not None:
+            yield (
+                "<direction><direction-type><metronome><beat-unit>quarter</beat-unit>"
+                f"<per-minute>{round(tempo, 2):g}</per-minute></metronome></direction-type>"
+                f'<sound tempo="{round(tempo, 2):g}"/></direction>'
+            )
+        yield from _bar(bar, key.sharps, read)
+        if number == len(bars):
+            yield '<barline location="right"><bar-style>light-heavy</bar-style></barline>'
+        yield "</measure>"
+
+
+def _bar(notes: Sequence[_Note], sharps: int, read: dict[tuple[str, int], int]) -> Iterator[str]:
+    """The notes of a bar.
+
+    `read` is what the notes of the bar before were, by step and octave, and then those of this one:
+    an accidental that a reader may still have in mind is taken back with one.
+    """
+    signature = {step: _signed(step, sharps) for step in _FIFTHS}
+    before = dict(read)
+    read.clear()
+    for note, beams in zip(notes, _beams(notes), strict=True):
+        duration = f"<duration>{note.length}</duration>"
+        if note.pitch == 0:
+            whole = ' measure="yes"' if note.length == BAR else ""
+            yield f"<note><rest{whole}/>{duration}{_VALUES[note.length]}</note>"
+            continue
+        step, alter, octave = spell(note.pitch, sharps)
+        ties = [name for name, on in (("stop", note.tied_back), ("start", note.tied_on)) if on]
+        accidental = ""
+        if not note.tied_back:
+            here = read.get((step, octave))
+            others = {value for (other, _), value in read.items() if other == step}
+            if here is None:
+                others.add(before.get((step, octave), alter))
+            if alter != (signature[step] if here is None else here) or others - {alter}:
+                accidental = f"<accidental>{_ACCIDENTALS[alter]}</accidental>"
+            read[step, octave] = alter
+        yield (
+            f"<note><pitch><step>{step}</step>"
+            + (f"<alter>{alter}</alter>" if alter else "")
+            + f"<octave>{octave}</octave></pitch>{duration}"
+            + "".join(f'<tie type="{tie}"/>' for tie in ties)
+            + _VALUES[note.length]
+            + accidental
+            + "".join(f'<beam number="{n}">{beam}</beam>' for n, beam in enumerate(beams, 1))
+            + (
+                "<notations>" + "".join(f'<tied type="{tie}"/>' for tie in ties) + "</notations>"
+                if ties
+                else ""
+            )
+            + "</note>"
+        )
+
+
+def _signed(step: str, sharps: int) -> int:
+    """Whether a key signature sharpens (1) or flattens (-1) a step."""
+    place = _FIFTHS.index(step)
+    return int(place < sharps) - int(6 - place < -sharps)
+
+
+def _beams(notes: Sequence[_Note]) -> list[list[str]]:
+    """The beams of each note of a bar, longest first: notes within a beat are joined."""
+    beams: list[list[str]] = [[] for _ in notes]
+    groups: list[list[int]] = []
+    for place, note in enumerate(notes):
+        if note.pitch == 0 or note.length >= _BEAT:
+            continue
+        joins = groups and groups[-1][-1] == place - 1
+        if joins and notes[place - 1].start // _BEAT == note.start // _BEAT:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    for group in groups:
+        if len(group) == 1:
+            continue
+        for place in group:
+            beams[place].append(_beam(place > group[0], place < group[-1]))
+            if notes[place].length == 1:
+                back = place > group[0] and notes[place - 1].length == 1
+                on = place < group[-1] and notes[place + 1].length == 1
+                hook = "backward hook" if place > group[0] else "forward hook"
+                beams[place].append(_beam(back, on) if back or on else hook)
+    return beams
+
+
+def _beam(back: bool, on: bool) -> str:
+    return "continue" if back and on else "end" if back else "begin"

@@ -1,0 +1,1 @@
+"""Drawings from every source and format, as the sketch table."""

@@ -1,0 +1,67 @@
+"""Drawings that cannot be used: an error, or counted across all processes and reported."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from rnnray import cluster
+from rnnray.errors import UserError
+from rnnray.progress import say
+from rnnray.sketch.sketch_config import OnBadRecord
+
+_SHOWN = 5
+_KEPT = 1000
+
+
+class _Tally:
+    """An actor's state: a record that is read again, in a later epoch, counts once."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, None] = {}
+
+    def add(self, message: str) -> None:
+        self._messages[message] = None
+
+    def messages(self) -> tuple[int, list[str]]:
+        return len(self._messages), list(self._messages)[:_KEPT]
+
+
+class BadRecords:
+    """Takes the errors of bad records from any process of the cluster: call it with an error."""
+
+    def __init__(self) -> None:
+        tally = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(_Tally)
+        self._actor: Any = tally.remote()
+
+    def __call__(self, error: UserError) -> None:
+        """Count a bad record; waits, so that the tally is complete when the data are read."""
+        ray.get(self._actor.add.remote(str(error)))
+
+    def messages(self) -> tuple[int, list[str]]:
+        """The number of different bad records, and the messages of the first thousand."""
+        count, messages = ray.get(self._actor.messages.remote())
+        return count, messages
+
+    @property
+    def count(self) -> int:
+        """The number of different bad records."""
+        return self.messages()[0]
+
+
+@contextmanager
+def counted(mode: OnBadRecord) -> Iterator[BadRecords | None]:
+    """For `skip`, something that counts bad records, and says at the end what was skipped."""
+    if mode == "error":
+        yield None
+        return
+    bad = BadRecords()
+    yield bad
+    count, messages = bad.messages()
+    if count:
+        say(f"skipped {count:,} drawings that cannot be used:")
+        for message in messages[:_SHOWN]:
+            say(f"    {message}")
+        if count > _SHOWN:
+            say(f"    and {count - _SHOWN:,} more")

@@ -1,0 +1,77 @@
+"""Lists of class names beside shards of drawings, one name a line in the order of class_index."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import fs
+
+from rnnray.errors import UserError
+from rnnray.sketch.data import sketch_table
+
+# `classes.txt` is what checkpoints and exports write.
+_NAMES = ("classes.txt",)
+_SUFFIX = ".classes"
+
+
+def is_class_list(path: str) -> bool:
+    """Whether a file is a class list, by its name."""
+    name = PurePosixPath(path).name
+    return name.endswith(_SUFFIX) or name in _NAMES
+
+
+def beside(filesystem: fs.FileSystem, folder: str) -> list[str]:
+    """The class lists in a folder, sorted, without those in folders below."""
+    found = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    return sorted(
+        info.path for info in found if info.type == fs.FileType.File and is_class_list(info.path)
+    )
+
+
+def read_list(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
+    """The names of a class list; a byte-order mark is no part of them.
+
+    Raises:
+        UserError: a name twice, or none, or it is not UTF-8.
+    """
+    with filesystem.open_input_stream(path) as stream:
+        content = stream.read()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: a class list is UTF-8, and byte {error.start} is not") from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not names or len(set(names)) != len(names):
+        raise UserError(f"{path}: a class list has each name once, one a line, and at least one")
+    return names
+
+
+def common(found: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The one list of several.
+
+    Raises:
+        UserError: they are not the same; two files are named.
+    """
+    first = next(iter(found))
+    for path, names in found.items():
+        if tuple(names) != tuple(found[first]):
+            raise UserError(f"{path} and {first}: different class lists")
+    return tuple(found[first])
+
+
+def in_order_of(rows: Iterable[pa.Table], class_names: Sequence[str]) -> Iterable[pa.Table]:
+    """Sketch tables with their `class_index` mapped into a list of the same names in any order."""
+    index_of = {name: index for index, name in enumerate(class_names)}
+    for each in rows:
+        own = sketch_table.class_names_of(each.schema) or ()
+        if tuple(own) == tuple(class_names):
+            yield each
+            continue
+        # The last place is that of -1, the unknown class.
+        mapped = np.array([*(index_of[name] for name in own), sketch_table.UNKNOWN_CLASS], np.int64)
+        column = each.schema.get_field_index("class_index")
+        indices = pa.array(mapped[each["class_index"].to_numpy()])
+        yield each.set_column(column, "class_index", indices).replace_schema_metadata(
+            sketch_table.schema(class_names).metadata
+        )

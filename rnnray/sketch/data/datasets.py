@@ -1,0 +1,388 @@
+"""Every place that drawings come from.
+
+`open_drawings` is the one door: `demo`, `quickdraw`, or a path or URI of files of drawings.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from pyarrow import fs
+
+from rnnray import reach, storage
+from rnnray.errors import UserError
+from rnnray.progress import say
+from rnnray.sketch.data import class_lists, demo, detection, formats, quickdraw, scans
+from rnnray.sketch.data.drawings import DEMO_CHUNK, DemoPart, Drawings, FileGroup, FilePart, Part
+from rnnray.sketch.data.splits import SPLITS, are_named, folder_split, split_files
+from rnnray.sketch.data.svg_files import SUFFIX
+from rnnray.sketch.data.tfrecord_file import OnBad
+from rnnray.sketch.data.unpacking import Archive, is_archive
+from rnnray.training.training_config import parse_shares
+
+DEMO_COUNT = 12_000
+
+# Written first by jobs/prepare_sketches.py and deleted last.
+UNFINISHED_MARK = "unfinished-preparation.json"
+# Of drawings with words that no name splits.
+_USUAL_SPLIT = "80:10:10"
+# Reading the heads of files waits for storage, not for a processor.
+_READERS = 16
+_FILES_A_GROUP = 500
+# What computers leave in folders; other files that hold no drawings are found by their content.
+_LITTER = ("Thumbs.db", "desktop.ini")
+
+
+class _File(NamedTuple):
+    """A file of drawings, or one in a zip archive."""
+
+    path: str
+    member: str | None
+    format: formats.Format
+
+    @property
+    def place(self) -> str:
+        return formats.place(self.path, self.member)
+
+
+def open_drawings(
+    data: str,
+    *,
+    class_names: Sequence[str] | None = None,
+    labelled: bool = True,
+    recognized_only: bool = False,
+    on_bad: OnBad | None = None,
+    split: str | None = None,
+) -> Drawings:
+    """Open a source of drawings.
+
+    Args:
+        data: `demo` or `demo:COUNT` (drawings that the project generates: COUNT for training and
+            a tenth of it each for validation and test), `quickdraw` (the tutorial's archive,
+            downloaded to the cache), or a path or URI of a file or a folder in one of the
+            formats of `rnnray.sketch.data.detection`. What holds no drawings in a folder is passed
+            over (`Drawings.passed_over`).
+        class_names: what words, or shards without a class list, are looked up in; without it
+            files with words are read once for them. Lists of the same names in another order are
+            mapped to it.
+        labelled: the drawings' classes are needed; otherwise words that are not in the class
+            list give `sketch_table.UNKNOWN_CLASS`.
+        recognized_only: leave out drawings that say that the game did not recognise them.
+        on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
+            the error ends the run.
+        split: see `TrainingConfig.split`; drawings with words without it are divided 80:10:10.
+
+    Raises:
+        UserError: nothing is there, or nothing that we know, or it has splits and is to be divided.
+    """
+    if data == "quickdraw" or data.partition(":")[0] == "demo":
+        _check_undivided(data, {"test": [data]}, split)
+    if data == "demo" or data.startswith("demo:"):
+        if recognized_only:
+            raise _says_nothing_of_recognition(data, "generated drawings")
+        return _demo(data)
+    if data == "quickdraw":
+        data = str(quickdraw.tutorial_folder())
+    where = reach.reading(data, "the drawings")
+    filesystem, paths = storage.list_files(data)
+    root = storage.open_uri(data)[1]
+    _check_prepared(data, filesystem, root, paths)
+    files, passed_over = _files(data, filesystem, root, paths)
+    formats_there = {file.format: file.place for file in reversed(files)}
+    if len(formats_there) > 1:
+        raise UserError(
+            f"{data}: mixes formats: "
+            + ", ".join(
+                f"{PurePosixPath(place).name} is {kind}"
+                for kind, place in sorted(formats_there.items())
+            )
+        )
+    if recognized_only and files[0].format not in formats.WITH_RECOGNITION:
+        raise _says_nothing_of_recognition(data, files[0].format)
+    lists = [path for path in paths if class_lists.is_class_list(path)]
+    if not lists:
+        lists = _lists_around(filesystem, root, is_file=paths == [root])
+    if files[0].format in formats.WITH_WORDS:
+        parts, names = _parts_with_words(
+            data, filesystem, files, class_names, labelled, on_bad, where
+        )
+    else:
+        parts, names = _parts_with_indices(data, filesystem, files, class_names, labelled, lists)
+    splits = _splits(data, root, parts, recognized_only, split)
+    return Drawings(
+        data,
+        names,
+        {name: _grouped(chosen) for name, chosen in splits.items()},
+        on_bad,
+        tuple(str(PurePosixPath(path).relative_to(root)) for path in passed_over),
+        where,
+    )
+
+
+def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: str) -> None:
+    """Raise `UserError` unless the drawings have exactly these classes, in this order."""
+    if drawings.class_names == tuple(class_names):
+        return
+    pairs = zip(drawings.class_names, class_names, strict=False)
+    first = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+    detail = ""
+    if first is not None:
+        here, there = drawings.class_names[first], class_names[first]
+        detail = f"; the first difference is class {first}: {here!r} and {there!r}"
+    raise UserError(
+        f"{drawings.data} has {len(drawings.class_names)} classes and {whose} {len(class_names)}, "
+        f"not the same list{detail}"
+    )
+
+
+def _shares(split: str | None) -> dict[str, range]:
+    """The percents of a hash that make each split; none where nothing is to be divided."""
+    if split is None:
+        return {}
+    train, validation, _ = parse_shares(split)
+    bounds = (0, train, train + validation, 100)
+    shares = zip(SPLITS, pairwise(bounds), strict=True)
+    return {name: range(*share) for name, share in shares if range(*share)}
+
+
+def _check_undivided(data: str, by_name: Mapping[str, Sequence[str]], split: str | None) -> None:
+    """Refuse to divide data that have drawings held out."""
+    if split is not None and (by_name.get("validation") or by_name.get("test")):
+        raise UserError(
+            f"{data}: has splits of its own, so that --split {split} would mix them; leave it out"
+        )
+
+
+def _demo(data: str) -> Drawings:
+    text = data.partition(":")[2] or str(DEMO_COUNT)
+    if not text.isdecimal() or int(text) < len(SPLITS) * 10:
+        raise UserError(f"{data}: demo:COUNT takes a whole number of drawings from 30 up")
+    train = int(text)
+    held_out = train // 10
+    splits: dict[str, tuple[Part, ...]] = {}
+    start = 0
+    for split, count in (("validation", held_out), ("test", held_out), ("train", train)):
+        splits[split] = tuple(
+            DemoPart(first, min(DEMO_CHUNK, start + count - first))
+            for first in range(start, start + count, DEMO_CHUNK)
+        )
+        start += count
+    splits["all"] = tuple(part for split in SPLITS for part in splits[split])
+    return Drawings(data, demo.CLASS_NAMES, splits)
+
+
+def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequence[str]) -> None:
+    """Refuse what jobs/prepare_sketches.py has not finished, and a split of it."""
+    marks = [path for path in paths if PurePosixPath(path).name == UNFINISHED_MARK]
+    folder = PurePosixPath(root)
+    above = f"{folder.parent}/{UNFINISHED_MARK}"
+    if not marks and folder_split(str(folder.parent), f"{root}/x"):
+        marks = [above] if filesystem.get_file_info(above).type == fs.FileType.File else []
+    if marks:
+        raise UserError(
+            f"{data}: its preparation did not end ({marks[0]}); "
+            "delete the folder and run jobs/prepare_sketches.py again"
+        )
+
+
+def _files(
+    data: str, filesystem: fs.FileSystem, root: str, paths: Sequence[str]
+) -> tuple[list[_File], list[str]]:
+    """The files of drawings, and the paths of those that hold none."""
+    if list(paths) == [root] and not is_archive(filesystem, root):
+        if not filesystem.get_file_info(root).size:
+            raise UserError(f"{data}: an empty file")
+        return [_File(root, None, detection.detect(filesystem, root))], []
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = list(pool.map(partial(_files_at, filesystem), paths))
+    files = [file for some in found for file in some]
+    passed_over = [
+        path
+        for path, some in zip(paths, found, strict=True)
+        if not some and not class_lists.is_class_list(path) and path != f"{root}/sketches.json"
+    ]
+    if not files:
+        _check_not_empty(data, filesystem, paths)
+        raise UserError(f"{data}: no file in it holds drawings; known are {detection.KNOWN}")
+    _check_not_empty(data, filesystem, [file.path for file in files])
+    return files, passed_over
+
+
+def _check_not_empty(data: str, filesystem: fs.FileSystem, paths: Sequence[str]) -> None:
+    if not any(info.size for info in filesystem.get_file_info(list(paths))):
+        raise UserError(f"{data}: all its files are empty")
+
+
+def _says_nothing_of_recognition(data: str, what: str) -> UserError:
+    return UserError(f"{data}: {what} do not say what was recognised")
+
+
+def _files_at(filesystem: fs.FileSystem, path: str) -> list[_File]:
+    """The files of drawings at a path: itself, those in a zip archive, or none."""
+    if PurePosixPath(path).name in _LITTER or class_lists.is_class_list(path):
+        return []
+    if not is_archive(filesystem, path):
+        kind = detection.recognise(filesystem, path)
+        return [] if kind is None else [_File(path, None, kind)]
+    names = Archive(filesystem, path).names()
+    if any(name.endswith(SUFFIX) for name in names):  # thousands, and all of them one part
+        return [_File(path, None, "svg")]
+    kinds = [(name, detection.recognise(filesystem, path, name)) for name in names]
+    return [_File(path, name, kind) for name, kind in kinds if kind is not None]
+
+
+def _lists_around(filesystem: fs.FileSystem, root: str, *, is_file: bool) -> list[str]:
+    """The class lists beside a file, and those above a folder that is one of several splits."""
+    folder = PurePosixPath(root).parent if is_file else PurePosixPath(root)
+    found = class_lists.beside(filesystem, str(folder)) if is_file else []
+    if not found and folder_split(str(folder.parent), f"{folder}/x"):
+        found = class_lists.beside(filesystem, str(folder.parent))
+    return found
+
+
+def _parts_with_words(
+    data: str,
+    filesystem: fs.FileSystem,
+    files: Sequence[_File],
+    given: Sequence[str] | None,
+    labelled: bool,
+    on_bad: OnBad | None,
+    where: dict[str, Any],
+) -> tuple[list[FilePart], tuple[str, ...]]:
+    """Parts of files whose drawings say their words, and the sorted words of all of them."""
+    parts = [
+        FilePart(filesystem, file.path, file.format, (), labelled, member=file.member)
+        for file in files
+    ]
+    if given is not None:
+        return [replace(part, class_names=tuple(given)) for part in parts], tuple(given)
+    found = scans.scan_files(
+        data,
+        filesystem,
+        [scans.ScannedFile(part.path, part.member, partial(_scan, part, on_bad)) for part in parts],
+        skip_bad=on_bad is not None,
+        reading=where,
+    )
+    names = tuple(sorted({word for each in found for word in each.words}))
+    if not names:
+        broken = sum(each.bad for each in found)
+        raise UserError(
+            f"{data}: no drawing can be used, {broken:,} records are broken"
+            if broken and not any(each.count(None) for each in found)
+            else f"{data}: no drawing says its word, so there are no classes"
+        )
+    return [
+        replace(part, class_names=names, scan=each) for part, each in zip(parts, found, strict=True)
+    ], names
+
+
+def _scan(part: FilePart, on_bad: OnBad | None) -> scans.Scan:
+    bad: list[UserError] = []
+
+    def report(error: UserError) -> None:
+        if on_bad is None:
+            raise error
+        bad.append(error)
+        on_bad(error)
+
+    drawings = formats.read_drawings(
+        part.filesystem, part.path, part.format, member=part.member, on_bad=report
+    )
+    return scans.scan(drawings, bad)
+
+
+def _parts_with_indices(
+    data: str,
+    filesystem: fs.FileSystem,
+    files: Sequence[_File],
+    given: Sequence[str] | None,
+    labelled: bool,
+    lists: Sequence[str],
+) -> tuple[list[FilePart], tuple[str, ...]]:
+    """Parts of files whose drawings have a class_index, and the names that it points into."""
+    own: list[tuple[str, ...]]
+    if files[0].format == "parquet":
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = pool.map(
+                lambda file: formats.class_names_of(
+                    filesystem, file.path, None if labelled else given, file.member
+                ),
+                files,
+            )
+            own = [names or () for names in found]
+    elif lists:
+        names = class_lists.common(
+            {path: class_lists.read_list(filesystem, path) for path in lists}
+        )
+        own = [names] * len(files)
+    elif given is not None:
+        say(f"{data}: no class list; its class_index is read as the checkpoint's own")
+        own = [tuple(given)] * len(files)
+    else:
+        raise UserError(
+            f"{data}: no class list; put the class names, one a line in the order of "
+            "class_index, into a file NAME.tfrecord.classes beside the shards"
+        )
+    names = own[0]
+    if given is not None and set(given) == set(names) and len(given) == len(names):
+        names = tuple(given)
+    if names != own[0]:
+        say(f"{data}: the classes are the checkpoint's in another order; mapped to its order")
+    for file, theirs in zip(files, own, strict=True):
+        if theirs != names and sorted(theirs) != sorted(names):
+            raise UserError(f"{file.place} and {files[0].place}: different class lists")
+    return [
+        FilePart(
+            filesystem,
+            file.path,
+            file.format,
+            names,
+            labelled,
+            member=file.member,
+            own_names=None if theirs == names else theirs,
+        )
+        for file, theirs in zip(files, own, strict=True)
+    ], names
+
+
+def _splits(
+    data: str, root: str, parts: Sequence[FilePart], recognized_only: bool, split: str | None
+) -> dict[str, list[FilePart]]:
+    """The parts of each split, by names, or by a hash: of the words' drawings, or of the ink."""
+    with_words = parts[0].format in formats.WITH_WORDS
+    if recognized_only:
+        parts = [replace(part, keep=scans.Share(0, 100, recognized_only=True)) for part in parts]
+    places = {formats.place(part.path, part.member): part for part in parts}
+    splits: dict[str, list[FilePart]] = {"all": list(parts)}
+    # An archive of sketch-rnn has three arrays, named for the splits.
+    named = parts[0].format == "sketch-rnn" and not any(folder_split(root, p) for p in places)
+    by_name: Mapping[str, Sequence[str]] = {}
+    if named or not with_words or are_named(root, list(places)):
+        by_name = split_files(root, list(places))
+    elif split is None:
+        split = _USUAL_SPLIT
+    for name, chosen in by_name.items():
+        splits[name] = [places[place] for place in chosen]
+    _check_undivided(data, by_name, split)
+    for name, share in _shares(split).items():
+        kept = scans.Share(share.start, share.stop, recognized_only)
+        splits[name] = [
+            replace(part, keep=kept) if with_words else replace(part, share=share) for part in parts
+        ]
+    return splits
+
+
+def _grouped(parts: Sequence[FilePart]) -> tuple[Part, ...]:
+    """Parts of files with one drawing each, hundreds together; other parts as they are."""
+    loose = [part for part in parts if part.format == "svg" and part.path.endswith(SUFFIX)]
+    if len(loose) < 2:
+        return tuple(parts)
+    groups = [
+        FileGroup(tuple(loose[first : first + _FILES_A_GROUP]))
+        for first in range(0, len(loose), _FILES_A_GROUP)
+    ]
+    return (*groups, *(part for part in parts if part not in loose))

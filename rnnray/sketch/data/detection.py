@@ -1,0 +1,119 @@
+"""Which format a file of drawings has, told by its content."""
+
+from pathlib import PurePosixPath
+from typing import Literal
+
+from pyarrow import fs
+
+from rnnray.errors import UserError
+from rnnray.sketch.data import json_document, kaggle_csv, parquet_file, quickdraw_binary
+from rnnray.sketch.data.checksums import is_tfrecord
+from rnnray.sketch.data.unpacking import open_content
+
+Format = Literal[
+    "tfrecords", "parquet", "ndjson", "json", "csv", "binary", "sketch-rnn", "strokes", "svg"
+]
+"""`parquet` is of the sketch table, `strokes` is Parquet with a column drawing, `binary` is
+Quick, Draw!'s .bin, `sketch-rnn` an array of an .npz, `json` one document."""
+
+KNOWN = (
+    "TFRecords, Parquet, ndjson, a JSON array, CSV with a column drawing, Quick, Draw!'s .bin, "
+    "sketch-rnn's .npz, SVG"
+)
+
+# The first drawing or two; a raw one has some ten kilobytes.
+_HEAD_BYTES = 1 << 16
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors write
+
+
+def detect(filesystem: fs.FileSystem, path: str, member: str | None = None) -> Format:
+    """The format of a file, told by its content, or by its name where the content is damaged.
+
+    Raises:
+        UserError: none of the formats; the message says what it seems to be.
+    """
+    found = recognise(filesystem, path, member)
+    if found is not None:
+        return found
+    where = path if member is None else f"{path}/{member}"
+    head = _head(filesystem, path, member)
+    what = f"no drawings that can be read; known are {KNOWN}"
+    if head[:4] == b"PAR1":
+        with open_content(filesystem, path, member) as stream:
+            columns = parquet_file.open_parquet(stream, where).schema_arrow.names
+        what = f"no column 'ink' and no column 'drawing'; the columns are {columns}"
+    elif head[257:262] == b"ustar":
+        what = "a tar archive; unpack it, and give the folder"
+    elif head[:6] == b"\x93NUMPY":
+        what = "an array of numbers, and no strokes; bitmaps cannot be read as drawings"
+    elif head.lstrip()[:1] in (b"{", b"["):
+        what = f'JSON without a field "drawing"; known are {KNOWN}'
+    elif not head:
+        what = "an empty file"
+    raise UserError(f"{where}: {what}")
+
+
+def recognise(filesystem: fs.FileSystem, path: str, member: str | None = None) -> Format | None:
+    """The format of a file, or None for one that holds no drawings."""
+    head = _head(filesystem, path, member)
+    return _by_content(filesystem, path, member, head) or _by_name(member or path, head)
+
+
+def _head(filesystem: fs.FileSystem, path: str, member: str | None) -> bytes:
+    with open_content(filesystem, path, member) as stream:
+        try:
+            return stream.read1(_HEAD_BYTES)
+        except OSError:  # damage, which the reader tells of with its place
+            return b""
+
+
+def _by_content(
+    filesystem: fs.FileSystem, path: str, member: str | None, head: bytes
+) -> Format | None:
+    if head[:4] == b"PAR1":
+        return _kind_of_parquet(filesystem, path, member)
+    if is_tfrecord(head):
+        return "tfrecords"
+    if head[:6] == b"\x93NUMPY":
+        return "sketch-rnn" if b"'|O'" in head[:128] else None
+    return _kind_of_text(head) or ("binary" if quickdraw_binary.looks_like(head) else None)
+
+
+def _kind_of_text(head: bytes) -> Format | None:
+    text = head.removeprefix(_MARK).lstrip()
+    if text[:1] in (b"{", b"["):
+        return _kind_of_json(text)
+    if text[:1] == b"<":
+        return "svg" if b"<svg" in text or b":svg" in text else None
+    return "csv" if kaggle_csv.header_of(text.partition(b"\n")[0]) else None
+
+
+def _kind_of_parquet(filesystem: fs.FileSystem, path: str, member: str | None) -> Format | None:
+    with open_content(filesystem, path, member) as stream:
+        try:
+            columns = parquet_file.open_parquet(stream, path).schema_arrow.names
+        except UserError:  # damage, which the reader tells of
+            return "parquet"
+    if "ink" in columns:
+        return "parquet"
+    return "strokes" if "drawing" in columns else None
+
+
+def _kind_of_json(text: bytes) -> Format | None:
+    """One document is told from an object a line by how its first line ends."""
+    if b'"drawing"' not in text:
+        return None
+    line = text.partition(b"\n")[0].rstrip()
+    if json_document.FIRST_ARRAY.match(text) or not (line.endswith(b"}") or b'"drawing"' in line):
+        return "json"
+    return "ndjson"
+
+
+def _by_name(path: str, head: bytes) -> Format | None:
+    """For damaged content, and for empty files."""
+    name = PurePosixPath(path).name.lower()
+    if ".tfrecord" in name:
+        return "tfrecords"
+    if ".ndjson" in name or (".jsonl" in name and b'"drawing"' in head):
+        return "ndjson"
+    return "parquet" if ".parquet" in name and head[:4] != b"PAR1" else None

@@ -1,0 +1,229 @@
+"""An opened source of drawings: its parts, as a `ray.data.Dataset` that streams them."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+import ray.data
+from pyarrow import fs
+from ray.data.block import BlockMetadata
+
+from rnnray.errors import UserError
+from rnnray.progress import say
+from rnnray.sketch.data import class_lists, demo, formats, sketch_table
+from rnnray.sketch.data.scans import Scan, Share
+from rnnray.sketch.data.splits import SPLITS
+from rnnray.sketch.data.tfrecord_file import OnBad
+
+# Blocks of Ray Data: about 8,000 drawings, so that training starts early and memory stays small.
+_BLOCK_BYTES = 4 << 20
+DEMO_CHUNK = 4096
+_GROUP_TABLES = 500
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class DemoPart:
+    """Some of the endless sequence of generated drawings."""
+
+    start: int
+    length: int
+
+    def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
+        """The drawings, as sketch tables."""
+        del on_bad  # generated drawings are never bad
+        for first in range(self.start, self.start + self.length, DEMO_CHUNK):
+            count = min(DEMO_CHUNK, self.start + self.length - first)
+            rows = sketch_table.from_arrays(
+                *demo.inks(count, seed=0, start=first), demo.CLASS_NAMES
+            )
+            if origin:
+                rows = sketch_table.with_origin(rows, "demo", np.arange(first, first + count))
+            yield rows
+
+    def count(self) -> int:
+        """How many drawings it has."""
+        return self.length
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A file of drawings, or the drawings of one split in it."""
+
+    filesystem: fs.FileSystem
+    path: str
+    format: formats.Format
+    class_names: tuple[str, ...]
+    labelled: bool
+    keep: Share | None = None
+    member: str | None = None
+    """Its name in a zip archive at `path`."""
+    own_names: tuple[str, ...] | None = None
+    """The class names in the file's own order, where that is another one."""
+    scan: Scan | None = None
+    """What one pass found in a file with words."""
+    share: range | None = None
+    """Percents, of a hash of each drawing's ink, that are in the part."""
+
+    def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
+        """The drawings, as sketch tables."""
+        rows = self._all_tables(origin=origin, on_bad=on_bad)
+        if self.share is None:
+            return rows
+        return (some.filter(pa.array(_in_share(some, self.share))) for some in rows)
+
+    def _all_tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
+        rows = formats.read_tables(
+            self.filesystem,
+            self.path,
+            self.format,
+            self.own_names or self.class_names,
+            member=self.member,
+            labelled=self.labelled,
+            origin=origin,
+            keep=self.keep,
+            on_bad=on_bad,
+        )
+        yield from class_lists.in_order_of(rows, self.class_names)
+
+    def count(self) -> int:
+        """How many drawings it has."""
+        if self.share is not None:
+            return sum(map(len, self.tables(origin=False, on_bad=lambda _: None)))
+        if self.scan is not None:
+            return self.scan.count(self.keep)
+        return formats.count_rows(self.filesystem, self.path, self.format, self.keep, self.member)
+
+
+@dataclass(frozen=True)
+class FileGroup:
+    """Many small files, such as a drawing each, that are read one after the other."""
+
+    parts: tuple[FilePart, ...]
+
+    def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
+        """The drawings, as sketch tables."""
+        tables = (rows for part in self.parts for rows in part.tables(origin=origin, on_bad=on_bad))
+        while some := list(islice(tables, _GROUP_TABLES)):
+            yield pa.concat_tables(some)
+
+    def count(self) -> int:
+        """How many drawings they have."""
+        return sum(part.count() for part in self.parts)
+
+
+Part = DemoPart | FilePart | FileGroup
+
+
+def _in_share(rows: pa.Table, share: range) -> npt.NDArray[np.bool_]:
+    """Which drawings are in a share: by their ink, so that a drawing that stands there twice is in
+    one split alone, and files may be cut, joined or sorted another way.
+    """
+    percents = (zlib.crc32(ink.tobytes()) % 100 for ink in sketch_table.inks_of(rows))
+    return np.fromiter((percent in share for percent in percents), np.bool_, len(rows))
+
+
+class _PartsDatasource(ray.data.Datasource):  # type: ignore[misc]
+    """One read task a part: Ray Data spreads them over the cluster, and each streams."""
+
+    def __init__(self, parts: Sequence[Part], origin: bool, on_bad: OnBad | None) -> None:
+        super().__init__()
+        self._parts, self._origin, self._on_bad = parts, origin, on_bad
+
+    def get_name(self) -> str:
+        return "Drawings"
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        return None
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: object = None
+    ) -> list[ray.data.ReadTask]:
+        del parallelism, per_task_row_limit, data_context
+        return [
+            ray.data.ReadTask(
+                partial(part.tables, origin=self._origin, on_bad=self._on_bad),
+                BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None),
+            )
+            for part in self._parts
+        ]
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """An opened source of drawings: its class names, and the parts of each split."""
+
+    data: str
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[Part, ...]]
+    on_bad: OnBad | None = None
+    passed_over: tuple[str, ...] = ()
+    """Files that hold no drawings, by their path below the source."""
+    reading: dict[str, Any] = field(default_factory=dict)
+    """Ray's options of the tasks that read: on which nodes."""
+
+    def say_passed_over(self) -> int:
+        """Name the files that hold no drawings, a few of them; their number."""
+        if count := len(self.passed_over):
+            more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+            files = "1 file that holds" if count == 1 else f"{count:,} files that hold"
+            say(f"passed over {files} no drawings: {', '.join(self.passed_over[:_SHOWN])}{more}")
+        return count
+
+    def parts(self, split: str) -> tuple[Part, ...]:
+        """The parts of `train`, `validation`, `test` or `all`.
+
+        Raises:
+            UserError: the source has no such split.
+        """
+        if split == "all" or self.splits.get(split):
+            return self.splits[split]
+        there = [name for name in (*SPLITS, "all") if self.splits.get(name)]
+        raise UserError(
+            f"{self.data}: no {split} split, only {', '.join(there)}; splits are folders named "
+            "train, validation and test, or files named train*, validation*, test* and eval*; in "
+            "training, --split 80:10:10 divides drawings that have none"
+        )
+
+    def dataset(self, split: str, *, origin: bool = False) -> ray.data.Dataset:
+        """The drawings of a split, lazily read, in a fixed order: blocks of sketch tables."""
+        parts = self.parts(split)
+        dataset = ray.data.read_datasource(
+            _PartsDatasource(parts, origin, self.on_bad),
+            override_num_blocks=len(parts),
+            **self.reading,
+        )
+        dataset.context.target_max_block_size = _BLOCK_BYTES
+        dataset.context.execution_options.preserve_order = True
+        return dataset
+
+    def count(self, split: str) -> int:
+        """How many drawings a split has; counts the files of a cluster's shards in parallel.
+
+        Raises:
+            UserError: the source has no such split, or all its files are empty.
+        """
+        parts = self.parts(split)
+        known = [isinstance(part, DemoPart) or _knows_its_count(part) for part in parts]
+        count = ray.remote(lambda part: part.count()).options(**self.reading)
+        slow = [count.remote(part) for part, fast in zip(parts, known, strict=True) if not fast]
+        total = sum(part.count() for part, fast in zip(parts, known, strict=True) if fast)
+        if slow:  # `ray.get` starts a Ray even for nothing
+            total += sum(ray.get(slow))
+        if total == 0:
+            files = "its file is" if len(parts) == 1 else f"all its {len(parts)} files are"
+            raise UserError(f"{self.data}: no drawings in the {split} split, {files} empty")
+        return int(total)
+
+
+def _knows_its_count(part: FilePart | FileGroup) -> bool:
+    if isinstance(part, FileGroup):
+        return all(_knows_its_count(each) for each in part.parts)
+    return part.share is None and (part.scan is not None or part.format == "parquet")

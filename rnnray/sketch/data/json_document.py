@@ -1,0 +1,100 @@
+"""Drawings in one JSON document: an array of them, an object with such an array, or one drawing.
+
+Read an element at a time, so that a large array streams like ndjson.
+"""
+
+import re
+from collections.abc import Iterator
+from io import BufferedIOBase
+from typing import Any
+
+from rnnray.errors import UserError
+from rnnray.sketch.data.ndjson import Drawing, OnBad, Record, load_json, report, to_drawings
+
+_CHUNK_BYTES = 1 << 20
+# A drawing has a few kilobytes, a raw one hundreds.
+_LARGEST_ELEMENT = 64 << 20
+_SEPARATOR = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*")
+FIRST_ARRAY = re.compile(rb'\s*(?:\{\s*"(?:drawings|data|examples|items)"\s*:\s*)?\[')
+
+
+def read(stream: BufferedIOBase, *, file: str, on_bad: OnBad | None = None) -> Iterator[Drawing]:
+    """The drawings of a document, numbered from 1.
+
+    Args:
+        stream: the document, UTF-8, with or without a byte-order mark.
+        file: its name, for messages.
+        on_bad: receives the error of each element that is not a drawing; broken JSON ends the
+            reading all the same.
+
+    Raises:
+        UserError: an element that is not a drawing, or broken JSON, if there is no `on_bad`.
+    """
+
+    def bad(number: int, error: UserError) -> None:
+        report(UserError(f"{file}: drawing {number}: {error}; correct it or remove it"), on_bad)
+
+    def records() -> Iterator[Record]:
+        number = 0
+        try:
+            for number, (element,) in enumerate(_elements(stream), start=1):
+                yield Record(number, element)
+        except UserError as error:
+            bad(number + 1, error)
+
+    yield from to_drawings(records(), bad)
+
+
+def _elements(stream: BufferedIOBase) -> Iterator[tuple[Any]]:
+    """Each element, parsed, in a tuple of one."""
+    buffer = stream.read(_CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
+    opening = FIRST_ARRAY.match(buffer)
+    if opening is None:
+        buffer += stream.read(_LARGEST_ELEMENT)
+        yield (load_json(buffer),)
+        return
+    position = opening.end()
+    ended = False
+    while True:
+        separator = _SEPARATOR.match(buffer, position)
+        position = separator.end() if separator else position
+        if buffer[position : position + 1] == b"]":
+            return
+        end = _end_of_object(buffer, position)
+        if end is not None:
+            yield (load_json(buffer[position:end]),)
+            position = end
+            continue
+        if ended or len(buffer) - position > _LARGEST_ELEMENT:
+            raise UserError("broken JSON (the array or an object in it does not end)")
+        # As much again as is there, so that a long element is not scanned over and over.
+        more = stream.read(max(_CHUNK_BYTES, len(buffer) - position))
+        ended = not more
+        buffer, position = buffer[position:] + more, 0
+
+
+_MARKS = re.compile(rb'["{}]')
+_END_OF_STRING = re.compile(rb'(?:[^"\\]|\\.)*+"', re.DOTALL)
+
+
+def _end_of_object(buffer: bytes, position: int) -> int | None:
+    """Where the object that begins here ends; None if not within the buffer.
+
+    Raises:
+        UserError: something else than an object begins here.
+    """
+    if position < len(buffer) and buffer[position : position + 1] != b"{":
+        raise UserError('an array of drawings has JSON objects with the field "drawing" in it')
+    depth = 0
+    while mark := _MARKS.search(buffer, position):
+        position = mark.end()
+        if mark[0] == b'"':
+            string = _END_OF_STRING.match(buffer, position)
+            if string is None:
+                return None
+            position = string.end()
+        else:
+            depth += 1 if mark[0] == b"{" else -1
+            if depth == 0:
+                return position
+    return None

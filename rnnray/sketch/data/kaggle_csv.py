@@ -1,0 +1,120 @@
+"""Drawings as CSV, as Kaggle's Quick, Draw! competition has them.
+
+Columns `drawing` (JSON text), `word`, `key_id` and `recognized` (True or False), in any order,
+among others:
+https://www.kaggle.com/c/quickdraw-doodle-recognition/data. `word` is missing in its test file.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+
+from rnnray.errors import UserError
+from rnnray.sketch.data.ndjson import (
+    Drawing,
+    OnBad,
+    Record,
+    chunks,
+    load_json,
+    parse_simplified,
+    report,
+    to_drawings,
+)
+
+_DELIMITERS = ",;\t"
+_MAX_FIELD_BYTES = 64 << 20
+
+_Row = tuple[int, str | None, str | None, bool | None, str]
+_RECOGNIZED = {"true": True, "false": False}
+
+
+def header_of(line: bytes) -> tuple[list[str], str] | None:
+    """The columns and the delimiter of CSV whose header has a column `drawing`; None for others."""
+    text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+    if "drawing" not in text:
+        return None
+    for delimiter in _DELIMITERS:
+        try:
+            columns = next(csv.reader([text], delimiter=delimiter), [])
+        except csv.Error:  # no text at all
+            return None
+        if len(columns) > 1 and "drawing" in columns:
+            return columns, delimiter
+    return None
+
+
+def read(stream: Iterable[bytes], *, file: str, on_bad: OnBad | None = None) -> Iterator[Drawing]:
+    """The drawings of a CSV file, in order, numbered by the line on which each ends.
+
+    Args:
+        stream: the file's lines, UTF-8.
+        file: the file's name, for messages.
+        on_bad: receives the error of each row that is not a drawing, and reading goes on.
+
+    Raises:
+        UserError: no header with a column `drawing`, or a row that is not a drawing, if there is
+            no `on_bad`.
+    """
+
+    def bad(line: int, error: UserError) -> None:
+        report(UserError(f"{file}:{line}: {error}; correct the row or remove it"), on_bad)
+
+    def records() -> Iterator[Record]:
+        for chunk in chunks(_rows(lines, columns, delimiter, bad), lambda row: len(row[-1])):
+            found = parse_simplified([(row[0], _as_ndjson(*row[1:])) for row in chunk])
+            for (line, word, key_id, recognized, text), drawing in zip(chunk, found, strict=True):
+                try:
+                    strokes = None if drawing else load_json(text)
+                except UserError as error:
+                    bad(line, error)
+                    continue
+                fields = {"word": word, "key_id": key_id, "recognized": recognized}
+                yield Record(line, fields | {"drawing": strokes}, drawing)
+
+    lines = iter(stream)
+    header = header_of(next(lines, b""))
+    if header is None:
+        raise UserError(f'{file}:1: CSV without a column "drawing" in its first line')
+    columns, delimiter = header
+    yield from to_drawings(records(), bad)
+
+
+def _rows(
+    lines: Iterable[bytes],
+    columns: list[str],
+    delimiter: str,
+    bad: Callable[[int, UserError], None],
+) -> Iterator[_Row]:
+    """Line, word, key_id, recognized and drawing of each row with as many fields as the header."""
+    places = [
+        columns.index(name) if name in columns else None
+        for name in ("word", "key_id", "recognized")
+    ]
+    drawing = columns.index("drawing")
+    csv.field_size_limit(_MAX_FIELD_BYTES)
+    # What is not UTF-8 becomes halves of surrogate pairs, which no word may have.
+    text = (line.decode("utf-8", errors="surrogateescape") for line in lines)
+    reader = csv.reader(text, delimiter=delimiter)
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            bad(reader.line_num + 1, UserError(f"broken CSV ({error})"))
+            continue
+        if row is None:
+            return
+        if len(row) == len(columns):
+            word, key_id, said = (None if place is None else row[place] for place in places)
+            recognized = _RECOGNIZED.get((said or "").strip().lower())
+            yield reader.line_num + 1, word, key_id, recognized, row[drawing]
+        elif row:
+            what = UserError(f"{len(row)} fields, and {len(columns)} in the header")
+            bad(reader.line_num + 1, what)
+
+
+def _as_ndjson(
+    word: str | None, key_id: str | None, recognized: bool | None, drawing: str
+) -> bytes:
+    said = json.dumps({"word": word, "key_id": key_id, "recognized": recognized})
+    line = f'{said[:-1]},"drawing":{drawing}}}'
+    return line.replace("\n", " ").encode("utf-8", errors="surrogateescape")

@@ -1,0 +1,114 @@
+"""Parquet files of the sketch table, as `jobs/prepare_sketches.py` writes them."""
+
+from collections.abc import Iterator, Sequence
+from io import BufferedIOBase
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnray.errors import UserError
+from rnnray.sketch.data import huggingface, sketch_table
+from rnnray.sketch.data.tfrecord_file import OnBad
+from rnnray.sketch.data.unpacking import as_file
+
+_ROWS = 4096
+# What damaged Parquet files raise; ValueError is for names that are not UTF-8, the last two come
+# from Ray's own types of columns.
+PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
+
+
+def open_parquet(stream: BufferedIOBase, path: str) -> pq.ParquetFile:
+    """A Parquet file whose pages' checksums are verified; compressed ones are unpacked first.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        file = pq.ParquetFile(as_file(stream), page_checksum_verification=True)
+        file.schema_arrow.names  # noqa: B018  (raises for names that are not UTF-8)
+    except PARQUET_ERRORS as error:
+        raise UserError(f"{path}: damaged Parquet file ({error})") from error
+    return file
+
+
+def class_names_of(
+    stream: BufferedIOBase, path: str, default: Sequence[str] | None = None
+) -> tuple[str, ...] | None:
+    """The class names that a file's schema carries; None for one of words without such a list.
+
+    Raises:
+        UserError: it carries none and needs them, or damaged ones.
+    """
+    schema = open_parquet(stream, path).schema_arrow
+    try:
+        if "ink" not in schema.names and "drawing" in schema.names:
+            return huggingface.class_names_of(schema)
+        names = sketch_table.class_names_of(schema)
+    except ValueError as error:
+        raise UserError(f"{path}: the class names in its schema are damaged ({error})") from error
+    if names is None and default is not None:
+        return tuple(default)
+    if names is None:
+        raise UserError(
+            f"{path}: Parquet without class names in its schema: it can be classified, not "
+            "trained on; make it with jobs/prepare_sketches.py"
+        )
+    return names
+
+
+def read_tables(
+    stream: BufferedIOBase,
+    path: str,
+    class_names: Sequence[str],
+    labelled: bool,
+    origin: bool,
+    on_bad: OnBad | None,
+) -> Iterator[pa.Table]:
+    """The rows of a file as sketch tables, with the origin of each row if wanted.
+
+    Raises:
+        UserError: damage, or a row that is no drawing, if there is no `on_bad`.
+    """
+    file = open_parquet(stream, path)
+    for column in ("ink", "class_index") if labelled else ("ink",):
+        if column not in file.schema_arrow.names:
+            raise UserError(
+                f"{path}: no column {column!r}; the columns are {file.schema_arrow.names}"
+            )
+    columns = [c for c in ("ink", "class_index") if c in file.schema_arrow.names]
+    # Numbers of classes without their names mean nothing.
+    if not labelled and sketch_table.class_names_of(file.schema_arrow) is None:
+        columns = ["ink"]
+    batches = file.iter_batches(_ROWS, columns=columns, use_threads=False)
+    first_row = 0
+    while True:
+        try:
+            batch = next(batches, None)
+            if batch is None:
+                return
+            rows = pa.Table.from_batches([batch])
+            if "class_index" not in columns:
+                unknown = np.full(len(rows), sketch_table.UNKNOWN_CLASS, np.int64)
+                rows = rows.append_column("class_index", pa.array(unknown))
+            rows = rows.cast(sketch_table.schema(class_names))
+            if not labelled:
+                rows = sketch_table.without_unknown_classes(rows, len(class_names))
+        except PARQUET_ERRORS as error:
+            damage = UserError(f"{path}: damaged Parquet file behind row {first_row} ({error})")
+            if on_bad is None:
+                raise damage from error
+            on_bad(damage)
+            return
+        numbers = np.arange(first_row, first_row + len(rows))
+        first_row += len(rows)
+        bad = sketch_table.bad_rows(rows, len(class_names), labelled=labelled)
+        for row, reason in bad:
+            problem = UserError(f"{path}: row {numbers[row]}: {reason}")
+            if on_bad is None:
+                raise problem
+            on_bad(problem)
+        if bad:
+            kept = np.setdiff1d(np.arange(len(rows)), [row for row, _ in bad])
+            rows, numbers = rows.take(kept), numbers[kept]
+        yield sketch_table.with_origin(rows, path, numbers) if origin else rows

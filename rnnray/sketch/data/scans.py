@@ -1,0 +1,202 @@
+"""What one pass over a file with words finds: its words and how many drawings it has.
+
+Kept for the next run in `cache_folder()/scans`, a JSON file for each source, for as long as a
+file's size and time of change are the same, and for 90 days after the last use.
+"""
+
+import hashlib
+import json
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from pyarrow import fs
+
+from rnnray import storage
+from rnnray.download import cache_folder
+from rnnray.errors import UserError
+from rnnray.progress import Every, say
+from rnnray.sketch.data.ndjson import Drawing
+
+_KEPT_SECONDS = 90 * 24 * 3600
+# A file that was changed just now may change again within the clock's resolution.
+_SETTLED_SECONDS = 2.0
+# At most so many tasks: a folder may have thousands of small files.
+_TASKS = 1000
+
+
+def percent_of(drawing: Drawing) -> int:
+    """A number from 0 to 99 that stays with a drawing: a hash of the drawing's own name.
+
+    By the name and not by the place in the file, so that a drawing stays in its split when files
+    are cut, joined or sorted another way.
+    """
+    key = drawing.key_id or f"{drawing.word}:{drawing.line_number}"
+    return zlib.crc32(key.encode()) % 100
+
+
+@dataclass(frozen=True)
+class Share:
+    """The drawings whose `percent_of` is from `first` up to, not including, `end`."""
+
+    first: int
+    end: int
+    recognized_only: bool = False
+    """Without those that say that the game did not recognise them."""
+
+    def __call__(self, drawing: Drawing) -> bool:
+        """Whether a drawing is among them."""
+        if self.recognized_only and drawing.recognized is False:
+            return False
+        return self.first <= percent_of(drawing) < self.end
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The words of a file's drawings, and how many drawings it has."""
+
+    words: dict[str, int]
+    """Drawings of each word."""
+    percents: tuple[int, ...]
+    """Drawings with each `percent_of`, 100 numbers."""
+    unrecognized: tuple[int, ...]
+    """Those of them that the game did not recognise."""
+    bad: int
+    """Records that are no drawings."""
+
+    def count(self, share: Share | None) -> int:
+        """How many drawings a share has; all without one."""
+        if share is None:
+            return sum(self.percents)
+        chosen = slice(share.first, share.end)
+        left_out = sum(self.unrecognized[chosen]) if share.recognized_only else 0
+        return sum(self.percents[chosen]) - left_out
+
+
+def scan(drawings: Iterable[Drawing], bad: list[UserError]) -> Scan:
+    """Read all drawings; `bad` is what their reader adds records to that cannot be used."""
+    words: Counter[str] = Counter()
+    percents, unrecognized = [0] * 100, [0] * 100
+    for drawing in drawings:
+        percent = percent_of(drawing)
+        percents[percent] += 1
+        unrecognized[percent] += drawing.recognized is False
+        if drawing.word is not None:
+            words[drawing.word] += 1
+    return Scan(dict(words), tuple(percents), tuple(unrecognized), len(bad))
+
+
+class ScannedFile(NamedTuple):
+    """A file to scan, or one in an archive."""
+
+    path: str
+    member: str | None
+    scan: Callable[[], Scan]
+    """Does it, in a process of the cluster; raises for a bad record that may not be skipped."""
+
+
+def scan_files(
+    data: str,
+    filesystem: fs.FileSystem,
+    files: Sequence[ScannedFile],
+    *,
+    skip_bad: bool,
+    reading: Mapping[str, Any],
+) -> list[Scan]:
+    """Scan files in parallel on the cluster, except those whose scan is kept.
+
+    Args:
+        data: path or URI of the source, for messages, and for the name of what is kept.
+        filesystem: of the files.
+        files: of the source.
+        reading: Ray's options of the tasks that read.
+        skip_bad: the scan of a file with bad records may be taken from the last run.
+
+    Raises:
+        UserError: what `ScannedFile.scan` raises.
+    """
+    kept_file = _kept_file(data)
+    kept = _read(kept_file)
+    infos = filesystem.get_file_info(list(dict.fromkeys(file.path for file in files)))
+    if any(info.mtime_ns is None for info in infos):  # a store that does not tell
+        kept_file = None
+    states = {info.path: f"{info.size} {info.mtime_ns}" for info in infos}
+    keys = [f"{states.get(file.path)} {file.path}/{file.member or ''}" for file in files]
+    found = {key: kept[key] for key in keys if key in kept and (skip_bad or not kept[key].bad)}
+    missing = [(key, file) for key, file in zip(keys, files, strict=True) if key not in found]
+    if missing:
+        found |= _scan_on_cluster(data, missing, reading)
+        newest = max((info.mtime_ns or 0) / 1e9 for info in infos)
+        if kept_file and time.time() - newest > _SETTLED_SECONDS:
+            _write(kept_file, {key: found[key] for key in keys})
+    elif kept_file:
+        kept_file.touch()
+    return [found[key] for key in keys]
+
+
+def _scan_on_cluster(
+    data: str, missing: list[tuple[str, ScannedFile]], reading: Mapping[str, Any]
+) -> dict[str, Scan]:
+    progress = Every()
+    task = ray.remote(lambda files: [file.scan() for _, file in files]).options(**reading)
+    size = -(-len(missing) // _TASKS)
+    batches = [missing[first : first + size] for first in range(0, len(missing), size)]
+    waiting = {task.remote(batch): batch for batch in batches}
+    found: dict[str, Scan] = {}
+    while waiting:
+        done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=1.0)
+        for reference in done:
+            keys = [key for key, _ in waiting.pop(reference)]
+            found |= dict(zip(keys, ray.get(reference), strict=True))
+        if progress():
+            count = sum(each.count(None) for each in found.values())
+            say(f"{data}: words of {count:,} drawings, {len(found)} of {len(missing)} files read")
+    return found
+
+
+def _kept_file(data: str) -> Path | None:
+    try:
+        folder = cache_folder() / "scans"
+    except UserError:  # no home: then nothing is kept
+        return None
+    return folder / f"{hashlib.sha256(storage.absolute(data).encode()).hexdigest()[:32]}.json"
+
+
+def _read(file: Path | None) -> dict[str, Scan]:
+    """What is kept; nothing where the file is absent or damaged."""
+    if file is None:
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        scans = {
+            str(key): Scan(
+                dict(value["words"]),
+                tuple(value["percents"]),
+                tuple(value["unrecognized"]),
+                int(value["bad"]),
+            )
+            for key, value in content.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {
+        key: each
+        for key, each in scans.items()
+        if len(each.percents) == len(each.unrecognized) == 100
+    }
+
+
+def _write(file: Path, scans: dict[str, Scan]) -> None:
+    content = json.dumps({key: asdict(each) for key, each in scans.items()})
+    try:
+        storage.write_bytes(str(file), content.encode())
+        for other in file.parent.glob("*.json"):
+            if other.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                other.unlink(missing_ok=True)
+    except (OSError, UserError) as error:
+        say(f"the words of the drawings are not kept for the next run ({error})")

@@ -1,0 +1,113 @@
+"""SVG files as drawings: each path, polyline, polygon, line, circle and ellipse is drawn.
+
+After https://www.w3.org/TR/SVG2/paths.html. Curves become short straight lines; colours, widths,
+fills and rectangles (backgrounds) are left out, and so are shapes that are only defined.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnray.errors import UserError
+from rnnray.sketch.data.svg_path import NUMBER, strokes_of_path
+
+_NOT_DRAWN = {"defs", "clipPath", "mask", "symbol", "pattern", "marker"}
+_TRANSFORM = re.compile(r"(\w+)\s*\(([^)]*)\)")
+_CIRCLE_POINTS = 64
+
+_Matrix = npt.NDArray[np.float64]
+
+
+def strokes_of(content: bytes) -> list[list[list[float]]]:
+    """The strokes of one SVG file, as lists of x and y.
+
+    Raises:
+        UserError: no SVG, or nothing is drawn in it; the message names no file.
+    """
+    try:
+        root = ElementTree.fromstring(content)
+    except ElementTree.ParseError as error:
+        raise UserError(f"broken XML ({error})") from error
+    except (RecursionError, ValueError, LookupError) as error:  # an encoding that nobody knows
+        raise UserError(f"no XML that can be read ({error})") from error
+    if _tag(root) != "svg":
+        raise UserError(f"no SVG, its root is <{_tag(root)}>")
+    return [stroke.tolist() for stroke in _strokes(root)]
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _strokes(root: ElementTree.Element) -> Iterator[npt.NDArray[np.float64]]:
+    """Each stroke, [2, n], in the order of the file, in the outermost coordinates."""
+    pending: list[tuple[ElementTree.Element, _Matrix]] = [(root, np.eye(3))]
+    while pending:  # a list, because elements may be nested deeper than Python's calls
+        element, outer = pending.pop()
+        tag = _tag(element)
+        if tag in _NOT_DRAWN:
+            continue
+        matrix = outer @ _matrix(element.get("transform", ""))
+        for stroke in _shape(tag, element.attrib):
+            yield (matrix @ np.vstack([stroke, np.ones(stroke.shape[1])]))[:2]
+        pending += [(child, matrix) for child in reversed(element)]
+
+
+def _shape(tag: str, attributes: dict[str, str]) -> list[npt.NDArray[np.float64]]:
+    if tag == "path":
+        return strokes_of_path(attributes.get("d", ""))
+    if tag in ("polyline", "polygon"):
+        numbers = _numbers(attributes.get("points", ""))
+        points = np.array(numbers[: len(numbers) // 2 * 2]).reshape(-1, 2).T
+        return [np.hstack([points, points[:, :1]]) if tag == "polygon" else points]
+    if tag == "line":
+        values = [_length(attributes, name) for name in ("x1", "x2", "y1", "y2")]
+        return [np.array(values).reshape(2, 2)]
+    if tag in ("circle", "ellipse"):
+        rx = _length(attributes, "r" if tag == "circle" else "rx")
+        ry = rx if tag == "circle" else _length(attributes, "ry")
+        angle = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS + 1)
+        centre = np.array([[_length(attributes, "cx")], [_length(attributes, "cy")]])
+        return [centre + np.stack([rx * np.cos(angle), ry * np.sin(angle)])]
+    return []
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in NUMBER.findall(text)]
+
+
+def _length(attributes: dict[str, str], name: str) -> float:
+    return next(iter(_numbers(attributes.get(name, "0"))), 0.0)
+
+
+def _matrix(text: str) -> _Matrix:
+    """The matrix of a `transform` attribute."""
+    result: _Matrix = np.eye(3)
+    for name, arguments in _TRANSFORM.findall(text):
+        result = result @ _one_matrix(name, _numbers(arguments))
+    return result
+
+
+def _one_matrix(name: str, numbers: list[float]) -> _Matrix:
+    count = len(numbers)
+    rows: Any = None
+    if name == "matrix" and count == 6:
+        rows = [numbers[0::2], numbers[1::2]]
+    elif name == "translate" and count in (1, 2):
+        rows = [[1, 0, numbers[0]], [0, 1, numbers[1] if count == 2 else 0]]
+    elif name == "scale" and count in (1, 2):
+        rows = [[numbers[0], 0, 0], [0, numbers[-1], 0]]
+    elif name == "rotate" and count in (1, 3):
+        cos, sin = np.cos(np.deg2rad(numbers[0])), np.sin(np.deg2rad(numbers[0]))
+        x, y = numbers[1:] or (0.0, 0.0)
+        rows = [[cos, -sin, x - x * cos + y * sin], [sin, cos, y - x * sin - y * cos]]
+    elif name in ("skewX", "skewY") and count == 1:
+        slope = np.tan(np.deg2rad(numbers[0]))
+        rows = [[1, slope, 0], [0, 1, 0]] if name == "skewX" else [[1, 0, 0], [slope, 1, 0]]
+    if rows is None:
+        raise UserError(f"the transform {name} with {count} numbers is not one of SVG's")
+    return np.array([*rows, [0, 0, 1]], np.float64)

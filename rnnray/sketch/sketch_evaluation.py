@@ -1,0 +1,193 @@
+"""How good a checkpoint is: every drawing counted exactly once, by as many workers as there are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray.data
+
+from rnnray import cluster, reach
+from rnnray.errors import UserError
+from rnnray.progress import Every, say
+from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
+from rnnray.sketch.data import sketch_table
+from rnnray.sketch.data.datasets import check_same_classes
+from rnnray.sketch.data.drawings import Drawings
+
+BATCH_ROWS = 1024
+TOP = 5
+_FEW = 50  # drawings, of which a share says little
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over all drawings, and which classes were taken for which."""
+
+    loss: float
+    """Cross-entropy, nats a drawing."""
+    top1: float
+    """Share of drawings whose first class is right."""
+    top5: float
+    """Share of drawings whose class is among the first five."""
+    count: int
+    """Drawings."""
+    confusion: npt.NDArray[np.int64]
+    """[classes, classes], rows are true classes, columns predicted ones."""
+    sums: npt.NDArray[np.float64]
+    """[classes, 3], sums of loss, top-1 and top-5 over the drawings of each true class."""
+    cropped: int
+    """Drawings that are longer than the classifier reads."""
+
+    def of_classes(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
+        """The metrics of each class, in the order of the class list.
+
+        Each has `class`, `count` (drawings), `loss`, `top1`, `top5` (means over them, null without
+        any), `precision` (share of the drawings taken for the class that show it, null without
+        any) and `taken_for` (the class that its drawings are most often mistaken for, or null).
+        """
+        counts, taken = self.confusion.sum(1), self.confusion.sum(0)
+        wrong = self.confusion - np.diag(np.diag(self.confusion))
+        rows = []
+        for index, name in enumerate(class_names):
+            loss, top1, top5 = (
+                float(value) / int(counts[index]) if counts[index] else None
+                for value in self.sums[index]
+            )
+            rows.append(
+                {
+                    "class": name,
+                    "count": int(counts[index]),
+                    "loss": loss,
+                    "top1": top1,
+                    "top5": top5,
+                    "precision": int(self.confusion[index, index]) / int(taken[index])
+                    if taken[index]
+                    else None,
+                    "taken_for": class_names[wrong[index].argmax()] if wrong[index].any() else None,
+                }
+            )
+        return rows
+
+
+def say_cropped(cropped: int, count: int, max_points: int, which: str = "drawings") -> None:
+    """Say how many of some drawings are longer than the classifier reads, if any are."""
+    if cropped:
+        say(
+            f"{100 * cropped / count:.2g} % of the {which} are longer than {max_points} points "
+            f"({cropped:,} of {count:,}); what follows is cropped (--model.max-points)"
+        )
+
+
+class _Judge(ClassifyingActor):
+    """Scores each drawing of a batch."""
+
+    def __call__(self, drawings: pa.Table) -> pa.Table:
+        from rnnray.training.metrics import NEVER  # noqa: PLC0415  (imports Keras)
+
+        scores = self.classifier.log_probabilities(drawings)
+        true = drawings["class_index"].to_numpy()
+        right = scores[np.arange(len(true)), true]
+        return pa.table(
+            {
+                "true": true,
+                "predicted": scores.argmax(1).astype(np.int64),
+                "loss": -right.astype(np.float64),
+                # As `rivals` counts in training: ties and NaN never help.
+                "before": np.where(np.isnan(right), NEVER, (~(scores < right[:, None])).sum(1) - 1),
+                "points": sketch_table.lengths_of(drawings),
+            }
+        )
+
+
+def judge_with(
+    dataset: ray.data.Dataset,
+    actor: type,
+    checkpoint: str,
+    workers: int | None,
+    *,
+    gpu: bool | None = None,
+) -> Any:
+    """Map an actor class that holds a classifier over a dataset's blocks, in order.
+
+    Args:
+        dataset: sketch tables.
+        actor: its constructor takes `checkpoint`, and `actors`, their number.
+        checkpoint: path or URI of a checkpoint folder.
+        workers: actors; None for as many as the data keep busy, at most one a GPU, or as many as
+            leave a CPU for reading, of all nodes that the cluster may start: each takes seconds.
+        gpu: a GPU for each actor; None for one each where the cluster has any.
+
+    Raises:
+        UserError: the checkpoint lies where no node that runs tasks reaches it.
+    """
+    gpus = cluster.has_gpus() if gpu is None else gpu
+    fewest = workers or 1
+    if workers is None:
+        cpus = int(cluster.most("CPU"))
+        workers = int(cluster.most("GPU")) if gpus else min(cpus - 1, 8)
+        workers = max(1, workers)
+    resources = cluster.worker_resources(workers, gpus, None)
+    return dataset.map_batches(
+        actor,
+        fn_constructor_kwargs={"checkpoint": checkpoint, "actors": workers},
+        batch_format="pyarrow",
+        batch_size=BATCH_ROWS,
+        compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=workers),
+        num_cpus=resources["CPU"],
+        num_gpus=resources.get("GPU"),
+        **reach.reading(checkpoint, "the checkpoint's files"),
+    )
+
+
+def evaluate(
+    checkpoint: str,
+    drawings: Drawings,
+    split: str,
+    *,
+    workers: int | None = None,
+    gpu: bool | None = None,
+) -> Evaluation:
+    """Evaluate a checkpoint on a split of a source.
+
+    Args:
+        checkpoint: path or URI of a checkpoint folder.
+        drawings: with the same classes as the checkpoint's.
+        split: train, validation, test or all.
+        workers: processes that classify; the result does not depend on their number.
+        gpu: see `judge_with`.
+
+    Raises:
+        UserError: not a checkpoint, other classes, bad data, no such split, or no drawings.
+    """
+    config, class_names = read_checkpoint(checkpoint)
+    check_same_classes(drawings, class_names, f"the checkpoint {checkpoint}")
+    if split != "all" and not drawings.splits.get(split):
+        raise UserError(f"{drawings.data}: no {split} split; --split all evaluates every drawing")
+    classes = len(class_names)
+    confusion = np.zeros((classes, classes), np.int64)
+    sums = np.zeros((classes, 3))
+    cropped = 0
+    progress = Every()
+    judged = judge_with(drawings.dataset(split), _Judge, checkpoint, workers, gpu=gpu)
+    for batch in judged.iter_batches(batch_size=None, batch_format="numpy"):
+        np.add.at(confusion, (batch["true"], batch["predicted"]), 1)
+        within = [batch["before"] < k for k in (1, TOP)]
+        np.add.at(sums, batch["true"], np.stack([batch["loss"], *within], axis=1))
+        cropped += int((batch["points"] > config.model.max_points).sum())
+        if progress():
+            say(f"evaluated {confusion.sum():,} drawings")
+    count = int(confusion.sum())
+    if count == 0:
+        raise UserError(
+            f"{drawings.data}: no drawings in the {split} split; --split all evaluates every one"
+        )
+    if count < _FEW and split != "all":
+        say(f"only {count} drawings in the {split} split; --split all evaluates every one")
+    say_cropped(cropped, count, config.model.max_points)
+    loss, top1, top5 = (sums.sum(0) / count).tolist()
+    if not np.isfinite(loss):
+        raise UserError(f"{checkpoint}: the loss on the {split} split is not finite ({loss})")
+    return Evaluation(loss, top1, top5, count, confusion, sums, cropped)

@@ -1,0 +1,71 @@
+"""The sketch classifier as the training loop sees it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import yaml
+
+from rnnray.sketch.data import sketch_table
+from rnnray.sketch.sketch_config import SketchConfig
+
+if TYPE_CHECKING:
+    import keras
+
+CONFIG_FILE, CLASSES_FILE = "config.yaml", "classes.txt"
+
+
+@dataclass(frozen=True)
+class SketchTask:
+    """Classify drawings into `class_names`; implements `rnnray.training.task.Task`."""
+
+    config: SketchConfig
+    class_names: tuple[str, ...]
+
+    row_unit: ClassVar[str] = "sketches"
+    unit: ClassVar[str] = "sketches"
+    metric_names: ClassVar[tuple[str, ...]] = ("top1", "top5")
+    score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_top1", "max")
+    evaluation_rows: ClassVar[int] = 256
+    unrolls: ClassVar[bool] = True
+
+    def build_model(self, *, unroll: bool) -> "keras.Model":
+        """A new classifier."""
+        from rnnray.sketch import model  # noqa: PLC0415  (imports Keras)
+
+        return model.build(self.config.model, len(self.class_names), unroll=unroll)
+
+    def batch(
+        self, rows: pa.Table
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Ink float32 [rows, max_points, 3], class indices int64 [rows], weights float32 [rows]."""
+        ink, classes = sketch_table.padded(rows, self.config.model.max_points)
+        return ink, classes, sketch_table.weights_of(rows)
+
+    def row_losses(self, targets: Any, logits: Any) -> Any:
+        """Cross-entropy in nats, [rows]."""
+        import keras  # noqa: PLC0415
+
+        return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+
+    def row_metrics(self, targets: Any, logits: Any) -> Any:
+        """1 where the right class is the first, and where it is among the first five: [rows, 2].
+
+        A class as probable as the right one counts as before it, so ties and NaN never help.
+        """
+        from keras import ops  # noqa: PLC0415
+
+        from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
+
+        before = rivals(targets, logits)
+        return ops.stack([ops.cast(before < k, "float32") for k in (1, 5)], axis=1)
+
+    def checkpoint_files(self) -> Mapping[str, str]:
+        """The configuration and the class names."""
+        return {
+            CONFIG_FILE: yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False),
+            CLASSES_FILE: "".join(f"{name}\n" for name in self.class_names),
+        }

@@ -1,0 +1,236 @@
+"""A worker that is alive and stuck: it is noticed, named, and its group ends.
+
+All workers wait for one whose file system hangs, or whose collective operation never ends, and
+none of them fails. A thread of each worker tells an actor on the driver's node how far its worker
+is. When none has moved for many times the usual time of a step, the actor answers so, and all
+workers tell the driver their stacks and exit; the group starts again as after any failure.
+"""
+
+import os
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError
+
+from rnnray import cluster
+from rnnray.training.faults.patient_files import PATIENCE
+
+WAITS, STEPS, STORES = "waiting for the other workers", "computing a step", "storing a checkpoint"
+_USUAL_STEPS = 16  # at least, before there is a usual time
+_FRAMES = 12  # innermost of each thread
+_BEAT_SECONDS = 5.0  # between two beats, or less where the limit is short
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Pulse:
+    """What a worker is doing, as its own code notes it; another thread may look."""
+
+    def __init__(self) -> None:
+        self.moves = 0
+        """Grows with all that the worker gets done."""
+        self.arrived: Callable[[], int] | None = None
+        """Steps of which this worker's part of the sum is computed."""
+        self._doing, self._steps = "between two steps", 0
+        self._last: float | None = None
+        self._times: deque[float] = deque(maxlen=64)
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """The worker does this within the context."""
+        before, self._doing = self._doing, what
+        self.moves += 1
+        try:
+            yield
+        finally:
+            self._doing = before
+            self.moves += 1
+
+    def around(self, what: str, call: Callable[P, R]) -> Callable[P, R]:
+        """The function, within such a context."""
+
+        def within(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self.doing(what):
+                return call(*args, **kwargs)
+
+        return within
+
+    def pause(self) -> None:
+        """What comes now is no part of a step."""
+        self._last = None
+
+    def begin_step(self) -> None:
+        """A step begins."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._times.append(now - self._last)
+        self._last = now
+        self._steps += 1
+
+    def what(self) -> str:
+        """What the worker is doing."""
+        doing = self._doing
+        if doing == STEPS and self.arrived is not None and self.arrived() >= self._steps:
+            return WAITS
+        return doing
+
+    def limit(self, times: float, seconds: float) -> float:
+        """Seconds that the worker may do the same, as `RunOptions` has it."""
+        if len(self._times) < _USUAL_STEPS:
+            return float("inf")
+        limit = max(seconds, times * sum(self._times) / len(self._times))
+        return max(limit, 2 * PATIENCE) if self._doing == STORES else limit
+
+
+@dataclass(frozen=True)
+class Beat:
+    """How far a worker is."""
+
+    process: str
+    """Another one after each start."""
+    rank: int
+    node: str
+    moves: int
+    doing: str
+    limit: float
+    """Seconds that it may do this."""
+
+
+class Watchdog:
+    """Hears the beats of a run's workers, and finds the moment when none of them moves."""
+
+    def __init__(self) -> None:
+        self._beats: dict[int, Beat] = {}
+        self._heard: dict[int, float] = {}
+        self._moved = 0.0
+        self._verdict: str | None = None
+
+    def hear(self, beat: Beat, now: float | None = None) -> str | None:
+        """Take a beat; what is wrong, in a line, once something is.
+
+        Args:
+            beat: of a worker.
+            now: seconds of any clock.
+        """
+        now = time.monotonic() if now is None else now
+        before = self._beats.get(beat.rank)
+        if before is not None and before.process != beat.process:  # the group has started again
+            self._beats.clear()
+            self._verdict = None
+            before = None
+        if before is None or before.moves != beat.moves:
+            self._moved = now
+        self._beats[beat.rank], self._heard[beat.rank] = beat, now
+        limit = max(each.limit for each in self._beats.values())
+        if self._verdict is None and now - self._moved > limit:
+            self._verdict = self._judge(now, limit)
+        return self._verdict
+
+    def _judge(self, now: float, limit: float) -> str:
+        found = []
+        for rank, beat in sorted(self._beats.items()):
+            silent = now - self._heard[rank]
+            if silent > limit / 2:
+                found.append(f"worker {rank} on {beat.node} is stuck: silent for {silent:.0f} s")
+            elif beat.doing != WAITS:
+                found.append(f"worker {rank} on {beat.node} is stuck: {beat.doing}")
+        stuck = "; ".join(found) or "all workers wait for one another: a collective never ends"
+        return f"no worker moved for {now - self._moved:.0f} s: {stuck}"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a worker needs to be watched."""
+
+    hear: Callable[[Beat], str | None]
+    """`Watchdog.hear`, wherever the watchdog is."""
+    times: float
+    """See `RunOptions.stuck_times`."""
+    seconds: float
+    """The least limit."""
+
+    @contextmanager
+    def over(
+        self, pulse: Pulse, rank: int, node: str, tell: Callable[[dict[str, Any]], None]
+    ) -> Iterator[None]:
+        """Watch over this worker within the context; end the process if its group is stuck.
+
+        Args:
+            pulse: of this worker.
+            rank: likewise.
+            node: where it is, for people.
+            tell: takes an event {"kind": "stuck", "verdict": ..., "stacks": lines}.
+        """
+        process = uuid.uuid4().hex
+        pause = min(_BEAT_SECONDS, self.seconds / 4)
+        over = threading.Event()
+
+        def watch() -> None:
+            verdict = None
+            while verdict is None:
+                if over.wait(pause):
+                    return
+                limit = pulse.limit(self.times, self.seconds)
+                beat = Beat(process, rank, node, pulse.moves, pulse.what(), limit)
+                try:
+                    verdict = self.hear(beat)
+                except ActorUnavailableError:  # for now: the next beat may reach it
+                    continue
+                except RayActorError:  # its run is over
+                    return
+            tell({"kind": "stuck", "verdict": verdict, "stacks": stacks()})
+            time.sleep(2 * pause)  # the others have something to tell, too
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True, name="watchdog").start()
+        try:
+            yield
+        finally:
+            over.set()
+
+
+@contextmanager
+def on_guard(times: float, seconds: float) -> Iterator[Watch | None]:
+    """A watchdog on this node, for a run within the context; None where none is wanted.
+
+    Args:
+        times: see `RunOptions.stuck_times`.
+        seconds: the least limit.
+    """
+    if not times:
+        yield None
+        return
+    actor = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(Watchdog).remote()
+    try:
+        yield Watch(partial(_hear_there, actor), times, seconds)
+    finally:
+        ray.kill(actor)
+
+
+def _hear_there(watchdog: Any, beat: Beat) -> str | None:
+    verdict: str | None = ray.get(watchdog.hear.remote(beat))
+    return verdict
+
+
+def stacks() -> list[str]:
+    """Lines that say where each thread of this process is, but for the calling one."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    lines = []
+    for ident, frame in sys._current_frames().items():
+        if ident == threading.get_ident():
+            continue
+        lines.append(f"thread {names.get(ident, ident)}")
+        for entry in traceback.extract_stack(frame)[-_FRAMES:]:
+            lines.append(f"    {entry.filename}:{entry.lineno} in {entry.name}")
+    return lines

@@ -1,0 +1,34 @@
+"""What jobs/benchmark.py compose measures."""
+
+import pytest
+
+from rnnray.benchmarks import composing_speed
+
+
+def test_each_way_to_compose_has_its_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of the book's way, and of what the machine can do at most, as little as gives a number.
+    monkeypatch.setattr(composing_speed, "_BOOK_CHORDS", 1)
+    monkeypatch.setattr(composing_speed, "_PEAK_SIZE", 512)
+    rates = composing_speed.compose(2)
+    assert list(rates) == ["book", "model_call", "batch_1", "batch_64", "batch_1024"]
+    assert min(rates.values()) > 0
+    # A thousand at once are faster than one: by hundreds, but the machine is shared.
+    assert rates["batch_1024"] > 5 * rates["batch_1"]
+    said = capsys.readouterr().out
+    assert "times" in said
+    assert "% of this machine's multiply-adds" in said
+    assert "one chorale of 2 chords" in said
+
+
+def test_a_rate_is_that_of_the_best_run_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    seconds = iter([100.0, 4.0, 2.0, 8.0])  # the first run compiles
+
+    def work() -> int:
+        clock[0] += next(seconds)
+        return 40
+
+    monkeypatch.setattr(composing_speed.time, "monotonic", lambda: clock[0])
+    assert composing_speed._rate("fake", work) == 20.0

@@ -1,0 +1,119 @@
+"""Small faults of scores: repaired by the stated rule and counted, or told with their place."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from score_files import QUARTER, Notes, line, midi
+
+from rnnray.chorale.data.repairs import Repair
+from rnnray.chorale.data.scores import read_score, read_voices
+from rnnray.errors import UserError
+
+
+def sung(path: Path, notes: Notes) -> tuple[list[int], dict[Repair, int]]:
+    """The one voice of notes, and what was repaired."""
+    score = read_score(midi(path / "a.mid", [("Tenor", {0: notes})]))
+    return score.voices[:, 0].tolist(), dict(score.repairs)
+
+
+def released(share: Fraction, *lengths: float) -> Notes:
+    """Notes of so many quarters, each held for a share of its time; a rest below 0."""
+    notes: Notes = []
+    now = 0
+    for index, length in enumerate(lengths):
+        ticks = round(abs(length) * QUARTER)
+        if length > 0:
+            notes.append((60 + index, now, now + round(ticks * share)))
+        now += ticks
+    return notes
+
+
+@pytest.mark.parametrize("percent", [100, 95, 90, 87, 83, 80, 76])
+def test_notes_released_early_are_no_shorter_and_leave_no_rests(
+    tmp_path: Path, percent: int
+) -> None:
+    lengths = (4, 1, 1.5, 0.5, 2, -1, 1.5, -0.5, 3, 4)
+    notes = released(Fraction(percent, 100), *lengths)
+    expected: list[int] = []
+    for index, length in enumerate(lengths):
+        expected += [60 + index if length > 0 else 0] * int(abs(length) * 4)
+    assert sung(tmp_path, notes)[0] == expected
+
+
+def test_rests_that_a_score_has_stay(tmp_path: Path) -> None:
+    """A sixteenth's breath after a half note, as a score program exports it."""
+    notes = [(60, 0, 840), (62, 960, 1680), (64, 1920, 2880)]
+    voice, repairs = sung(tmp_path, notes)
+    assert voice == [60] * 7 + [0] + [62] * 6 + [0] * 2 + [64] * 8
+    assert not repairs
+
+
+@pytest.mark.parametrize(
+    ("notes", "expected", "repairs"),
+    [
+        ([*line(60, 62), (62, 480, 960)], "60 62", {Repair.DOUBLED: 1}),
+        ([(60, 0, 580), (62, 480, 960)], "60 62", {Repair.OVERLAP: 1}),
+        ([(60, 0, 580), (60, 480, 1060), (62, 960, 1540)], "60 60 62", {Repair.OVERLAP: 3}),
+        ([(60, 0, 960), (60, 480, 960), (62, 960, 1440)], "60 60 62", {Repair.OVERLAP: 1}),
+        ([*line(60, 62), (65, 480, 960)], "60 65", {Repair.DIVIDED: 1}),
+        ([*line(60, 62, 60, 62, 60), (50, 480, 960)], "60 62 60 62 60", {Repair.DIVIDED: 1}),
+    ],
+    ids=[
+        "doubled",
+        "overlap",
+        "overlap of a repeated note",
+        "struck again",
+        "last chord",
+        "one chord",
+    ],
+)
+def test_a_small_fault_is_repaired_and_counted(
+    tmp_path: Path, notes: Notes, expected: str, repairs: dict[Repair, int]
+) -> None:
+    voice, counted = sung(tmp_path, notes)
+    assert voice == np.repeat([int(pitch) for pitch in expected.split()], 4).tolist()
+    assert counted == repairs
+
+
+def test_of_a_divided_bass_the_lower_note_is_kept(tmp_path: Path) -> None:
+    soprano, alto, tenor, bass = line(72, 74, 76), line(67, 65, 64), line(60, 59), line(48, 50, 55)
+    tracks = [("S", soprano), ("A", alto), ("T", [*tenor, (60, 960, 1440)]),
+              ("B", [*bass, (43, 960, 1440)])]  # fmt: skip
+    score = read_score(midi(tmp_path / "a.mid", [(name, {0: its}) for name, its in tracks]))
+    assert score.voices[-1].tolist() == [76, 64, 60, 43]
+    assert score.repairs == {Repair.DIVIDED: 1}
+
+
+def test_one_note_less_is_a_unison(tmp_path: Path) -> None:
+    """A staff of two voices, in a track: where they meet there is one note."""
+    notes = line(64, 62, 64, 65, 64) + [n for n in line(60, 62, 60, 60, 60) if n[1] != QUARTER]
+    score = read_score(midi(tmp_path / "a.mid", [("", {0: notes})]))
+    assert score.voices[::4].tolist() == [[64, 60], [62, 62], [64, 60], [65, 60], [64, 60]]
+    assert score.repairs == {Repair.UNISON: 1}
+
+
+def test_a_triplet_is_rounded_as_stated_and_counted(tmp_path: Path) -> None:
+    notes = [(60, 0, 160), (62, 160, 320), (64, 320, 480), (65, 480, 960)]
+    voice, repairs = sung(tmp_path, notes)
+    assert voice == [60] + [62] * 2 + [64] + [65] * 4
+    assert repairs == {Repair.MOVED: 2}
+
+
+@pytest.mark.parametrize(
+    ("notes", "place"),
+    [
+        # Half of all steps have two notes: nobody knows which line is meant.
+        ([*line(60, 62, 60, 62, 60), (50, 480, 960), (50, 960, 1440)], "quarter note 1 from"),
+        # Two notes that begin apart and sound together are no chord.
+        ([*line(60, 62, 60, 62, 64), (50, 720, 960)], "quarter note 1.5 from"),
+    ],
+)
+def test_what_cannot_be_repaired_is_told_with_voice_and_place(
+    tmp_path: Path, notes: Notes, place: str
+) -> None:
+    path = midi(tmp_path / "a.mid", [("Alto", {0: line(70, 71)}), ("Tenor", {0: notes})])
+    with pytest.raises(UserError) as caught:
+        read_voices(path)
+    assert str(caught.value).startswith(f"{path}, Tenor, {place} the beginning: 2 notes at once")

@@ -1,0 +1,209 @@
+"""The composers, both alike: honest (no note sees itself), and step by step the same as at once."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from composers import SMALL, log_softmax, logits_of, randomise, repetitive, small_composer
+from lazily import Lazily, keras, tf
+
+from rnnray.chorale.chorale_config import PRESETS, ChoraleConfig
+
+model = Lazily("rnnray.chorale.model.architectures")
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("notebook", {}),
+    ("notebook", {"kernel_size": 3, "dilated_layers": 6, "filters": (9, 10)}),
+    ("notebook", {"dilated_layers": 1, "batch_normalization": False, "lstm_layers": 2}),
+    ("notebook", {"dilated_layers": 0, "kernel_size": 4}),
+    ("strong", {}),
+    ("strong", {"stride": 1, "lstm_layers": 1}),
+    ("strong", {"stride": 3, "reach": 16}),
+    ("strong", {"stride": 4, "lstm_layers": 3}),
+]
+both = pytest.mark.parametrize("preset", PRESETS)
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=str)
+def composer(request: pytest.FixtureRequest) -> Any:
+    preset, options = request.param
+    return small_composer(preset, **options)
+
+
+@pytest.fixture(scope="module")
+def pieces(composer: Any) -> np.ndarray:
+    """Two pieces with echoes of all levels, or longer than twice what convolutions reach back."""
+    pieces = np.stack([repetitive(getattr(composer, "reach", 16), seed) for seed in (1, 2)])
+    return pieces if hasattr(composer, "reach") else pieces[:, : 4 * 65]
+
+
+def step_by_step(composer: Any, tokens: np.ndarray, bar_position: int = 0) -> np.ndarray:
+    """The logits [batch, n, 47] of `step`, a note at a time."""
+
+    @tf.function
+    def chord(state: Any, notes: Any) -> Any:
+        logits = []
+        for voice in range(4):
+            more, state = composer.step(state, notes[:, voice], voice)
+            logits.append(more)
+        return tf.stack(logits, axis=1), state
+
+    first, state = composer.initial_state(len(tokens), bar_position)
+    result = [np.asarray(first)[:, None]]
+    for start in range(0, tokens.shape[1], 4):
+        logits, state = chord(state, tf.constant(tokens[:, start : start + 4], tf.int32))
+        result.append(logits.numpy())
+    return np.concatenate(result, axis=1)[:, :-1]
+
+
+def test_a_step_at_a_time_gives_the_logits_of_the_full_model(
+    composer: Any, pieces: np.ndarray
+) -> None:
+    at_once = logits_of(composer, pieces)
+    np.testing.assert_allclose(step_by_step(composer, pieces), at_once, atol=3e-5)
+    assert at_once[:, 1:].std() > 0.3  # there is something to compare
+
+
+def test_a_piece_that_begins_within_a_bar_hears_its_bar_lines_where_they_are(
+    pieces: np.ndarray,
+) -> None:
+    """Twelve sixteenths into the bar is what the first chord is when bars begin there."""
+    piece, within = pieces[:1, : 4 * 40], 12
+    composer = small_composer("strong")
+    expected = step_by_step(composer, piece, bar_position=within)
+    assert np.abs(expected - step_by_step(composer, piece)).max() > 0.1
+    composer.place.embeddings.assign(np.roll(composer.place.embeddings, -within, axis=0))
+    np.testing.assert_allclose(step_by_step(composer, piece), expected, atol=1e-5)
+
+
+def test_a_note_changes_nothing_up_to_itself_and_the_next_at_once(
+    composer: Any, pieces: np.ndarray
+) -> None:
+    piece = pieces[0]
+    # The first and the last notes; two bars with echoes, in the middle of which a bar line.
+    places = [*range(8), *range(156, 184), len(piece) - 2, len(piece) - 1]
+    changed = np.tile(piece, (len(places), 1))
+    for row, place in zip(changed, places, strict=True):
+        row[place] = (row[place] + 5) % 47
+    logits = logits_of(composer, np.concatenate([piece[None], changed]))
+    for place, row in zip(places, logits[1:], strict=True):
+        np.testing.assert_allclose(row[: place + 1], logits[0, : place + 1], atol=1e-5)
+        if place + 1 < len(piece):
+            assert np.abs(row[place + 1] - logits[0, place + 1]).max() > 1e-3, place
+
+
+def test_the_past_is_heard_across_chords(composer: Any, pieces: np.ndarray) -> None:
+    """By the LSTMs alone: beyond the book's convolutions, and where the other has no echoes."""
+    other = pieces[0].copy()
+    other[:4] = (other[:4] + 1) % 47
+    logits = logits_of(composer, np.stack([pieces[0], other]))
+    assert np.abs(logits[0, 4 * 5 : 4 * 12] - logits[1, 4 * 5 : 4 * 12]).max() > 1e-4
+
+
+def test_neither_padding_nor_neighbours_change_a_piece(composer: Any, pieces: np.ndarray) -> None:
+    first, second = pieces
+    count = 4 * 43
+    neighbours = np.stack([first, np.full_like(first, -1), first, second])
+    neighbours[2, count:] = -1
+    rows = logits_of(composer, neighbours)
+    np.testing.assert_allclose(rows[0], logits_of(composer, first[None])[0], atol=1e-5)
+    np.testing.assert_allclose(rows[3], logits_of(composer, second[None])[0], atol=1e-5)
+    cut = logits_of(composer, first[None, :count])[0]
+    np.testing.assert_allclose(rows[2, :count], cut, atol=1e-5)
+    np.testing.assert_allclose(rows[0, :count], cut, atol=1e-5)
+
+
+@pytest.mark.parametrize(("preset", "options"), VARIANTS[1::3])
+def test_a_composer_comes_back_from_its_file(
+    preset: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    composer = small_composer(preset, **options)
+    composer.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert loaded is not composer
+    assert loaded.options == composer.options
+    tokens = repetitive(16)[None, : 4 * 40]
+    np.testing.assert_array_equal(logits_of(loaded, tokens), logits_of(composer, tokens))
+
+
+@both
+def test_the_seed_alone_decides_fresh_weights(preset: str) -> None:
+    fresh = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        config = PRESETS[preset]().model.model_copy(update=SMALL[preset])
+        fresh.append(np.concatenate([np.ravel(w) for w in model.build(config).get_weights()]))
+    np.testing.assert_array_equal(fresh[0], fresh[1])
+    assert not np.array_equal(fresh[0], fresh[2])
+
+
+def test_notebook_s_layers_are_the_book_s() -> None:
+    composer = model.build(PRESETS["notebook"]().model)
+    assert (composer.embedding.input_dim, composer.embedding.output_dim) == (47, 5)
+    assert [
+        (c.filters, c.kernel_size, c.dilation_rate, c.strides, c.padding, c.activation.__name__)
+        for c in composer.convolutions
+    ] == [
+        (filters, (2,), (dilation,), (1,), "causal", "relu")
+        for filters, dilation in ((32, 1), (48, 2), (64, 4), (96, 8))
+    ]
+    assert [type(n) for n in composer.normalizations] == [keras.layers.BatchNormalization] * 4
+    assert [(n.momentum, n.epsilon) for n in composer.normalizations] == [(0.99, 1e-3)] * 4
+    assert [type(lstm) for lstm in composer.lstms] == [keras.layers.LSTM]
+    assert [lstm.units for lstm in composer.lstms] == [256]
+    assert composer.dropout.rate == 0
+    assert composer.logits.units == 47
+
+
+def test_notebook_has_the_parameters_of_the_book_s_model() -> None:
+    """Counted by hand: the embedding 5 a token; each convolution 2 * inputs * filters + filters;
+    batch normalisation 4 a filter; LSTM 4 * (inputs + units + 1) * units; dense (256 + 1) * 47.
+    """
+    convolutions = 11 * 32 + 65 * 48 + 97 * 64 + 129 * 96
+    normalizations = 4 * (32 + 48 + 64 + 96)
+    by_hand = 47 * 5 + convolutions + normalizations + 4 * (96 + 256 + 1) * 256 + 257 * 47
+    assert model.build(PRESETS["notebook"]().model).count_params() == by_hand == 396_810
+
+
+def test_notebook_s_probabilities_are_those_of_the_book_s_sequential_model() -> None:
+    composer = model.build(PRESETS["notebook"]().model)
+    randomise(composer)
+    book = keras.Sequential([keras.layers.Input([None]), keras.layers.Embedding(47, 5)])
+    ours = [composer.embedding]
+    for number, filters in enumerate((32, 48, 64, 96)):
+        book.add(
+            keras.layers.Conv1D(
+                filters, kernel_size=2, padding="causal", activation="relu", dilation_rate=2**number
+            )
+        )
+        book.add(keras.layers.BatchNormalization())
+        ours += [composer.convolutions[number], composer.normalizations[number]]
+    book.add(keras.layers.LSTM(256, return_sequences=True))
+    book.add(keras.layers.Dense(47, activation="softmax"))
+    for theirs, layer in zip(book.layers, [*ours, *composer.lstms, composer.logits], strict=True):
+        theirs.set_weights(layer.get_weights())
+    tokens = np.random.default_rng(0).integers(0, 47, (3, 4 * 33))
+    logits = logits_of(composer, tokens)
+    expected = np.asarray(book(tokens[:, :-1], training=False))  # each of the next token
+    np.testing.assert_allclose(np.exp(log_softmax(logits))[:, 1:], expected, atol=1e-5)
+    assert not logits[:, 0].any()  # of the first note the book's model knows nothing
+
+
+@pytest.mark.parametrize(
+    ("values", "layers"),
+    [
+        ({"dilated_layers": 6, "filters": (3, 4)}, [3, 4, 4, 4, 4, 4]),
+        ({"dilated_layers": 2, "filters": (3, 4, 5)}, [3, 4]),
+        ({"dilated_layers": 0}, []),
+    ],
+)
+def test_a_sweep_s_filters_reach_the_convolutions(
+    values: dict[str, Any], layers: list[int]
+) -> None:
+    config = ChoraleConfig.model_validate({"model": {"architecture": "notes", **values}}).model
+    composer = model.build(config)
+    assert [c.filters for c in composer.convolutions] == layers
+    assert [c.dilation_rate for c in composer.convolutions] == [
+        (2**number,) for number in range(len(layers))
+    ]

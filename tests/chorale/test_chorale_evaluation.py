@@ -1,0 +1,151 @@
+"""A checkpoint is judged fairly: every note once, whatever else is judged; others are refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from composers import chorales, logits_of, nats_of, repetitive, save_checkpoint
+
+from rnnray.chorale.chorale_config import PRESETS
+from rnnray.chorale.chorale_evaluation import evaluate
+from rnnray.chorale.composer import TrainedComposer, read_checkpoint
+from rnnray.chorale.request import Request
+from rnnray.chorale.tokens import to_chords, to_tokens
+from rnnray.errors import UserError
+from rnnray.training import checkpoints
+from rnnray.training.checkpoints import Position
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def composer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("checkpoints") / request.param
+    return TrainedComposer(save_checkpoint(folder, request.param))
+
+
+def right_of(composer: Any, tokens: np.ndarray) -> np.ndarray:
+    return np.asarray(logits_of(composer, tokens[None])[0].argmax(-1) == tokens)
+
+
+def test_whole_pieces_count_every_note_once_and_padding_never(composer: Any) -> None:
+    # Of three lengths, so that few graphs are compiled; more than are judged at once.
+    pieces = [*chorales(*[5] * 17), to_chords(repetitive(16)), *chorales(33, seed=9)]
+    pieces[17] = pieces[17][:40]
+    result = evaluate(composer, pieces)
+    tokens = [to_tokens(piece) for piece in pieces]
+    nats = np.concatenate([nats_of(composer.model, piece) for piece in tokens])
+    right = np.concatenate([right_of(composer.model, piece) for piece in tokens])
+    # The book's model finds all first notes alike, and a tie is not right.
+    right[np.cumsum([0, *map(len, tokens[:-1])])] &= composer.config.model.architecture == "chords"
+    assert result.notes == nats.size == 4 * (17 * 5 + 40 + 33)
+    assert result.nats_per_note == pytest.approx(nats.mean(), rel=1e-5)
+    assert result.accuracy == pytest.approx(right.mean(), abs=1e-9)
+    assert 0 < result.accuracy < 1
+    alone = evaluate(composer, pieces[16:18])
+    assert alone.notes == 4 * 45
+    expected = np.concatenate([nats_of(composer.model, piece) for piece in tokens[16:18]])
+    assert alone.nats_per_note == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_the_book_s_figures_are_those_of_its_windows(composer: Any) -> None:
+    pieces = chorales(33, 70, 32, 50)
+    starts = [(0, 0), (1, 0), (1, 16), (1, 32), (3, 0), (3, 16)]
+    windows = [to_tokens(pieces[i][start : start + 33]) for i, start in starts]
+    nats = np.concatenate([nats_of(composer.model, window)[1:] for window in windows])
+    right = np.concatenate([right_of(composer.model, window)[1:] for window in windows])
+    result = evaluate(composer, pieces)
+    assert result.book_loss == pytest.approx(nats.mean(), rel=1e-5)
+    assert result.book_accuracy == pytest.approx(right.mean(), abs=1e-9)
+    assert result.notes == 4 * 185
+    assert set(result.as_dict()) == {
+        "nats_per_note", "accuracy", "notes", "book_loss", "book_accuracy",
+    }  # fmt: skip
+
+
+def test_pieces_too_short_for_the_book_have_no_figure_of_it(composer: Any) -> None:
+    result = evaluate(composer, chorales(5, 32))
+    assert np.isnan([result.book_loss, result.book_accuracy]).all()
+    assert np.isfinite(result.nats_per_note)
+
+
+def test_judging_agrees_with_what_the_sampler_says_of_a_given_piece(composer: Any) -> None:
+    pieces = np.stack([repetitive(16, seed)[: 4 * 50] for seed in range(3)])
+    sampler = composer.sampler(batch_size=3)
+    (given,) = sampler.compose([Request(piece) for piece in pieces])
+    padded = np.pad(pieces, [[0, 0], [0, 8]], constant_values=-1)
+    nats, right = composer.judge(padded)
+    assert nats.dtype == np.float32
+    np.testing.assert_allclose(nats[:, :-8], [one.nats for one in given], atol=1e-4)
+    assert not nats[:, -8:].any()
+    assert not right[:, -8:].any()
+    total = sum(one.nats.sum(dtype=np.float64) for one in given)
+    assert nats.sum(dtype=np.float64) == pytest.approx(total, rel=1e-5)
+
+
+def test_a_loaded_composer_is_the_saved_one(composer: Any, tmp_path: Path) -> None:
+    again = TrainedComposer(save_checkpoint(tmp_path / "same", _preset(composer)))
+    assert again.config == composer.config
+    for one, other in zip(again.model.get_weights(), composer.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def _preset(composer: Any) -> str:
+    return {"notes": "notebook", "chords": "strong"}[composer.config.model.architecture]
+
+
+class Tied(TrainedComposer):
+    """A composer for which all notes are alike, or nothing is a number."""
+
+    def __init__(self, value: float) -> None:
+        self._logits = lambda tokens: _Numpy(np.full((*tokens.shape, 47), value, np.float32))
+
+
+class _Numpy:
+    def __init__(self, value: np.ndarray) -> None:
+        self.numpy = lambda: value
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, float("nan")])
+def test_neither_ties_nor_nan_are_right(value: float) -> None:
+    nats, right = Tied(value).judge(np.zeros((2, 8), np.int8))
+    assert not right.any()
+    assert np.isnan(value) or nats == pytest.approx(np.log(47))
+
+
+def test_a_checkpoint_of_anything_else_is_refused_in_a_line(tmp_path: Path) -> None:
+    good = Path(save_checkpoint(tmp_path / "good", "notebook"))
+    assert read_checkpoint(str(good)).model.architecture == "notes"
+    config = (good / "config.yaml").read_text()
+    sketch = "model:\n  filters: [48, 64, 96]\n  units: 128\n"
+    texts = {
+        "sketch": (sketch, "checkpoint of another model, not of the composer"),
+        "list": ("- 1\n- 2\n", "is a mapping of option: value"),
+        "text": ("hello", "is a mapping of option: value"),
+        "broken": ("model: [", "not a YAML file"),
+        "range": (config.replace("dilated_layers: 4", "dilated_layers: 99"), "dilated_layers"),
+        "more": (config + "more: 1\n", "more: Extra inputs"),
+    }
+    for name, (text, words) in texts.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "position.json").write_text("{}")
+        (folder / "config.yaml").write_text(text)
+        refused(str(folder), words)
+    (good / "position.json").unlink()
+    for folder in (good, tmp_path / "none", tmp_path):
+        refused(str(folder), "not a checkpoint of the composer")
+
+
+def refused(folder: str, words: str) -> None:
+    with pytest.raises(UserError, match=words) as error:
+        TrainedComposer(folder)
+    assert folder in str(error.value)
+    # What is said at the end of a job is one line; see rnnray.job.
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_whose_model_is_damaged_is_refused_in_a_line(tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path / "damaged", "notebook")
+    (Path(folder) / "model.keras").write_bytes(b"PK\x03\x04 no archive")
+    refused(folder, "cannot be loaded")
+    assert checkpoints.read_position(Path(folder)) == Position()

@@ -1,0 +1,137 @@
+"""Opening drawings: what is read, what is passed over, what is refused."""
+
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from drawing_files import (
+    CLASSES,
+    NAMES,
+    line,
+    names_of,
+    parquet,
+    put,
+    refused,
+    rows_of,
+    shard,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data.datasets import open_drawings
+from rnnray.sketch.data.drawings import SPLITS
+
+
+def test_the_real_sample_opens_with_its_splits_and_345_classes(sample: Path) -> None:
+    drawings = open_drawings(str(sample))
+    assert len(drawings.class_names) == 345
+    assert {split: len(parts) for split, parts in drawings.splits.items()} == {
+        "train": 10,
+        "validation": 5,
+        "test": 5,
+        "all": 20,
+    }
+    assert sum(part.count() for part in drawings.splits["validation"]) == 8625
+
+
+def test_nothing_to_read_is_a_clear_error(tmp_path: Path) -> None:
+    assert refused(tmp_path / "missing").startswith(f"{tmp_path / 'missing'}: no such file")
+    assert "has no files" in refused(tmp_path)
+    put(tmp_path / "README.md", "text")
+    put(tmp_path / "x.classes", CLASSES)
+    assert "no file in it holds drawings; known are TFRecords, Parquet" in refused(tmp_path)
+    put(tmp_path / "empty" / "x.tfrecord", b"")
+    assert "an empty file" in refused(tmp_path / "empty" / "x.tfrecord")
+    put(tmp_path / "empty" / "y.tfrecord", b"")
+    assert "all its files are empty" in refused(tmp_path / "empty")
+
+
+def test_what_holds_no_drawings_is_passed_over_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "a.ndjson", line(1))
+    put(tmp_path / "deep" / "b.ndjson", line(2))
+    others = {
+        "LICENSE": b"Apache",
+        "README": b"hello",
+        "Thumbs.db": b"\xd0\xcf\x11\xe0",
+        "config.json": b'{"a": 1}',
+        "deep/cat.png": b"\x89PNG\r\n\x1a\n",
+        "meta.csv": b"file,word\na.ndjson,cat\n",
+        "old.pkl": b"\x80\x04K\x01.",
+    }
+    for name, content in others.items():
+        put(tmp_path / name, content)
+    drawings = open_drawings(str(tmp_path), class_names=NAMES)
+    assert names_of(drawings, "all") == ["a.ndjson", "b.ndjson"]
+    assert list(drawings.passed_over) == sorted(others)
+    assert drawings.say_passed_over() == 7
+    assert "passed over 7 files that hold no drawings: LICENSE, README, " in capsys.readouterr().out
+
+
+def test_two_formats_in_one_folder_are_a_clear_error(tmp_path: Path) -> None:
+    put(tmp_path / "a.ndjson", line(1))
+    put(tmp_path / "b.tfrecord", shard())
+    message = refused(tmp_path)
+    assert "mixes formats: a.ndjson is ndjson, b.tfrecord is tfrecords" in message
+
+
+@pytest.mark.parametrize("count", ["0", "29", "-100", "1e3", "many", "1000.0", " 40"])
+def test_a_number_of_demo_drawings_that_is_none_is_a_clear_error(count: str) -> None:
+    assert "a whole number of drawings from 30 up" in refused(f"demo:{count}")
+
+
+@given(st.integers(30, 30_000))
+def test_demo_gives_as_many_drawings_as_asked_and_a_tenth_for_each_check(count: int) -> None:
+    drawings = open_drawings(f"demo:{count}")
+    numbers = {
+        split: [n for part in parts for n in range(part.start, part.start + part.length)]
+        for split, parts in drawings.splits.items()
+    }
+    assert len(numbers["train"]) == count
+    assert len(numbers["validation"]) == len(numbers["test"]) == count // 10
+    assert len(set(numbers["all"])) == len(numbers["all"]) == count + 2 * (count // 10)
+    assert set(numbers["all"]) == {*numbers["train"], *numbers["validation"], *numbers["test"]}
+    assert drawings.count("train") == count  # needs no cluster
+
+
+def test_demo_drawings_are_those_of_the_generator() -> None:
+    drawings = open_drawings("demo:100")
+    assert drawings.class_names == demo.CLASS_NAMES
+    rows = rows_of(drawings, "train")
+    expected = sketch_table.from_arrays(*demo.inks(100, seed=0, start=20), demo.CLASS_NAMES)
+    assert rows["ink"].combine_chunks().equals(expected["ink"].combine_chunks())
+    assert rows["row"].to_pylist() == list(range(20, 120))
+    assert open_drawings("demo").count("train") == 12_000
+
+
+def test_drawings_that_were_not_recognised_can_be_left_out(tmp_path: Path) -> None:
+    lines = [
+        line(number)[:-2] + b', "recognized": %s}\n' % (b"false" if number % 3 == 0 else b"true")
+        for number in range(300)
+    ]
+    put(tmp_path / "dog.ndjson", b"".join(lines) + line(300))  # one that does not say
+    options = {"class_names": NAMES, "recognized_only": True}
+    drawings = open_drawings(str(tmp_path), **options)
+    kept = [f"key {number}" for number in range(301) if number % 3 or number == 300]
+    assert rows_of(drawings, "all")["key_id"].to_pylist() == kept
+    parts = [rows_of(drawings, split)["key_id"].to_pylist() for split in SPLITS]
+    assert sorted(chain(*parts)) == sorted(kept)
+    parquet(tmp_path / "folder" / "x.parquet", 1)
+    assert "do not say what was recognised" in refused(tmp_path / "folder", **options)
+
+
+def test_csv_and_hugging_face_s_parquet_say_too_what_was_not_recognised(tmp_path: Path) -> None:
+    drawing = [[[0, 100, 200, 255], [9, 0, 180, 180]]]
+    said = [True, False, None, True]
+    rows = "".join(f'"{drawing}",dog,{"" if each is None else each}\n' for each in said)
+    put(tmp_path / "csv" / "train.csv", f"drawing,word,recognized\n{rows}")
+    columns = {"drawing": [drawing] * 4, "word": ["dog"] * 4, "recognized": said}
+    (tmp_path / "parquet").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "parquet" / "x.parquet")
+    for folder in ("csv", "parquet"):
+        drawings = open_drawings(str(tmp_path / folder), class_names=NAMES, recognized_only=True)
+        assert len(rows_of(drawings, "all")) == 3

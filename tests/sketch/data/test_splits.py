@@ -1,0 +1,64 @@
+import pytest
+
+from rnnray.sketch.data.splits import are_named, split_files
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train-00000-of-00010", "train"),
+        ("train-00000-of-00002.parquet", "train"),
+        ("x-train.tfrecord-00000-of-00010", "train"),
+        ("quickdraw_train-00000-of-00010.tfrecord", "train"),
+        ("training.tfrecord-00003-of-00010", "train"),
+        ("validation-00000-of-00001.parquet", "validation"),
+        ("valid.ndjson.gz", "validation"),
+        ("val.parquet", "validation"),
+        ("my_dev.tfrecord", "validation"),
+        ("test.parquet", "test"),
+        ("train/a.tfrecord", "train"),
+        ("valid/a.tfrecord", "validation"),
+        ("val/deep/train.tfrecord", "validation"),
+        ("dev/a.tfrecord", "validation"),
+        ("Test/a.tfrecord", "test"),
+        ("trainer.parquet", None),
+        ("restrain.parquet", None),
+        ("contest.ndjson", None),
+        ("part-00000.parquet", None),
+        ("constrained-0.tfrecord", None),
+    ],
+)
+def test_names_that_people_give_are_splits(name: str, split: str | None) -> None:
+    splits = split_files("/data", [f"/data/{name}"])
+    assert [each for each, paths in splits.items() if paths] == ([split] if split else [])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["eval-0", "eval-1", "eval-2"], ("01", "2")),
+        (["eval/a.tfrecord"], (".tfrecord", "")),
+        (["eval-0", "eval-1", "test-2"], ("01", "2")),
+        (["valid-0", "eval-1", "eval-2"], ("0", "12")),
+    ],
+)
+def test_eval_is_what_else_is_missing(names: list[str], expected: tuple[str, str]) -> None:
+    splits = split_files("/data", [f"/data/{name}" for name in names])
+    for split, numbers in zip(("validation", "test"), expected, strict=True):
+        if numbers.isdecimal() or not numbers:
+            assert [path[-1] for path in splits[split]] == list(numbers)
+        else:
+            assert [path[-len(numbers) :] for path in splits[split]] == [numbers]
+
+
+@pytest.mark.parametrize(
+    ("names", "named"),
+    [
+        (["airplane.ndjson", "train.ndjson"], False),  # a category of Quick, Draw!
+        (["train.ndjson"], False),
+        (["train.ndjson", "test.ndjson"], True),
+        (["train/cat.ndjson", "test/cat.ndjson", "more.ndjson"], True),
+    ],
+)
+def test_the_category_train_is_no_split(names: list[str], named: bool) -> None:
+    assert are_named("/data", [f"/data/{name}" for name in names]) is named

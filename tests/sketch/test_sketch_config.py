@@ -1,0 +1,82 @@
+"""Configurations survive being saved, and refuse what cannot work before anything starts."""
+
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from rnnray.sketch import model
+from rnnray.sketch.sketch_config import PRESETS, SketchConfig, SketchModelConfig, notebook, strong
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_saved_as_yaml_comes_back_as_itself(name: str) -> None:
+    config = PRESETS[name]()
+    text = yaml.safe_dump(config.model_dump(mode="json"))
+    assert SketchConfig.model_validate(yaml.safe_load(text)) == config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_saved_as_json_comes_back_as_itself(name: str) -> None:
+    config = PRESETS[name]()
+    assert SketchConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_the_book_s_training_options() -> None:
+    config = notebook()
+    assert (config.epochs, config.global_batch_size) == (2, 32)
+    assert config.model.max_points == 100
+    optimizer = config.optimizer
+    assert (optimizer.name, optimizer.learning_rate, optimizer.momentum) == ("sgd", 1e-2, 0)
+    assert (optimizer.clip, optimizer.clip_norm) == ("variable", 1.0)
+    assert optimizer.schedule == "constant"
+
+
+def test_strong_is_the_masked_bidirectional_variant_with_warm_up_and_cosine() -> None:
+    config = strong()
+    assert config.model.mask_padding
+    assert config.model.bidirectional
+    assert config.optimizer.name == "adamw"
+    assert config.optimizer.schedule == "cosine"
+    assert config.optimizer.warmup_share > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"global_batch_size": 0}, "global_batch_size"),
+        ({"shuffle_rows": -1}, "shuffle_rows"),
+        ({"seed": -1}, "seed"),
+        ({"data": ""}, "data"),
+        ({"epoch": 3}, "epoch"),
+        ({"optimizer": {"learning_rate": 0}}, "learning_rate"),
+        ({"optimizer": {"clip_norm": 0}}, "clip_norm"),
+        ({"optimizer": {"name": "rmsprop"}}, "name"),
+        ({"optimizer": {"warmup_share": 0.1}}, "warmup_share needs the cosine schedule"),
+        ({"model": {"dropout": 1.0}}, "dropout"),
+        ({"model": {"unit": 3}}, "unit"),
+        ({"model": {"filters": []}}, "filters"),
+        ({"model": {"filters": [8, 8]}}, "equally many"),
+        ({"model": {"filters": [8, 0, 8]}}, "filters"),
+        ({"model": {"strides": [2, 2]}}, "equally many"),
+        ({"model": {"max_points": 20}}, "leave no step"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_by_name(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        SketchConfig.model_validate(values)
+
+
+def test_the_fewest_points_that_the_convolutions_can_read_are_accepted() -> None:
+    # 21 points -> 9 -> 3 -> 1 step, without padding; 20 points -> 10 -> 5 -> 3 with it.
+    assert model.build(SketchModelConfig(max_points=21, units=2), 5).output.shape == (None, 5)
+    assert SketchModelConfig(max_points=20, same_padding=True)
+    with pytest.raises(ValidationError, match="leave no step"):
+        SketchModelConfig(max_points=20)
+
+
+def test_a_configuration_cannot_be_changed_behind_the_run_s_back() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        notebook().epochs = 3  # type: ignore[misc]

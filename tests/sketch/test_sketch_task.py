@@ -1,0 +1,137 @@
+"""Loss and metrics of a drawing, against plain numpy."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from lazily import tf
+
+from rnnray.sketch import sketch_evaluation
+from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.sketch_config import SketchConfig, notebook, strong
+from rnnray.sketch.sketch_evaluation import _Judge
+from rnnray.sketch.sketch_task import SketchTask
+
+NAMES = tuple("abcdefgh")
+TASK = SketchTask(notebook(), NAMES)
+# Few different values, so that ties are common.
+LOGITS = npst.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 6), st.just(len(NAMES))),
+    elements=st.one_of(st.sampled_from([-1.0, 0.0, 1.0, 2.0]), st.floats(-5, 5, width=32)),
+)
+
+
+def within(logits: np.ndarray, targets: np.ndarray, k: int) -> list[bool]:
+    """Plainly: fewer than k other classes are at least as probable as the right one."""
+    result = []
+    for row, target in zip(logits, targets, strict=True):
+        others = [value for index, value in enumerate(row) if index != target]
+        rivals = sum(1 for value in others if not value < row[target])
+        result.append(bool(rivals < k and not np.isnan(row[target])))
+    return result
+
+
+def metrics(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Compiled, as in training: the optimiser of graphs has its own view of comparisons."""
+    return np.asarray(compiled()(tf.constant(targets), tf.constant(logits)))
+
+
+@cache
+def compiled() -> Any:
+    return tf.function(TASK.row_metrics, reduce_retracing=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(LOGITS, st.integers(0, 2**20))
+def test_top_1_and_top_5_are_a_plain_count_of_the_classes_before(
+    logits: np.ndarray, seed: int
+) -> None:
+    targets = np.random.default_rng(seed).integers(0, len(NAMES), len(logits))
+    ours = metrics(logits, targets)
+    assert ours[:, 0].tolist() == within(logits, targets, 1)
+    assert ours[:, 1].tolist() == within(logits, targets, 5)
+
+
+def test_without_ties_they_are_numpy_s_own_top_k() -> None:
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(size=(500, 8)).astype(np.float32), rng.integers(0, 8, 500)
+    order = np.argsort(-logits, axis=1)
+    ours = metrics(logits, targets)
+    np.testing.assert_array_equal(ours[:, 0], order[:, 0] == targets)
+    np.testing.assert_array_equal(ours[:, 1], (order[:, :5] == targets[:, None]).any(1))
+
+
+def test_a_model_that_says_the_same_for_all_classes_is_never_right() -> None:
+    assert metrics(np.zeros((3, 8), np.float32), np.array([0, 3, 7])).tolist() == [[0, 0]] * 3
+
+
+@pytest.mark.parametrize("where", [slice(None), slice(0, 1), slice(3, 4)])
+def test_a_diverged_model_is_never_right(where: slice) -> None:
+    logits = np.zeros((1, 8), np.float32)
+    logits[0, where] = np.nan
+    assert metrics(logits, np.array([0]))[0, 0] == 0
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_nan_helps_in_no_kind_of_compiled_code_and_with_few_classes_neither(xla: bool) -> None:
+    logits = np.full((3, 4), np.nan, np.float32)
+    logits[1] = [3, 2, 1, 0]
+    logits[2] = [3, 2, np.nan, 0]
+    step = tf.function(TASK.row_metrics, jit_compile=xla)
+    ours = step(tf.constant([0, 0, 0]), tf.constant(logits)).numpy()
+    assert ours.tolist() == [[0, 0], [1, 1], [0, 1]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(LOGITS, st.integers(0, 2**20), st.booleans())
+def test_evaluation_counts_right_drawings_as_training_does(
+    logits: np.ndarray, seed: int, diverged: bool
+) -> None:
+    targets = np.random.default_rng(seed).integers(0, len(NAMES), len(logits))
+    if diverged:
+        logits = np.full_like(logits, np.nan)
+
+    class Fake:
+        """A classifier whose scores are the logits, which keeps their order and their ties."""
+
+        def log_probabilities(self, drawings: object) -> np.ndarray:
+            return logits
+
+    judge = _Judge("no checkpoint", 1)
+    judge.classifier = Fake()  # type: ignore[misc, assignment]
+    rows = sketch_table.from_inks([np.ones((2, 3), np.float32)] * len(targets), targets, NAMES)
+    before = judge(rows)["before"].to_numpy()
+    np.testing.assert_array_equal(before < 1, metrics(logits, targets)[:, 0] == 1)
+    np.testing.assert_array_equal(
+        before < sketch_evaluation.TOP, metrics(logits, targets)[:, 1] == 1
+    )
+
+
+def test_the_loss_is_the_cross_entropy_in_nats() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=20, size=(50, 8)).astype(np.float32)
+    targets = rng.integers(0, 8, 50)
+    exact = logits.astype(np.float64)
+    exact -= exact.max(1, keepdims=True)
+    expected = np.log(np.exp(exact).sum(1)) - exact[np.arange(50), targets]
+    np.testing.assert_allclose(TASK.row_losses(targets, logits), expected, atol=1e-4)
+
+
+def test_a_batch_is_padded_ink_and_class_indices() -> None:
+    rows = sketch_table.from_arrays(*demo.inks(7, seed=0), demo.CLASS_NAMES)
+    ink, classes, _ = TASK.batch(rows)
+    assert ink.shape == (7, 100, 3)
+    assert ink.dtype == np.float32
+    assert classes.tolist() == rows["class_index"].to_pylist()
+
+
+def test_a_checkpoint_says_its_configuration_and_its_classes() -> None:
+    files = SketchTask(strong(), ("The Eiffel Tower", "naïve")).checkpoint_files()
+    assert SketchConfig.model_validate(yaml.safe_load(files["config.yaml"])) == strong()
+    assert files["classes.txt"] == "The Eiffel Tower\nnaïve\n"
