@@ -37,7 +37,6 @@ def compose(chords: int) -> dict[str, float]:
         book: the book's `generate_chorale`, one `predict` a note; model_call: the same with
         `model(x)`; batch_1, batch_64, batch_1024: our sampler, so many chorales at once.
     """
-    strategy.quiet_tensorflow()
     strategy.configure_devices(0)
     import keras  # noqa: PLC0415
 

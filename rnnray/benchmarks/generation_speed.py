@@ -73,7 +73,6 @@ def generate(
 
 def _book(chords: int, checkpoint: Path) -> float:
     """The book's rate; also saves a checkpoint of its model, for our way."""
-    strategy.quiet_tensorflow()
     strategy.configure_devices(0)
     import keras  # noqa: PLC0415
 

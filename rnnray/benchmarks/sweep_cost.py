@@ -99,7 +99,6 @@ class _Starts(ray.tune.Callback):  # type: ignore[misc]
 
 def _train_by_hand(task: Task, config: TrainingConfig, data: TrainingData) -> float:
     """Train on one CPU without Ray; seconds in epochs."""
-    strategy.quiet_tensorflow()
     strategy.configure_devices(1, small_operations=task.unrolls and not config.xla)
     from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (imports TensorFlow)
 

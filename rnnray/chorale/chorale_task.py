@@ -66,22 +66,34 @@ class ChoraleTask:
         return _row_means(losses, targets)
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """Share of each row's counted notes that are the likeliest: [rows, 1].
-
-        A note as probable as the right one counts as likelier, so ties and NaN never help.
-        """
-        from keras import ops  # noqa: PLC0415
-
-        from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
-
-        right = rivals(ops.maximum(targets, 0), logits) < 1
-        return _row_means(ops.cast(right, "float32"), targets)[:, None]
+        """Share of each row's counted notes that are right (`right_notes`): [rows, 1]."""
+        return _row_means(right_notes(targets, logits), targets)[:, None]
 
     def checkpoint_files(self) -> Mapping[str, str]:
         """The configuration, and the statistics of the corpus."""
         config = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         statistics = {STATISTICS_FILE: self.statistics} if self.statistics else {}
         return {CONFIG_FILE: config, **statistics}
+
+
+def right_notes(targets: Any, logits: Any) -> Any:
+    """Return 1 where a note is the likeliest one, 0 where it is not and where none is counted.
+
+    A note as probable as the right one counts as likelier, so ties and NaN never help.
+
+    Args:
+        targets: int [rows, notes], -1 where none is counted.
+        logits: float [rows, notes, tokens].
+
+    Returns:
+        float32 [rows, notes].
+    """
+    from keras import ops  # noqa: PLC0415
+
+    from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
+
+    before = rivals(ops.maximum(targets, 0), logits)
+    return ops.cast(ops.logical_and(before < 1, ops.not_equal(targets, NONE)), "float32")
 
 
 def _row_means(values: Any, targets: Any) -> Any:

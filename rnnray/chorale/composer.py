@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rnnray import storage
 from rnnray.chorale.chorale_config import ChoraleConfig
-from rnnray.chorale.chorale_task import CONFIG_FILE
+from rnnray.chorale.chorale_task import CONFIG_FILE, right_notes
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 from rnnray.training import checkpoints, strategy
@@ -60,7 +60,6 @@ class TrainedComposer:
 
     def __init__(self, checkpoint: str, *, threads: int = 0, needs_gpu: bool = False) -> None:
         self.config = read_checkpoint(checkpoint)
-        strategy.quiet_tensorflow()
         strategy.configure_devices(threads, needs_gpu=needs_gpu)
         import tensorflow as tf  # noqa: PLC0415
 
@@ -87,10 +86,8 @@ class TrainedComposer:
         shifted = logits - logits.max(-1, keepdims=True)
         chosen = np.take_along_axis(shifted, np.maximum(tokens, 0)[..., None], axis=-1)[..., 0]
         nats = np.log(np.exp(shifted).sum(-1)) - chosen
-        counted = tokens != NONE
-        # A note as likely as the right one counts as likelier, so ties and NaN never help.
-        as_likely = (~(shifted < chosen[..., None])).sum(-1)
-        return np.where(counted, nats, 0).astype(np.float32), counted & (as_likely == 1)
+        right = np.asarray(right_notes(tokens, logits)).astype(bool)
+        return np.where(tokens != NONE, nats, 0).astype(np.float32), right
 
     def sampler(self, *, batch_size: int = 64, seed: int = 0) -> "Sampler":
         """A sampler of this composer; see `Sampler`."""

@@ -84,7 +84,6 @@ class SketchClassifier:
 
     def __init__(self, checkpoint: str, *, threads: int = 0) -> None:
         self.config, self.class_names = read_checkpoint(checkpoint)
-        strategy.quiet_tensorflow()
         strategy.configure_devices(threads)
         import tensorflow as tf  # noqa: PLC0415
 

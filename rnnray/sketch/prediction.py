@@ -14,7 +14,8 @@ from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.sketch_table import ORIGIN_FIELDS
-from rnnray.sketch.sketch_evaluation import TOP, judge_with, say_cropped
+from rnnray.sketch.sketch_evaluation import judge_with, say_cropped
+from rnnray.sketch.sketch_task import TOP
 
 SCHEMA = pa.schema(
     [

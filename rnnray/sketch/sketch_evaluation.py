@@ -16,9 +16,9 @@ from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.datasets import check_same_classes
 from rnnray.sketch.data.drawings import Drawings
+from rnnray.sketch.sketch_task import found
 
 BATCH_ROWS = 1024
-TOP = 5
 _FEW = 50  # drawings, of which a share says little
 
 
@@ -85,18 +85,16 @@ class _Judge(ClassifyingActor):
     """Scores each drawing of a batch."""
 
     def __call__(self, drawings: pa.Table) -> pa.Table:
-        from rnnray.training.metrics import NEVER  # noqa: PLC0415  (imports Keras)
-
         scores = self.classifier.log_probabilities(drawings)
         true = drawings["class_index"].to_numpy()
-        right = scores[np.arange(len(true)), true]
+        top1, top5 = np.asarray(found(true, scores)).T
         return pa.table(
             {
                 "true": true,
                 "predicted": scores.argmax(1).astype(np.int64),
-                "loss": -right.astype(np.float64),
-                # As `rivals` counts in training: ties and NaN never help.
-                "before": np.where(np.isnan(right), NEVER, (~(scores < right[:, None])).sum(1) - 1),
+                "loss": -scores[np.arange(len(true)), true].astype(np.float64),
+                "top1": top1,
+                "top5": top5,
                 "points": sketch_table.lengths_of(drawings),
             }
         )
@@ -174,8 +172,8 @@ def evaluate(
     judged = judge_with(drawings.dataset(split), _Judge, checkpoint, workers, gpu=gpu)
     for batch in judged.iter_batches(batch_size=None, batch_format="numpy"):
         np.add.at(confusion, (batch["true"], batch["predicted"]), 1)
-        within = [batch["before"] < k for k in (1, TOP)]
-        np.add.at(sums, batch["true"], np.stack([batch["loss"], *within], axis=1))
+        columns = [batch[name] for name in ("loss", "top1", "top5")]
+        np.add.at(sums, batch["true"], np.stack(columns, axis=1))
         cropped += int((batch["points"] > config.model.max_points).sum())
         if progress():
             say(f"evaluated {confusion.sum():,} drawings")

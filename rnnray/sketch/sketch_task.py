@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import keras
 
 CONFIG_FILE, CLASSES_FILE = "config.yaml", "classes.txt"
+TOP = 5
+"""Classes among which the right one counts as found."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,8 @@ class SketchTask:
         return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """1 where the right class is the first, and where it is among the first five: [rows, 2].
-
-        A class as probable as the right one counts as before it, so ties and NaN never help.
-        """
-        from keras import ops  # noqa: PLC0415
-
-        from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
-
-        before = rivals(targets, logits)
-        return ops.stack([ops.cast(before < k, "float32") for k in (1, 5)], axis=1)
+        """See `found`."""
+        return found(targets, logits)
 
     def checkpoint_files(self) -> Mapping[str, str]:
         """The configuration and the class names."""
@@ -69,3 +63,23 @@ class SketchTask:
             CONFIG_FILE: yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False),
             CLASSES_FILE: "".join(f"{name}\n" for name in self.class_names),
         }
+
+
+def found(targets: Any, logits: Any) -> Any:
+    """Return 1 where the right class is the first, and where it is among the first `TOP`.
+
+    A class as probable as the right one counts as before it, so ties and NaN never help.
+
+    Args:
+        targets: int [rows], class indices.
+        logits: float [rows, classes], or the logarithms of probabilities.
+
+    Returns:
+        float32 [rows, 2], top-1 and top-5, 0 or 1.
+    """
+    from keras import ops  # noqa: PLC0415
+
+    from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
+
+    before = rivals(targets, logits)
+    return ops.stack([ops.cast(before < k, "float32") for k in (1, TOP)], axis=1)

@@ -15,8 +15,8 @@ from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.training_drawings import has_drawings, training_data
 from rnnray.sketch.sketch_config import SketchConfig
-from rnnray.sketch.sketch_evaluation import TOP, Evaluation, evaluate, say_cropped
-from rnnray.sketch.sketch_task import SketchTask
+from rnnray.sketch.sketch_evaluation import Evaluation, evaluate, say_cropped
+from rnnray.sketch.sketch_task import TOP, SketchTask
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.run_options import RunOptions

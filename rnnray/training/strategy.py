@@ -19,8 +19,9 @@ from rnnray.quiet import muted_stderr
 def quiet_tensorflow() -> None:
     """Import TensorFlow, with the GPUs that are this process's and without start-up messages.
 
-    Whatever imports TensorFlow in a worker process calls this first. No setting of TensorFlow's
-    turns the messages off: C++ writes them to file descriptor 2 before its log is initialised.
+    Whatever imports TensorFlow in a worker process calls this first, or `configure_devices`. No
+    setting of TensorFlow's turns the messages off: C++ writes them to file descriptor 2 before its
+    log is initialised.
     """
     devices.see_reserved_gpus()
     if "tensorflow" in sys.modules:
@@ -33,11 +34,12 @@ def quiet_tensorflow() -> None:
 def configure_devices(
     threads: int, *, small_operations: bool = True, needs_gpu: bool = False
 ) -> bool:
-    """Set up TensorFlow's threads and GPU in this process; true when it computes on a GPU.
+    """Set up TensorFlow in this process, its threads and its GPU; true when it computes on a GPU.
 
-    A process computes on one GPU at most; the driver of a Ray cluster on none, since it reserves
-    none. Where TensorFlow has computed in this process before, its threads and devices stay as
-    they are, with a warning if `threads` asks for others.
+    The one set-up of workers, trials, loaded checkpoints and benchmarks; it begins with
+    `quiet_tensorflow`. A process computes on one GPU at most; the driver of a Ray cluster on none,
+    since it reserves none. Where TensorFlow has computed in this process before, its threads and
+    devices stay as they are, with a warning if `threads` asks for others.
 
     Args:
         threads: number of threads for computation; 0 for one for each CPU of this process.
@@ -48,6 +50,7 @@ def configure_devices(
     Raises:
         UserError: `needs_gpu`, and TensorFlow sees none.
     """
+    quiet_tensorflow()
     import tensorflow as tf  # noqa: PLC0415
 
     wanted = min(threads or devices.available_cpus(), devices.available_cpus())

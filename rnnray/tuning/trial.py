@@ -88,7 +88,6 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     values = arguments["values"]
     config = with_values(job.problem.config, values)
     task = job.problem.task(config)
-    strategy.quiet_tensorflow()
     options = job.options
     common = job.problem.config
     on_gpu = strategy.configure_devices(

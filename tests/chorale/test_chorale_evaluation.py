@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from composers import chorales, logits_of, nats_of, repetitive, save_checkpoint
+from lazily import tf
 
-from rnnray.chorale.chorale_config import PRESETS
+from rnnray.chorale.chorale_config import PRESETS, notebook
 from rnnray.chorale.chorale_evaluation import evaluate
+from rnnray.chorale.chorale_task import ChoraleTask
 from rnnray.chorale.composer import TrainedComposer, read_checkpoint
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import to_chords, to_tokens
@@ -110,6 +112,23 @@ def test_neither_ties_nor_nan_are_right(value: float) -> None:
     nats, right = Tied(value).judge(np.zeros((2, 8), np.int8))
     assert not right.any()
     assert np.isnan(value) or nats == pytest.approx(np.log(47))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_evaluation_counts_right_notes_as_training_does(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.choice([0.0, 1.0, 2.0, np.nan], (3, 8, 47), p=[0.6, 0.37, 0.02, 0.01])
+    logits = logits.astype(np.float32)
+    tokens = np.nan_to_num(logits, nan=9.0).argmax(-1)
+    tokens[1, 5:] = -1
+    composer = Tied(0.0)
+    composer._logits = lambda _: _Numpy(logits)
+    _, right = composer.judge(tokens)
+    compiled = tf.function(ChoraleTask(notebook()).row_metrics)
+    shares = compiled(tf.constant(tokens), tf.constant(logits)).numpy()[:, 0]
+    np.testing.assert_allclose(right.sum(1) / (tokens != -1).sum(1), shares, rtol=1e-6)
+    assert right.any()
+    assert not right[tokens != -1].all()
 
 
 def test_a_checkpoint_of_anything_else_is_refused_in_a_line(tmp_path: Path) -> None:

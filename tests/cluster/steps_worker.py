@@ -180,7 +180,6 @@ def main() -> None:
     )
     from rnnray.training import strategy  # noqa: PLC0415
 
-    strategy.quiet_tensorflow()
     strategy.configure_devices(1)
     mirrored = strategy.create_strategy(len(ports))
     results: dict[str, np.ndarray] = {}

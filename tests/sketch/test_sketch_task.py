@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from lazily import tf
 
-from rnnray.sketch import sketch_evaluation
 from rnnray.sketch.data import demo, sketch_table
 from rnnray.sketch.sketch_config import SketchConfig, notebook, strong
 from rnnray.sketch.sketch_evaluation import _Judge
-from rnnray.sketch.sketch_task import SketchTask
+from rnnray.sketch.sketch_task import SketchTask, found
 
 NAMES = tuple("abcdefgh")
 TASK = SketchTask(notebook(), NAMES)
@@ -106,11 +105,14 @@ def test_evaluation_counts_right_drawings_as_training_does(
     judge = _Judge("no checkpoint", 1)
     judge.classifier = Fake()  # type: ignore[misc, assignment]
     rows = sketch_table.from_inks([np.ones((2, 3), np.float32)] * len(targets), targets, NAMES)
-    before = judge(rows)["before"].to_numpy()
-    np.testing.assert_array_equal(before < 1, metrics(logits, targets)[:, 0] == 1)
-    np.testing.assert_array_equal(
-        before < sketch_evaluation.TOP, metrics(logits, targets)[:, 1] == 1
-    )
+    judged = judge(rows)
+    ours = np.stack([judged["top1"].to_numpy(), judged["top5"].to_numpy()], axis=1)
+    np.testing.assert_array_equal(ours, metrics(logits, targets))
+
+
+def test_no_drawings_have_no_metrics() -> None:
+    assert metrics(np.zeros((0, 8), np.float32), np.zeros(0, np.int64)).shape == (0, 2)
+    assert found(np.zeros(0, np.int64), np.zeros((0, 8), np.float32)).shape == (0, 2)
 
 
 def test_the_loss_is_the_cross_entropy_in_nats() -> None:

@@ -41,6 +41,7 @@ def test_a_process_computes_on_one_gpu_at_most_and_on_none_that_is_not_its_own(
     used: list[Any],
 ) -> None:
     monkeypatch.setattr(devices, "reserved_gpus", lambda: reserved)
+    monkeypatch.setattr(devices, "_is_driver", lambda: True)  # or what it sees would stay set
     assert strategy.configure_devices(1) is bool(used)
     assert visible == used
 
