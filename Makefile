@@ -10,7 +10,7 @@ help:
 	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (2 min)'
 	@echo 'make quick   the tests that need no Ray, no browser and no server (3 min)'
 	@echo 'make test    all tests but those of make faults (25 min); as root it installs Chromium'
-	@echo 'make faults  what kills, full disks, outages and lost nodes do to runs (45 min)'
+	@echo 'make faults  what kills, full disks, outages and lost nodes do to runs (75 min)'
 	@echo 'make check   lint, format and types (1 min)'
 	@echo 'make audit   look the pinned packages up among known vulnerabilities (needs the network)'
 	@echo 'make format  put the code into the format that check wants (1 s)'
@@ -33,8 +33,11 @@ quick: $(READY)
 	$(BIN)/python -m pytest -m quick --ignore tests/chorale; rest=$$?; \
 	wait $$chorale && exit $$rest
 
+# The quick tests beside the others, which often wait for processes; what they said comes last.
 test: $(READY) chromium
-	$(BIN)/python -m pytest -m 'not faults'
+	mkdir -p build; $(BIN)/python -m pytest -m quick > build/quick.log 2>&1 & quick=$$!; \
+	$(BIN)/python -m pytest -m 'not quick and not faults'; rest=$$?; \
+	wait $$quick; quick=$$?; cat build/quick.log; exit $$((rest | quick))
 
 # The tests of the page need a browser, and skip without one.
 chromium:
