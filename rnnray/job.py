@@ -139,15 +139,25 @@ def run(
     sys.exit(0)
 
 
+def options_of(config_type: Any) -> Any:
+    """Return the class of a job's options: the fields of all parts of its configuration.
+
+    Args:
+        config_type: see `run`.
+    """
+    if issubclass(config_type, JobOptions):
+        return config_type
+    # Of base classes the last one's fields come first.
+    bases = tuple(reversed(get_type_hints(config_type).values()))
+    return create_model("Options", __base__=bases)
+
+
 def _parse(
     config_type: type[JobConfig], arguments: list[str], description: str, presets: Presets
 ) -> JobConfig:
-    parts: dict[str, type[Config]] = {}
-    options_type: Any = config_type
-    if not issubclass(config_type, JobOptions):
+    parts, options_type = {}, options_of(config_type)
+    if options_type is not config_type:
         parts = get_type_hints(config_type)
-        # Of base classes the last one's fields come first.
-        options_type = create_model("Options", __base__=tuple(reversed(parts.values())))
     default: Any = tyro.MISSING_NONPROP
     if presets:
         # The defaults must be known before the rest of the command line is parsed.

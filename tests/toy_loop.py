@@ -97,7 +97,7 @@ def loop(
 ) -> Any:
     training = blocks(TRAIN_ROWS) if training is None else training
     validation = blocks(77, seed=1) if validation is None else validation
-    worker = Worker(0, 1, training, validation, tell, storage, told_to_leave)
+    worker = Worker(0, 1, training, validation, tell, storage, told_to_leave=told_to_leave)
     return loops.TrainingLoop(
         task,
         config(**values),

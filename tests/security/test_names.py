@@ -15,7 +15,7 @@ from rnnray import storage
 from rnnray.artifacts import open_store
 from rnnray.chorale.data import chorale_table
 from rnnray.errors import UserError
-from rnnray.job import WrongUse
+from rnnray.job import WrongUse, options_of
 
 WITH_A_NAME = {
     "train_sketch": {},
@@ -30,9 +30,15 @@ OUTSIDE = [
 ]
 
 
+def options_of_job(job: str) -> Any:
+    """The class of what a job's command line gives."""
+    module = runpy.run_path(str(REPOSITORY / "jobs" / f"{job}.py"))
+    return options_of(module.get("Config") or module["Options"])
+
+
 @pytest.mark.parametrize("job", WITH_A_NAME)
 def test_a_name_of_a_run_is_one_plain_folder(job: str) -> None:
-    options = runpy.run_path(str(REPOSITORY / "jobs" / f"{job}.py"))["Options"]
+    options = options_of_job(job)
     options.model_validate(WITH_A_NAME[job] | {"name": "epoch=3_b-1.5"})
     for name in OUTSIDE:
         with pytest.raises(WrongUse, match="--name"):
@@ -75,7 +81,7 @@ PLACES = [
 def test_no_option_takes_a_place_that_goes_up_in_a_bucket_or_has_secrets_in_it(
     job: str, option: list[str], others: list[str], tmp_path: Path
 ) -> None:
-    options = runpy.run_path(str(REPOSITORY / "jobs" / f"{job}.py"))["Options"]
+    options = options_of_job(job)
     pairs = zip(others[::2], others[1::2], strict=True)
     given = {name[2:].replace("-", "_"): value.format(tmp_path) for name, value in pairs}
     (field,) = (name[2:].replace("-", "_") for name in option)
