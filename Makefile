@@ -8,8 +8,8 @@ help:
 	@echo 'Times on two cores:'
 	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt (3 min)'
 	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (2 min)'
-	@echo 'make quick   the tests that need no Ray, no browser and no server (3 min)'
-	@echo 'make test    all tests but those of make faults (25 min); as root it installs Chromium'
+	@echo 'make quick   the tests that need no Ray, no browser and no server (4 min)'
+	@echo 'make test    all tests but those of make faults (35 min); as root it installs Chromium'
 	@echo 'make faults  what kills, full disks, outages and lost nodes do to runs (75 min)'
 	@echo 'make check   lint, format and types (1 min)'
 	@echo 'make audit   look the pinned packages up among known vulnerabilities (needs the network)'
@@ -27,17 +27,26 @@ demo: $(READY)
 	rm -rf runs/demo
 	$(BIN)/python jobs/train_sketch.py --data demo --epochs 6 --workers 2 --name demo
 
-# One process a core.
+# One process a core. The quick tests run beside the others, which often wait for processes.
 quick: $(READY)
-	$(BIN)/python -m pytest -m quick tests/chorale & chorale=$$!; \
-	$(BIN)/python -m pytest -m quick --ignore tests/chorale; rest=$$?; \
-	wait $$chorale && exit $$rest
+	$(MAKE) --jobs=2 --keep-going quick-chorale quick-others
 
-# The quick tests beside the others, which often wait for processes; what they said comes last.
 test: $(READY) chromium
-	mkdir -p build; $(BIN)/python -m pytest -m quick > build/quick.log 2>&1 & quick=$$!; \
-	$(BIN)/python -m pytest -m 'not quick and not faults'; rest=$$?; \
-	wait $$quick; quick=$$?; cat build/quick.log; exit $$((rest | quick))
+	$(MAKE) --jobs=2 --keep-going quick-all not-quick
+
+quick-chorale:
+	$(BIN)/python -m pytest -m quick tests/chorale
+
+quick-others:
+	$(BIN)/python -m pytest -m quick --ignore tests/chorale
+
+# What it says comes in one piece when it is done.
+quick-all:
+	@mkdir -p build; $(BIN)/python -m pytest -m quick > build/quick.log 2>&1; \
+	code=$$?; cat build/quick.log; exit $$code
+
+not-quick:
+	$(BIN)/python -m pytest -m 'not quick and not faults'
 
 # The tests of the page need a browser, and skip without one.
 chromium:
@@ -68,4 +77,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo quick test chromium faults check audit format clean
+.PHONY: help setup demo quick quick-chorale quick-others quick-all not-quick test chromium faults check audit format clean

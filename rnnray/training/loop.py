@@ -49,18 +49,19 @@ class _Epoch:
     sums: npt.NDArray[np.float64]
     """Weights, loss and metrics of its steps, summed over the workers."""
     feed: Feed
-    step: int = field(init=False)
+    started: float = field(default_factory=time.monotonic)
     seconds_off: float = 0.0
     """Since `started`, but not for steps: compiling, validation, checkpoints."""
     last_progress: float = 0.0
+    waited_seconds: float = 0.0
+    """For data, until the last call of `waited_now`."""
 
     def __post_init__(self) -> None:
         self.step, self.weights_before = self.position.step, float(self.sums[0])
-        self.started = self.last_checkpoint = time.monotonic()
-        self.waited_seconds = 0.0
+        self.last_checkpoint = self.started
 
     def waited_now(self) -> float:
-        """Seconds of waiting for data since the last call."""
+        """Return the seconds of waiting for data since the last call."""
         before, self.waited_seconds = self.waited_seconds, self.feed.waited_seconds
         return self.waited_seconds - before
 

@@ -7,9 +7,11 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,19 @@ class Nodes:
     def _saved(self) -> dict[str, Any]:
         saved: dict[str, Any] = json.loads((self.state / "nodes.json").read_text())
         return saved
+
+
+@contextmanager
+def nodes_up(workers: int) -> Iterator[Nodes]:
+    """A head and other nodes, one CPU each, within the context."""
+    need_namespaces()
+    with tempfile.TemporaryDirectory(prefix="nodes", ignore_cleanup_errors=True) as folder:
+        nodes = Nodes(Path(folder) / "state")
+        try:
+            nodes("up", "--workers", workers)
+            yield nodes
+        finally:
+            nodes("down")
 
 
 class TrainingJob:

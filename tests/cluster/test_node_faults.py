@@ -6,7 +6,6 @@ What each fault cost is told when all have run: steps done again, and seconds to
 import os
 import re
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import costs
 import pytest
-from nodes import Nodes, TrainingJob, back_at_work, need_namespaces, note_fault
+from nodes import Nodes, TrainingJob, back_at_work, nodes_up, note_fault
 
 pytestmark = pytest.mark.faults
 
@@ -27,14 +26,8 @@ StartJob = Callable[..., TrainingJob]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Nodes]:
     """A head that reads, and two nodes that train."""
-    need_namespaces()
-    with tempfile.TemporaryDirectory(prefix="nodes", ignore_cleanup_errors=True) as folder:
-        nodes = Nodes(Path(folder) / "state")
-        try:
-            nodes("up", "--workers", "2")
-            yield nodes
-        finally:
-            nodes("down")
+    with nodes_up(workers=2) as nodes:
+        yield nodes
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import costs
 import pytest
-from nodes import Nodes, need_namespaces
+from nodes import Nodes, nodes_up
 from paced_run import EPOCHS, STEPS
 from tiny import REPOSITORY
 from toy_faults import trace, wait_for
@@ -41,14 +40,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def nodes(disk: Path) -> Iterator[Nodes]:
     """A head and two nodes, which see the disk."""
-    need_namespaces()
-    with tempfile.TemporaryDirectory(prefix="nodes", ignore_cleanup_errors=True) as folder:
-        nodes = Nodes(Path(folder) / "state")
-        try:
-            nodes("up", "--workers", "2")
-            yield nodes
-        finally:
-            nodes("down")
+    with nodes_up(workers=2) as nodes:
+        yield nodes
 
 
 def begin(nodes: Nodes, folder: Path, storage: Path) -> subprocess.Popen[bytes]:

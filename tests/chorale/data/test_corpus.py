@@ -1,15 +1,13 @@
 import csv
 import io
-import json
 import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import mido
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from corpus_files import midi, refused, rows, tune, write
 from pyarrow import fs
 from score_files import line
 from score_files import midi as midi_file
@@ -32,33 +30,6 @@ FILES = {
 NAMES = [("a", "train"), ("b", "train"), ("c", "valid"), ("deep/d", "test")]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the lists of files that were not taken go."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("RNNRAY_CACHE", str(folder))
-    return folder
-
-
-def midi(*pitches: int) -> bytes:
-    file = mido.MidiFile(type=1)
-    for pitch in pitches:
-        track = file.add_track()
-        track.append(mido.Message("note_on", note=pitch, time=0))
-        track.append(mido.Message("note_off", note=pitch, time=480))
-    buffer = io.BytesIO()
-    file.save(file=buffer)
-    return buffer.getvalue()
-
-
-def write(folder: Path, files: dict[str, str | bytes]) -> Path:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder
-
-
 def tgz(path: Path, files: dict[str, str]) -> Path:
     with tarfile.open(path, "w:gz") as tar:
         for name, content in files.items():
@@ -66,12 +37,6 @@ def tgz(path: Path, files: dict[str, str]) -> Path:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content.encode()))
     return path
-
-
-def rows(path: object) -> list[tuple[str, str]]:
-    read = open_corpus(str(path))
-    assert read.schema.equals(chorale_table.SCHEMA)
-    return list(zip(read["name"].to_pylist(), read["split"].to_pylist(), strict=True))
 
 
 def test_folder_archive_parquet_and_uri_hold_the_same_chorales(tmp_path: Path) -> None:
@@ -139,18 +104,6 @@ def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
-
-
-def refused(path: Path) -> str:
-    with pytest.raises(UserError) as caught:
-        open_corpus(str(path))
-    return str(caught.value)
-
-
-def tune(seed: int, length: int = 32) -> np.ndarray:
-    """A piece of its own, int16 [length, 4]."""
-    steps = np.random.default_rng(seed).integers(0, 5, (length // 4, 4))
-    return np.repeat(np.array([72, 65, 58, 48]) + steps, 4, axis=0).astype(np.int16)
 
 
 def test_scores_that_do_not_fit_are_skipped_and_told(
@@ -248,60 +201,6 @@ def test_a_zip_archive_is_read_like_its_folder(tmp_path: Path) -> None:
     assert chorale_table.skipped_of(open_corpus(str(tmp_path / "folder"))) == [
         ("a.zip", "an archive within a folder or an archive is not unpacked")
     ]
-
-
-def test_all_splits_in_one_json_file(tmp_path: Path) -> None:
-    splits = {"train": [tune(0), tune(0)], "valid": [tune(2)], "test": [tune(3)]}
-    content = json.dumps(
-        {
-            key: [np.where(piece == 72, -1, piece).tolist() for piece in pieces]
-            for key, pieces in splits.items()
-        }
-    )
-    file = write(tmp_path, {"Jsb.json": content}) / "Jsb.json"
-    names = [("Jsb_0", "train"), ("Jsb_1", "train"), ("Jsb_0", "valid"), ("Jsb_0", "test")]
-    assert rows(file) == names
-    written = [piece for pieces in splits.values() for piece in pieces]
-    for piece, found in zip(written, chorale_table.chords_of(open_corpus(str(file))), strict=True):
-        np.testing.assert_array_equal(found, np.where(piece == 72, 0, piece))
-
-
-def test_plain_arrays_in_npz_are_read_and_pickled_ones_are_not(tmp_path: Path) -> None:
-    padded = np.full((2, 40, 4), np.nan)
-    padded[0, :32], padded[1, :16] = tune(0), tune(1)[:16]
-    np.savez(tmp_path / "plain.npz", train=padded)
-    first, second = chorale_table.chords_of(open_corpus(str(tmp_path / "plain.npz")))
-    np.testing.assert_array_equal(first, tune(0))
-    np.testing.assert_array_equal(second, tune(1)[:16])
-    pieces = np.empty(1, object)
-    pieces[0] = tune(0)
-    np.savez(tmp_path / "pickled.npz", train=pieces)
-    line = refused(tmp_path / "pickled.npz")
-    assert "train: is pickled, which is not read because it can run code; take the .json" in line
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"test": [[[60, 60, 60]]]}', "test 0, chord 0: is not 4 pitches, one for each voice"),
-        ('{"test": [[[60, 60, 60, 60], [60, 60, 82, 60]]]}', "test 0, chord 1, voice 2: pitch 82"),
-        ('{"test": [[[60, 60, 60.5, 60]]]}', "voice 2: '60.5' is not a pitch as a whole number"),
-        ('{"test": [[[60, 60, Infinity, 60]]]}', "voice 2: 'inf' is not a pitch"),
-        ('{"test": [[]]}', "test 0: has no chords"),
-        ('{"test": 1}', "test: not a list of chorales"),
-        ('{"title": "A song"}', "not chorales as JSON"),
-        ("[1, 2", "not JSON that can be read"),
-        ("[" * 100_000, "not JSON that can be read"),
-    ],
-)
-def test_json_that_is_no_corpus_is_a_clear_error_and_beside_one_is_passed_over(
-    tmp_path: Path, content: str, message: str
-) -> None:
-    line = refused(write(tmp_path / "all", {"a.json": content}) / "a.json")
-    assert line.startswith(f"{tmp_path}/all/a.json")
-    assert message in line
-    write(tmp_path / "all", {"good.mid": midi(70, 65, 60, 50)})
-    assert message in dict(chorale_table.skipped_of(open_corpus(str(tmp_path / "all"))))["a.json"]
 
 
 KERN = """**kern\t**kern\t**kern\t**kern

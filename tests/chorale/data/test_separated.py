@@ -1,0 +1,65 @@
+"""Chorales whose splits are all in one file, JSON or arrays."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corpus_files import midi, refused, rows, tune, write
+
+from rnnray.chorale.data import chorale_table
+from rnnray.chorale.data.corpus import open_corpus
+
+
+def test_all_splits_in_one_json_file(tmp_path: Path) -> None:
+    splits = {"train": [tune(0), tune(0)], "valid": [tune(2)], "test": [tune(3)]}
+    content = json.dumps(
+        {
+            key: [np.where(piece == 72, -1, piece).tolist() for piece in pieces]
+            for key, pieces in splits.items()
+        }
+    )
+    file = write(tmp_path, {"Jsb.json": content}) / "Jsb.json"
+    names = [("Jsb_0", "train"), ("Jsb_1", "train"), ("Jsb_0", "valid"), ("Jsb_0", "test")]
+    assert rows(file) == names
+    written = [piece for pieces in splits.values() for piece in pieces]
+    for piece, found in zip(written, chorale_table.chords_of(open_corpus(str(file))), strict=True):
+        np.testing.assert_array_equal(found, np.where(piece == 72, 0, piece))
+
+
+def test_plain_arrays_in_npz_are_read_and_pickled_ones_are_not(tmp_path: Path) -> None:
+    padded = np.full((2, 40, 4), np.nan)
+    padded[0, :32], padded[1, :16] = tune(0), tune(1)[:16]
+    np.savez(tmp_path / "plain.npz", train=padded)
+    first, second = chorale_table.chords_of(open_corpus(str(tmp_path / "plain.npz")))
+    np.testing.assert_array_equal(first, tune(0))
+    np.testing.assert_array_equal(second, tune(1)[:16])
+    pieces = np.empty(1, object)
+    pieces[0] = tune(0)
+    np.savez(tmp_path / "pickled.npz", train=pieces)
+    line = refused(tmp_path / "pickled.npz")
+    assert "train: is pickled, which is not read because it can run code; take the .json" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"test": [[[60, 60, 60]]]}', "test 0, chord 0: is not 4 pitches, one for each voice"),
+        ('{"test": [[[60, 60, 60, 60], [60, 60, 82, 60]]]}', "test 0, chord 1, voice 2: pitch 82"),
+        ('{"test": [[[60, 60, 60.5, 60]]]}', "voice 2: '60.5' is not a pitch as a whole number"),
+        ('{"test": [[[60, 60, Infinity, 60]]]}', "voice 2: 'inf' is not a pitch"),
+        ('{"test": [[]]}', "test 0: has no chords"),
+        ('{"test": 1}', "test: not a list of chorales"),
+        ('{"title": "A song"}', "not chorales as JSON"),
+        ("[1, 2", "not JSON that can be read"),
+        ("[" * 100_000, "not JSON that can be read"),
+    ],
+)
+def test_json_that_is_no_corpus_is_a_clear_error_and_beside_one_is_passed_over(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    line = refused(write(tmp_path / "all", {"a.json": content}) / "a.json")
+    assert line.startswith(f"{tmp_path}/all/a.json")
+    assert message in line
+    write(tmp_path / "all", {"good.mid": midi(70, 65, 60, 50)})
+    assert message in dict(chorale_table.skipped_of(open_corpus(str(tmp_path / "all"))))["a.json"]
