@@ -96,7 +96,7 @@ def train(
         report_steps: see `TrainingLoop`.
         callbacks: of Ray Train, besides ours.
         held: lock under which this run is, of a sweep; without it the run takes its own.
-        initial: weights to begin with; by default those of `training_config.init_from`.
+        initial: weights to begin with; by default those of `config.init_from`.
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration or
