@@ -9,7 +9,7 @@ help:
 	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt (3 min)'
 	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (2 min)'
 	@echo 'make quick   the tests that need no Ray, no browser and no server (4 min)'
-	@echo 'make test    all tests but those of make faults (35 min); as root it installs Chromium'
+	@echo 'make test    all tests but those of make faults (30 min); as root it installs Chromium'
 	@echo 'make faults  what kills, full disks, outages and lost nodes do to runs (75 min)'
 	@echo 'make check   lint, format and types (1 min)'
 	@echo 'make audit   look the pinned packages up among known vulnerabilities (needs the network)'
