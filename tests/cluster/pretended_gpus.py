@@ -6,6 +6,7 @@ last line of the output is JSON: those notes for each job.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def main(folder: Path) -> None:
     def note(job: str) -> None:
         # Of each process the last note; a worker of Ray Train imports TensorFlow before it is ours.
         notes = dict(line.split("\t", 1) for line in recorded.read_text().splitlines())
+        notes.pop(str(os.getpid()), None)  # the driver, for which Ray reserves nothing
         seen[job] = sorted({tuple(note.split("\t")) for note in notes.values()})
         recorded.write_text("")
 
