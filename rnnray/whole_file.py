@@ -14,7 +14,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.E
 
 
 def unfinished(folder: Path) -> Path:
-    """Return a new name in a folder that matches `UNFINISHED`: hidden, and no longer than others."""
+    """Return a new name in a folder that matches `UNFINISHED`: hidden and no longer than others."""
     return folder / f".{uuid.uuid4().hex}.part"
 
 
