@@ -52,10 +52,15 @@ def chart(figure: Figure, place: tuple[int, int, int], title: str, **labels: str
 
 
 def wrap(text: str, width: int, lines: int = 1) -> str:
-    """Break a text into at most `lines` lines of `width` characters; an ellipsis replaces the rest.
+    """Break a text into lines; an ellipsis replaces the rest.
 
     Characters that do not print become spaces: fonts have no glyphs for them, and halves of
     surrogate pairs cannot be encoded.
+
+    Args:
+        text: any text.
+        width: the most characters of a line.
+        lines: the most lines.
     """
     text = "".join(character if character.isprintable() else " " for character in text)
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))

@@ -40,7 +40,13 @@ class Trial:
 
 
 def collect(grid: ResultGrid, score: Score, epochs: int) -> list[Trial]:
-    """Return the trials of a sweep, in the order in which they were drawn."""
+    """Return the trials of a sweep, in the order in which they were drawn.
+
+    Args:
+        grid: Ray Tune's results.
+        score: see `rnnray.tuning.trial_curve.Score`.
+        epochs: epochs of a whole trial, if they are not searched.
+    """
     trials = []
     for result in grid:
         reports = [] if result.metrics_dataframe is None else _records(result.metrics_dataframe)

@@ -22,6 +22,14 @@ def draw(space: Space, config: TrainingConfig, samples: int) -> list[dict[str, A
 
     A shorter sweep has the first values of a longer one.
 
+    Args:
+        space: the search space.
+        config: configuration that the trials vary.
+        samples: number of trials.
+
+    Returns:
+        For each trial its values by field.
+
     Raises:
         UserError: the space allows values that the configuration refuses together.
     """

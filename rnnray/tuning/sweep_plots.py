@@ -295,7 +295,7 @@ def _score_axis(axes: Axes, low: float, high: float) -> None:
 
 
 def _legend(figure: Figure, trials: Sequence[TrialCurve], finals: _Floats) -> None:
-    """The best trial, and each status that occurs with its count."""
+    """Draw the legend: the best trial, and each status that occurs, with its count."""
     counts = Counter(trial.status for trial in trials)
     keys = (
         [] if np.isnan(finals).all() else [Line2D([], [], ls="none", **_BEST, label="best trial")]

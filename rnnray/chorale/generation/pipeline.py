@@ -275,7 +275,7 @@ def sampler_pool(plan: Plan, parts: int, samplers: int | None) -> ray.data.Actor
 
 
 def upload_pool(parts: int) -> ray.data.ActorPoolStrategy:
-    """Return a pool of one uploader for two CPUs, of all present nodes and later of all nodes."""
+    """Return a pool of one uploader for every two CPUs of the cluster, even after it has grown."""
     now, most = (
         max(1, min(int(cpus / 2), parts))
         for cpus in (ray.cluster_resources().get("CPU", 0), cluster.most("CPU"))

@@ -32,7 +32,7 @@ def say_differences(store: Store, saved: Mapping[str, object], now: Mapping[str,
     """Warn if a run is resumed with other software or another GPU than it began with.
 
     It is not refused: the files of each part still come from one attempt, and are those that the
-    manifest names. Runs that are older than this record differ in nothing.
+    manifest names. Runs from before this record existed count as equal.
 
     Args:
         store: store of the run.

@@ -1,4 +1,4 @@
-"""A generation run from beginning to end, on the driver; needs little memory for any number."""
+"""A generation run from beginning to end, on the driver, whose memory does not grow with it."""
 
 import resource
 import time

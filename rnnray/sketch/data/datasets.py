@@ -127,7 +127,13 @@ def open_drawings(
 
 
 def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: str) -> None:
-    """Raise `UserError` unless the drawings have exactly these classes, in this order."""
+    """Raise `UserError` unless the drawings have exactly these classes, in this order.
+
+    Args:
+        drawings: an opened source.
+        class_names: the expected class list.
+        whose: owner of that list, for the message.
+    """
     if drawings.class_names == tuple(class_names):
         return
     pairs = zip(drawings.class_names, class_names, strict=False)
@@ -143,7 +149,7 @@ def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: st
 
 
 def _shares(split: str | None) -> dict[str, range]:
-    """The percents of a hash that make each split; none where nothing is to be divided."""
+    """Return the percentiles of a hash for each split; empty if nothing is to be divided."""
     if split is None:
         return {}
     train, validation, _ = parse_shares(split)
@@ -355,9 +361,7 @@ def _parts_with_indices(
 def _splits(
     data: str, root: str, parts: Sequence[FilePart], recognized_only: bool, split: str | None
 ) -> dict[str, list[FilePart]]:
-    """Return the parts of each split, by names, or by a hash of the drawings' names or of their
-    ink.
-    """
+    """Return the parts of each split, by names, or by a hash of the drawings' names or ink."""
     with_words = parts[0].format in formats.WITH_WORDS
     if recognized_only:
         parts = [replace(part, keep=scans.Share(0, 100, recognized_only=True)) for part in parts]

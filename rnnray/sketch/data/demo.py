@@ -131,14 +131,29 @@ class Pen:
     def arc(
         self, center: Place, rx: float | Reals, ry: float | Reals, begin: float, end: float
     ) -> Points:
-        """Return points on an ellipse; `begin` and `end` in turns: 0 right, 0.25 down, 0.5 left."""
+        """Return points on an ellipse, complex128 [count, n].
+
+        Args:
+            center: center of the ellipse.
+            rx: radius along x.
+            ry: radius along y.
+            begin: first angle in turns: 0 right, 0.25 down, 0.5 left.
+            end: last angle in turns.
+        """
         angles = 2 * np.pi * np.linspace(begin, end, 3 + int(20 * abs(end - begin)))
         return self._row([center + rx * np.cos(angles) + 1j * ry * np.sin(angles)])
 
     def ellipse(
         self, center: Place, rx: float | Reals, ry: float | Reals, when: Flags | None = None
     ) -> None:
-        """Draw a closed ellipse, as a hand does."""
+        """Draw a closed ellipse, as a hand does.
+
+        Args:
+            center: center of the ellipse.
+            rx: radius along x.
+            ry: radius along y.
+            when: see the class.
+        """
         angles = 2 * np.pi * np.arange(24) / 24
         # A second harmonic of the radius makes it an egg or a tilted oval.
         bulge = 1 + 0.06 * self._sloppiness * np.cos(2 * angles + self.uniform(0, 6.28))
@@ -146,7 +161,13 @@ class Pen:
         self.loop(center + shape, when=when, samples=1, smooth=True)
 
     def dot(self, center: Place, radius: float | Reals, when: Flags | None = None) -> None:
-        """Draw a small blot: a curl of the pen."""
+        """Draw a small blot: a curl of the pen.
+
+        Args:
+            center: center of the blot.
+            radius: radius of the curl.
+            when: see the class.
+        """
         turns = np.linspace(0, 1.2, 8)
         self._add(center + radius * np.exp(2j * np.pi * (turns + self.uniform(0, 1))), when)
 
@@ -169,9 +190,7 @@ class Pen:
         )
 
     def _noise(self, like: Points, scale: float, columns: int = 1) -> Points:
-        """Make shifts complex128 [count, columns] that grow with the part's size and the
-        sloppiness.
-        """
+        """Make shifts complex128 [count, columns] that grow with size and sloppiness."""
         x, y = like.real, like.imag
         size = np.maximum(np.ptp(x, axis=1, keepdims=True), np.ptp(y, axis=1, keepdims=True))
         shift = self._rng.normal(0.0, scale, (2, self.count, columns))
