@@ -69,7 +69,7 @@ def extract_tar(archive: Path, folder: Path) -> None:
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Raises for a damaged or missing header, which tarfile takes for the end of the archive."""
+    """Header that raises if it is damaged or missing, where tarfile sees the archive's end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

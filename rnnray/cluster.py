@@ -183,7 +183,7 @@ def room_for(cpus: float, gpus: float) -> int:
         return min(by_cpu, int(there.get("GPU", 0) / gpus + 1e-6)) if gpus else by_cpu
 
     nodes = sum(room(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    # Ray tells the autoscaler's limit as a sum, not by node.
+    # Ray gives the autoscaler's limit as a sum, not by node.
     return max(nodes, room(ray_private.resources_to_come()))
 
 

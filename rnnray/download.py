@@ -32,10 +32,12 @@ _BLOCK = 1 << 18
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloads: `$RNNRAY_CACHE`, `$XDG_CACHE_HOME/rnnray` or
-    `~/.cache/rnnray`.
+    """Return the folder of downloads, an absolute path; it may not exist yet.
 
-    The path is absolute; the folder may not exist yet. Raises `UserError` if the user has no home.
+    That is `$RNNRAY_CACHE`, `$XDG_CACHE_HOME/rnnray` or `~/.cache/rnnray`.
+
+    Raises:
+        UserError: the user has no home.
     """
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
@@ -169,8 +171,8 @@ def _download(url: str, target: Path, size: int | None, sha256: str | None) -> N
                 failures = failures + 1 if part.arrived <= furthest else 1
                 furthest = max(furthest, part.arrived)
                 connected = connected or not isinstance(error, _UnreachableError)
-                # Without a first connection there is no network: that is said at once. A lost one
-                # is waited for.
+                # Without any connection yet, the error is raised at once; a lost connection is
+                # waited for.
                 if failures == _TRIES or not connected:
                     raise UserError(f"{url}: {error}; run again to go on, or {by_hand}") from error
                 pause = _BACKOFF_SECONDS * 2 ** (failures - 1)

@@ -225,8 +225,6 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 
 
 def _last_line(error: BaseException) -> str:
-    """Return the exception's class and the last line of its text; Ray's texts begin with
-    tracebacks.
-    """
+    """Return the exception's class and the last line of its text; Ray's begin with tracebacks."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__

@@ -22,9 +22,7 @@ TITLE, BODY, SMALL = 11.0, 9.0, 8.0  # font sizes in points
 
 
 def new(width: float, height: float) -> Figure:
-    """Return an empty figure, `width` by `height` inches, whose charts are laid out without
-    overlap.
-    """
+    """Return an empty figure, `width` by `height` inches, with a layout without overlap."""
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
     return figure

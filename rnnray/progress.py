@@ -19,7 +19,7 @@ def printable(text: str) -> str:
 
 
 class Every:
-    """Is true at most once in `seconds` seconds: `if every(): say(...)`."""
+    """Callable that is true at most once in `seconds` seconds: `if every(): say(...)`."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self._seconds = seconds

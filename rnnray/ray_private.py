@@ -121,9 +121,7 @@ def node_is_drained() -> bool:
 
 
 def check_drains() -> None:
-    """Report in the driver's log if this Ray does not tell training workers that their node will
-    go.
-    """
+    """Report in the driver's log if this Ray does not warn training workers of drained nodes."""
     try:
         from ray.train.v2._internal.execution.context import TrainContext  # noqa: PLC0415
 

@@ -17,11 +17,10 @@ _SHARED = "storage that all nodes reach (s3://, gs://, or a folder that all of t
 
 
 def reading(uri: str, what: str) -> dict[str, Any]:
-    """Return Ray's options for tasks and actors that read a path, which keep them on nodes that
-    have it.
+    """Return Ray's options that keep tasks and actors on the nodes that have a path.
 
-    There are no options for a URI, nor where all nodes have the same files. Where only some nodes
-    have them, nodes that start later get no such task.
+    There are no options for a URI, nor if all nodes have the same files. If only some nodes have
+    them, nodes that start later get no such task.
 
     Args:
         uri: path or URI of a file or a folder.

@@ -105,8 +105,7 @@ def keep(
 def check_same(
     folder: str, saved: Mapping[str, Any], asked: Mapping[str, Any], what: str, more: str = ""
 ) -> None:
-    """Raise `UserError`, which names all differences, unless an earlier run had the same
-    configuration.
+    """Raise `UserError` with all differences, unless an earlier run had the same configuration.
 
     Args:
         folder: path or URI.
@@ -159,9 +158,7 @@ def _saved(file: str) -> dict[str, Any] | None:
 
 
 def _by_number(value: Any) -> Any:
-    """Turn lists into mappings from numbers, so that a difference names the member and not the
-    list.
-    """
+    """Turn lists into mappings from numbers, so that differences name members and not lists."""
     if isinstance(value, Mapping):
         return {str(key): _by_number(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

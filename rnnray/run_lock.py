@@ -289,8 +289,8 @@ class RunLock:
                 elif self._lost is not None:
                     return
             except UserError:
-                # An outage that ends does not concern the lock; one that lasts ends the run
-                # elsewhere.
+                # A short outage does not concern the lock; a long one ends the run through its
+                # other writes.
                 continue
             except Exception as error:  # without beats, others would take the run for dead
                 say(f"{self._place.uri}: a beat of {LOCK} failed ({type(error).__name__})")
@@ -327,9 +327,7 @@ def _now() -> float:
 
 
 def _this_process() -> dict[str, Any]:
-    """Return the identity of this process; its number is unique only in a PID namespace of one
-    boot.
-    """
+    """Return this process's identity; its number is unique in a PID namespace of one boot only."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         machine = f"{boot} {Path('/proc/self/ns/pid').readlink()}"

@@ -15,8 +15,7 @@ __all__ = ["Entry", "Exists", "Store", "open_store"]
 
 
 def open_store(uri: str) -> Store:
-    """Return the store of an `s3://bucket/prefix` or of a local folder; reads and makes nothing
-    yet.
+    """Return the store of an `s3://bucket/prefix` or of a local folder, without reading it.
 
     Endpoint, region and credentials of S3 come from the standard `AWS_*` settings.
 

@@ -69,9 +69,7 @@ class Store(Protocol):
         """
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Yield the files whose keys begin with the prefix, sorted by key; it need not end at a
-        '/'.
-        """
+        """Yield the files whose keys begin with the prefix, which may lack a final '/', by key."""
 
     def delete(self, key: str) -> None:
         """Delete the file with that key, if there is one."""

@@ -84,8 +84,7 @@ def ingest(data: str, count: int) -> dict[str, float]:
 
 
 def train(data: str) -> dict[str, float]:
-    """Measure the sketches/s of the book's model in training: the book's `fit`, and our loop on
-    Ray.
+    """Measure the sketches/s of training the book's model: the book's `fit`, and our loop on Ray.
 
     `fit` runs with the book's settings (batch 32). Ours runs with batches of 256, on one worker
     with all cores and on two workers with half of them each. Each runs three epochs. The book's
@@ -187,9 +186,7 @@ def memory(data: str, workers: int = 2) -> dict[str, float]:
 
 
 def _resident_mib_of(title: str) -> list[float]:
-    """Return the unshared resident memory, MiB, of each process here whose title begins with
-    `title`.
-    """
+    """Return the unshared resident memory, MiB, of processes whose titles begin with `title`."""
     found = []
     for folder in Path("/proc").iterdir():
         try:

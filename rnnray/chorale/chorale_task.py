@@ -67,9 +67,7 @@ class ChoraleTask:
         return _row_means(losses, targets)
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """Return the share of each row's counted notes that are right, see `right_notes`: [rows,
-        1].
-        """
+        """Return the share of each row's counted notes that `right_notes` accepts: [rows, 1]."""
         return _row_means(right_notes(targets, logits), targets)[:, None]
 
     def checkpoint_files(self) -> Mapping[str, str]:
@@ -80,8 +78,7 @@ class ChoraleTask:
 
 
 def right_notes(targets: Any, logits: Any) -> Any:
-    """Return 1 for a note that is the most probable one, 0 for others and for notes without a
-    target.
+    """Return 1 for a note that is the most probable one, otherwise 0, also without a target.
 
     A note as probable as the right one counts as more probable, so ties and NaN never help.
 

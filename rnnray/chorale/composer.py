@@ -73,8 +73,7 @@ class TrainedComposer:
     def judge(
         self, tokens: npt.NDArray[np.integer]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Return each note's cost, given all notes before it, and whether it is the most probable
-        one.
+        """Return each note's cost, given all notes before it, and whether it is the most probable.
 
         Args:
             tokens: int [rows, 4n], -1 for padding at the end; each new shape is compiled.

@@ -57,15 +57,14 @@ def voice_ranges(chorales: Sequence[Chords]) -> npt.NDArray[np.int16]:
 def transpositions(
     chords: Chords, ranges: npt.NDArray[np.int16], semitones: int
 ) -> Iterator[Chords]:
-    """Yield the piece transposed by at most `semitones` down and up while each voice stays in
-    range.
+    """Yield the piece in all transpositions in which each voice stays in range.
 
     The piece itself is always included; silence stays silence.
 
     Args:
         chords: int16 [n, 4].
         ranges: lowest and highest pitch of each voice, int16 [4, 2].
-        semitones: the largest distance.
+        semitones: the largest distance, down and up.
     """
     sounding = chords != 0
     for shift in range(-semitones, semitones + 1):

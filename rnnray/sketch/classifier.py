@@ -50,8 +50,8 @@ def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
 class ClassifyingActor:
     """Base of the actors of batch jobs; loads its classifier with the first batch.
 
-    Not in the constructor: of a failure there, Ray passes on only the traceback's text, and it
-    starts the actor again.
+    Not in the constructor: Ray passes on only the text of a failure there, and starts the actor
+    again.
     """
 
     def __init__(self, checkpoint: str, actors: int) -> None:
@@ -125,8 +125,7 @@ class SketchClassifier:
     def top_classes(
         self, drawings: pa.Table, top: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Return the most probable classes of each drawing of a sketch table, the most probable
-        first.
+        """Return the classes of each drawing of a sketch table, the most probable first.
 
         Args:
             drawings: a sketch table.

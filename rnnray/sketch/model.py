@@ -45,8 +45,7 @@ class DrawnSteps(layers.Layer):  # type: ignore[misc]
 
 
 def build(config: SketchModelConfig, class_count: int, *, unroll: bool = False) -> keras.Model:
-    """Return a new classifier: ink float32 [batch, max_points, 3] -> logits float32 [batch,
-    class_count].
+    """Return a new classifier: ink [rows, max_points, 3] -> logits [rows, class_count], float32.
 
     Args:
         config: configuration of the model.

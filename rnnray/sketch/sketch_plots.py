@@ -213,9 +213,7 @@ def _draw_ink(axes: Axes, ink: NDArray[np.float32], label: str, color: str = TEX
 
 
 def _tiles(count: int, columns: int, width: float, title: str | None) -> tuple[Figure, Corners]:
-    """Return a figure of tiles `width` wide, and each tile's left and top in inches from the top
-    left.
-    """
+    """Return a figure of tiles `width` wide, and each tile's left and top in inches."""
     if count == 0:
         raise ValueError("no drawings: a picture needs at least one")
     columns = min(columns, count)

@@ -43,9 +43,7 @@ class SketchTask:
     def batch(
         self, rows: pa.Table
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Return ink float32 [rows, max_points, 3], class indices int64 [rows], weights float32
-        [rows].
-        """
+        """Return ink [rows, max_points, 3], class indices int64 [rows], float32 weights [rows]."""
         ink, classes = sketch_table.padded(rows, self.config.model.max_points)
         return ink, classes, sketch_table.weights_of(rows)
 

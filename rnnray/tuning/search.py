@@ -60,7 +60,7 @@ def optuna_search(space: Space, score: Score, seed: int) -> Any:
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune.search.optuna").setLevel(logging.ERROR)
-    # Optuna warns of choices among lists, which only its database could not store; none is used.
+    # Optuna warns of choices among lists, which only its database could not store; we use none.
     warnings.filterwarnings("ignore", message="Choices for a categorical", module="optuna")
     metric, mode = score
     return OptunaSearch(

@@ -90,8 +90,7 @@ def _words(name: str) -> list[str]:
 
 
 def four_voices(found: list[Voices]) -> list[Choice] | None:
-    """Return soprano, alto, tenor and bass of a score that may have more; None if that is not
-    clear.
+    """Return soprano, alto, tenor and bass of a score that may have more; None if unclear.
 
     Parts whose names say each voice once are the four voices. Otherwise, four voices or fewer are
     all used, ordered by names or by mean pitch. Of more, lines are left out in these steps until

@@ -218,9 +218,7 @@ def _pieces(file: Path, split: str, name: str, hashed: bool, repairs: Repairs) -
 
 
 def _without_twins(pieces: dict[tuple[str, str], _Piece]) -> list[Skipped]:
-    """Remove repeated music if names decide the splits; report it if folders put it into two
-    splits.
-    """
+    """Remove repeated music if names decide the splits; otherwise report it between splits."""
     kept: list[_Piece] = []
     skipped: list[Skipped] = []
     across: list[str] = []

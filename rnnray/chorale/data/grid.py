@@ -48,8 +48,7 @@ class _Held:
 
 
 def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
-    """Return the voices of a line: one, or several if it always has the same number of notes at
-    once.
+    """Return the voices of a line: one, or as many as it always has notes at once.
 
     Beginnings and ends move to the nearest sixteenth. In a played line, an end that comes a little
     before the next beginning moves there. Remaining gaps, overlaps and chords are repaired by the

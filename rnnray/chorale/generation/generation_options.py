@@ -54,9 +54,7 @@ class GenerationConfig(Config):
 
 
 class GenerationOptions(Config):
-    """Where a run runs and stores its files; the files' content, except links, does not depend on
-    it.
-    """
+    """Where a run runs and stores its files, whose content, except links, does not depend on it."""
 
     output: Annotated[str, Field(min_length=1)] = "generated"
     """Folder of all runs, which all nodes share, or s3://bucket/prefix; gs:// is not supported."""

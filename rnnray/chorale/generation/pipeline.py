@@ -58,10 +58,10 @@ Row = dict[str, Any]  # a row of the manifest, without the columns that are not 
 
 
 class Compose:
-    """Composes parts; the checkpoint is loaded with the first one.
+    """Composes parts; loads the checkpoint with the first one.
 
-    Not in the constructor: of a failure there, Ray passes on only the traceback's text, and it
-    starts the actor again.
+    Not in the constructor: Ray passes on only the text of a failure there, and starts the actor
+    again.
     """
 
     def __init__(self, plan: Plan) -> None:

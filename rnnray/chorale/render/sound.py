@@ -154,9 +154,7 @@ def _check(
 
 
 def _timed(voices: list[list[tuple[int, int]]], times: npt.NDArray[np.int64]) -> list[_Note]:
-    """Return `held_notes` with times; `times` are the samples at which rows begin, and the last
-    ends.
-    """
+    """Return `held_notes` with times in samples; `times` has each row's begin and the last end."""
     notes = []
     for voice, line in enumerate(voices):
         row = 0

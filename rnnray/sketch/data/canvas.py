@@ -31,8 +31,7 @@ _Item = TypeVar("_Item")
 def drawing_to_ink(
     drawing: Any, *, layout: Layout | None = None, y_up: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Return the ink of a drawing in any form of this module; simplifies it unless it is
-    simplified.
+    """Return the ink of a drawing in any form of this module, simplified first if needed.
 
     A drawing counts as simplified if it has no times, only whole numbers from 0 to 255, and no more
     points than the official simplified drawings have for their length (`is_simplified`).

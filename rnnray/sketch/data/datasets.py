@@ -73,7 +73,7 @@ def open_drawings(
             it.
         labelled: whether the drawings' classes are needed; if not, words outside the class list
             give `sketch_table.UNKNOWN_CLASS`.
-        recognized_only: leave out drawings that the game did not recognise, by their own statement.
+        recognized_only: leave out drawings marked as not recognised by the game.
         on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
             the error ends the run.
         split: see `TrainingConfig.split`; without it, drawings with words are divided 80:10:10.
@@ -149,7 +149,7 @@ def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: st
 
 
 def _shares(split: str | None) -> dict[str, range]:
-    """Return the percentiles of a hash for each split; empty if nothing is to be divided."""
+    """Return each split's range of a hash from 0 to 99; empty if nothing is to be divided."""
     if split is None:
         return {}
     train, validation, _ = parse_shares(split)

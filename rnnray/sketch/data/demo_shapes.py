@@ -1,7 +1,7 @@
 """The categories of the demo drawings: a function each, which draws with a `Pen`.
 
-Points are complex, x + iy with y downwards, from about -1 - 1j to 1 + 1j. Things come in the
-variants that people draw, and lack the details that people leave out.
+Points are complex, x + iy with y downwards, from about -1 - 1j to 1 + 1j. Things vary as people
+draw them, and sometimes lack a detail.
 """
 
 from __future__ import annotations

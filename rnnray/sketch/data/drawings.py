@@ -71,7 +71,7 @@ class FilePart:
     scan: Scan | None = None
     """Result of one pass over a file with words."""
     share: range | None = None
-    """Percentiles of the part, by a hash of each drawing's ink."""
+    """Range of the hash of a drawing's ink, within 0 to 99, of the drawings in the part."""
 
     def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
         """Yield the drawings as sketch tables."""

@@ -53,7 +53,7 @@ def _in_range(points: npt.NDArray[np.float64]) -> bool:
 def _join_lists(
     strokes: Sequence[npt.ArrayLike],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]] | None:
-    """Do the same for lists from JSON, in one conversion; None if anything is unusual."""
+    """Do the work of `join_strokes` for lists from JSON, faster; None if anything is unusual."""
     lists: list[Any] = []
     for stroke in strokes:
         if not isinstance(stroke, list) or len(stroke) != len("xy"):
@@ -108,7 +108,7 @@ def strokes_to_ink(strokes: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
 def ink_of_points(
     points: npt.NDArray[np.float64], ends: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
-    """Do the same for the result of `join_strokes`."""
+    """Return the ink of `strokes_to_ink` from the result of `join_strokes`."""
     n = points.shape[1]
     if n < 2:
         raise UserError(f"a drawing has {n} point, at least 2 are needed")

@@ -75,10 +75,10 @@ def read_tables(
     Args:
         stream: the file.
         path: its path, for messages.
-        class_names: see `rnnray.sketch.data.formats.read_tables`, as for the following.
-        labelled: whether classes are needed.
+        class_names: the names that `class_index` indexes.
+        labelled: whether a class outside `class_names` is an error.
         origin: add the columns of each drawing's origin.
-        on_bad: takes the error of a row that is no drawing.
+        on_bad: takes the error of a row that is no drawing, and reading goes on.
 
     Raises:
         UserError: damage; or a row that is no drawing, without `on_bad`.

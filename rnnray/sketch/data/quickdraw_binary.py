@@ -23,7 +23,10 @@ _COLUMN = pa.list_(pa.list_(pa.list_(pa.uint8())))
 
 
 def looks_like(head: bytes) -> bool:
-    """Return whether a file can begin so: a whole drawing, then another one or the end."""
+    """Return whether a file of this format can begin with these bytes.
+
+    It begins with a whole drawing, then another one or the end.
+    """
     end = _end_of_drawing(head, 0)
     return end is not None and (end == len(head) or _header(head, end) is not None)
 

@@ -47,7 +47,7 @@ class Share:
     first: int
     end: int
     recognized_only: bool = False
-    """Leave out drawings that the game did not recognise, by their own statement."""
+    """Leave out drawings that are marked as not recognised by the game."""
 
     def __call__(self, drawing: Drawing) -> bool:
         """Return whether a drawing is in the share."""

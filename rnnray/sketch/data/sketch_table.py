@@ -137,10 +137,11 @@ def _ink_array(table: pa.Table) -> pa.ListArray:
 
 
 def flat_ink(table: pa.Table) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return all inks of a table end to end: float32 [points, 3], and int64 [drawings + 1] row
-    offsets.
+    """Return all inks of a table end to end, and the first row of each.
 
-    Drawing i is `points[offsets[i]:offsets[i + 1]]`; both are views if Arrow allows it.
+    Returns:
+        Points, float32 [points, 3], and offsets, int64 [drawings + 1]. Drawing i is
+        `points[offsets[i]:offsets[i + 1]]`; both are views if Arrow allows it.
     """
     ink = _ink_array(table)
     if isinstance(ink, pa.ChunkedArray):  # an empty table has no chunk to combine
@@ -160,12 +161,14 @@ def inks_of(table: pa.Table) -> list[npt.NDArray[np.float32]]:
 def padded(
     table: pa.Table, max_points: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return a batch for the model: ink float32 [drawings, max_points, 3], class_index int64
-    [drawings].
+    """Return a batch for the model.
 
     Longer drawings are cropped to their first `max_points` rows, shorter ones are filled up with
     rows of zeros. The length is always `max_points`, not that of the batch's longest drawing: so a
     prediction does not depend on other drawings, and compiled code has one shape.
+
+    Returns:
+        Ink float32 [drawings, max_points, 3], class_index int64 [drawings].
     """
     points, offsets = flat_ink(table)
     lengths = np.minimum(np.diff(offsets), max_points)

@@ -19,10 +19,9 @@ _FILE_NAME = re.compile(rf"(?:({_WORDS})(?:[-_.].*)?|[^.]*[-_]({_WORDS})(?:[-_]\
 
 
 def folder_split(root: str, path: str) -> str | None:
-    """Return the split in the name of a folder between the source and a file; None if there is
-    none.
+    """Return the split that a folder between the source and a file is named for; None for none.
 
-    `eval` is validation, unless there is another validation split.
+    `eval` counts as validation.
     """
     for name in reversed(PurePosixPath(path).relative_to(root).parts[:-1]):
         word = name.lower()

@@ -80,8 +80,7 @@ class Archive:
             raise UserError(f"{path}: a damaged or truncated zip archive ({error})") from error
 
     def names(self) -> list[str]:
-        """Return the names of its files, sorted, except hidden ones and those that begin with an
-        underscore.
+        """Return the names of its files, sorted, without those that begin with a dot or underscore.
 
         Raises:
             UserError: the archive is encrypted, or has archives in it.
