@@ -78,7 +78,7 @@ class ChoraleTask:
 
 
 def right_notes(targets: Any, logits: Any) -> Any:
-    """Return 1 for a note that is the most probable one, otherwise 0, also without a target.
+    """Return 1 for each note that is the most probable one, 0 for others and missing targets.
 
     A note as probable as the right one counts as more probable, so ties and NaN never help.
 

@@ -96,7 +96,7 @@ def four_voices(found: list[Voices]) -> list[Choice] | None:
     all used, ordered by names or by mean pitch. Of more, lines are left out in these steps until
     four remain:
 
-    - instruments, if any part is sung by its name;
+    - instruments, if the name of any part is a singer's;
     - copies of other lines, if four remain without them;
     - all except the four adjacent lines within the ranges of a choir, if there is one such group.
 

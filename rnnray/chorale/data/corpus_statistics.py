@@ -33,7 +33,7 @@ class Statistics:
     """Statistics of a corpus, all splits together."""
 
     critique: Critique
-    """Counts of a harmony teacher's marks."""
+    """Faults that a harmony teacher would mark, and other counts."""
     pitches: NDArray[np.int64]
     """Sixteenths for which each voice sings each pitch, [4, 128] by MIDI pitch; 0 is silence."""
     examples: tuple[tuple[str, Chords], ...]

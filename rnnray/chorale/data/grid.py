@@ -48,7 +48,7 @@ class _Held:
 
 
 def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
-    """Return the voices of a line: one, or as many as it always has notes at once.
+    """Return the voices of a line: one, or several if it always has several notes at once.
 
     Beginnings and ends move to the nearest sixteenth. In a played line, an end that comes a little
     before the next beginning moves there. Remaining gaps, overlaps and chords are repaired by the
@@ -202,8 +202,7 @@ def _without_doubled(held: list[_Held], repairs: Repairs) -> list[_Held]:
 def _cut_overlaps(held: list[_Held], count: int, repairs: Repairs) -> None:
     """Cut notes where others begin and too many sound.
 
-    Cuts at most half of the shorter one of the two notes, or at the next beginning of the same
-    pitch.
+    Cuts at most half of the shorter of two notes, or any length if the same pitch begins again.
     """
     active: list[_Held] = []
     for start, group in groupby(held, key=lambda item: item.start):

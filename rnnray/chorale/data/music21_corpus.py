@@ -1,8 +1,8 @@
 """The chorales in the music21 library, for a machine without a network.
 
-From the Bach files in music21's corpus
-(https://www.music21.org/music21docs/about/referenceCorpus.html) these are the ones with a soprano,
-an alto, a tenor and a bass. Accompanying instruments are left out.
+These are the Bach files in music21's corpus
+(https://www.music21.org/music21docs/about/referenceCorpus.html) that have a soprano, an alto, a
+tenor and a bass. Accompanying instruments are left out.
 """
 
 from collections.abc import Sequence

@@ -54,7 +54,7 @@ class GenerationConfig(Config):
 
 
 class GenerationOptions(Config):
-    """Where a run runs and stores its files, whose content, except links, does not depend on it."""
+    """Place and resources of a run; its files' content, except links, does not depend on them."""
 
     output: Annotated[str, Field(min_length=1)] = "generated"
     """Folder of all runs, which all nodes share, or s3://bucket/prefix; gs:// is not supported."""

@@ -38,8 +38,8 @@ class Generated:
     """Number of chorales that existed already."""
     seconds: dict[str, float]
     """compose, render: CPU seconds, added up over the stage's workers; upload: seconds that workers
-    waited for the store, added up; first, pieces: from the start of the cluster to the storing of
-    the first and of the last chorale; publish: page and summary; total: everything.
+    waited for the store, added up; first, pieces: from the connection to the cluster to the storing
+    of the first and of the last chorale; publish: page and summary; total: everything.
     """
     driver_mib: float
     """Peak memory of this process, MiB; it does not grow with the number of chorales."""

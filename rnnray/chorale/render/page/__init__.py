@@ -56,8 +56,8 @@ class Piece:
     """None for a real piece, by Bach."""
     chords: Chords
     figures: Mapping[str, float]
-    """Statistics by name, such as nats_per_note and those of a `Critique`; a missing or infinite
-    one is shown as a dash.
+    """Statistics by name, such as nats_per_note and those of a `Critique`; one that is missing or
+    not finite is shown as a dash.
     """
     files: Mapping[str, str]
     """Keys of its files by suffix: wav, which the page plays, mid, musicxml or any other."""
