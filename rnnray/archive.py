@@ -1,4 +1,4 @@
-"""Archives from elsewhere, unpacked so that nothing lands outside and nothing half done stays."""
+"""Tar archives from elsewhere, unpacked whole or not at all, and only into their folder."""
 
 import gzip
 import os
@@ -12,10 +12,11 @@ from rnnray.download import cannot_write, locked
 from rnnray.errors import UserError
 
 _BLOCK = 1 << 20
-# What an archive may unpack to: text shrinks to a twentieth, a bomb of zeros to a thousandth.
+# Limits of what an archive unpacks to: text shrinks to a twentieth, a bomb of zeros to a
+# thousandth.
 _TIMES = 100
-_BYTES = 256 << 20  # any archive may have so much
-_HEADER_BYTES = 1 << 20  # of a member's long name and the like, which tarfile takes into memory
+_BYTES = 256 << 20  # allowed for any archive, however small
+_HEADER_BYTES = 1 << 20  # limit of a long name or extended header, which tarfile reads into memory
 _LONG_HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -28,13 +29,13 @@ _LONG_HEADERS = (
 def extract_tar(archive: Path, folder: Path) -> None:
     """Unpack a .tar or .tar.gz into `folder`, which appears only once it is complete.
 
-    Does nothing where `folder` exists. Only folders and regular files are accepted; absolute paths,
-    "..", devices and links of any kind are refused. A data set needs no links, and links are what
-    tarfile's own "data" filter has been led astray by (CVE-2025-4517, CVE-2025-4330). Owners,
-    modes and times are not kept. An archive that unpacks to a hundred times its size is refused.
+    Does nothing if `folder` exists. Accepts only folders and regular files; refuses absolute paths,
+    "..", devices and links of any kind. A data set needs no links, and links have led tarfile's own
+    "data" filter astray (CVE-2025-4517, CVE-2025-4330). Owners, modes and times are dropped. An
+    archive that unpacks to more than a hundred times its size is refused.
 
     Raises:
-        UserError: a member is refused (named), the archive is damaged or cut short (named), or
+        UserError: a member is refused (named), the archive is damaged or incomplete (named), or
             `folder` cannot be written.
     """
     unfinished = folder.with_name(folder.name + ".unfinished")
@@ -43,7 +44,7 @@ def extract_tar(archive: Path, folder: Path) -> None:
         with locked(folder):
             if folder.exists():
                 return
-            shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(unfinished, ignore_errors=True)  # left by a process that was killed
             try:
                 unfinished.mkdir()
                 _extract(archive, unfinished)
@@ -51,7 +52,7 @@ def extract_tar(archive: Path, folder: Path) -> None:
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
-    # ValueError and OverflowError: what tarfile does with some nonsense in headers.
+    # tarfile raises ValueError and OverflowError for some invalid headers.
     except (
         tarfile.TarError,
         gzip.BadGzipFile,
@@ -68,7 +69,7 @@ def extract_tar(archive: Path, folder: Path) -> None:
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Tells of a damaged or missing header; tarfile takes it for the end of the archive."""
+    """Header that raises if it is damaged or missing, where tarfile sees the archive's end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -86,13 +87,13 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"{error} at byte {start} of the tar") from error
-        if tar.offset <= start:  # a negative size: reading on would never end (CVE-2025-8194)
+        if tar.offset <= start:  # a negative size would be read forever (CVE-2025-8194)
             raise tarfile.ReadError(f"invalid size at byte {start} of the tar")
         return member
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    """Write the members into the empty `folder`; raises whatever tarfile and gzip raise."""
+    """Write the members into the empty `folder`; tarfile's and gzip's errors pass through."""
     with archive.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)

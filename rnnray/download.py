@@ -1,4 +1,4 @@
-"""Files from the network into a cache folder, by downloads that resume."""
+"""Downloads into a cache folder, which resume after interruptions."""
 
 import fcntl
 import hashlib
@@ -25,44 +25,47 @@ from rnnray import whole_file
 from rnnray.errors import UserError
 
 _TIMEOUT_SECONDS = 30.0  # for each operation on the socket, not for the download
-_TRIES = 5  # in a row that bring nothing new
-_BACKOFF_SECONDS = 1.0  # before the second try; doubles with each further one
-_LINE_SECONDS = 5.0  # between two lines of progress where stderr is no terminal
+_TRIES = 5  # failed tries in a row that receive no bytes
+_BACKOFF_SECONDS = 1.0  # before the second try; doubles with each further try
+_LINE_SECONDS = 5.0  # between progress lines if stderr is no terminal
 _BLOCK = 1 << 18
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `$RNNRAY_CACHE`, `$XDG_CACHE_HOME/rnnray` or `~/.cache/rnnray`.
+    """Return the folder of downloads, an absolute path; it may not exist yet.
 
-    The folder need not exist yet; the path is absolute. Raises `UserError` where there is no home.
+    That is `$RNNRAY_CACHE`, `$XDG_CACHE_HOME/rnnray` or `~/.cache/rnnray`.
+
+    Raises:
+        UserError: the user has no home.
     """
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         if own := os.environ.get("RNNRAY_CACHE"):
             return Path(own).expanduser().absolute()
-        # The XDG specification has relative folders ignored.
+        # The XDG specification tells programs to ignore relative folders.
         return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "rnnray"
     except RuntimeError as error:  # a container's user may have no home
         raise UserError("no home folder for the cache: set RNNRAY_CACHE to a folder") from error
 
 
 def download(url: str, target: Path, *, size: int | None = None, sha256: str | None = None) -> Path:
-    """Download `url` to the file `target`, unless it is there already, and return `target`.
+    """Download `url` to the file `target`, unless it exists already, and return `target`.
 
-    What has arrived is kept in `target` + ".part", also after Ctrl-C, and the next call goes on
-    from there if the server says that the file is still the same one. Only a complete and checked
-    file ever gets the name `target`. Progress goes to stderr.
+    Bytes that have arrived stay in `target` + ".part", also after Ctrl-C. The next call resumes
+    from there if the server says that the file is still the same. Only a complete and checked file
+    gets the name `target`. Progress goes to stderr.
 
     Args:
         url: http or https.
-        target: the file; its folder is made.
-        size: in bytes, where it is known. A `target` of another size is downloaded again.
-        sha256: in hexadecimal, where it is known. Otherwise the MD5 is checked that Google's
-            servers send along (https://cloud.google.com/storage/docs/xml-api/reference-headers).
+        target: path of the file; its folder is made.
+        size: bytes, if known. A `target` of another size is downloaded again.
+        sha256: hexadecimal, if known. Otherwise the MD5 that Google's servers send along is checked
+            (https://cloud.google.com/storage/docs/xml-api/reference-headers).
 
     Raises:
         UserError: the server cannot be reached or has no such file, the connection kept breaking,
-            size or digest are not what they should be, or `target` cannot be written.
+            size or digest are wrong, or `target` cannot be written.
     """
     if not url.startswith(("http://", "https://")):
         raise UserError(f"{url}: not an http or https URL")
@@ -70,7 +73,7 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str | N
         if not _is_there(target, size):
             target.parent.mkdir(parents=True, exist_ok=True)
             with locked(target):
-                if not _is_there(target, size):  # else another process was faster
+                if not _is_there(target, size):  # otherwise another process was faster
                     _download(url, target, size, sha256)
     except OSError as error:
         raise cannot_write(target, error) from error
@@ -78,22 +81,23 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str | N
 
 
 def say(line: str) -> None:
-    """One line on stderr, above a progress bar if there is one."""
+    """Print a line on stderr, above a progress bar if there is one."""
     tqdm.write(line, file=sys.stderr)
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
-    """The `UserError` for what the file system refused."""
+    """Return the `UserError` for a refusal of the file system."""
     what = f"{error.filename or path}: {error.strerror or error}"
     return UserError(f"{what}; mend that, or name another folder in the variable RNNRAY_CACHE")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time makes `path`; the others wait, and then find the work done.
+    """Let one process at a time make `path`; the others wait, and then find the work done.
 
-    A part file for each process would need no lock, but would load a gigabyte once a process and
-    leave nobody's part to resume. The kernel drops the lock of a process that dies.
+    A part file for each process would need no lock. But each process would download its own
+    gigabyte, and no later run could tell which part to resume. The kernel releases the lock of a
+    process that dies.
     """
     with path.with_name(path.name + ".lock").open("a") as file:
         try:
@@ -103,21 +107,21 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
-        finally:  # closing alone would not do where a forked child has the file open too
+        finally:  # closing releases nothing while a forked child has the file open
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class _BrokenError(Exception):
-    """This try failed; another may go on from what has arrived."""
+    """This try failed; another may resume after the bytes that have arrived."""
 
 
 class _UnreachableError(_BrokenError):
-    """There was not even a connection."""
+    """No connection was made at all."""
 
 
 @dataclass
 class _Source:
-    """What the server said of the file that a .part belongs to; kept beside it as JSON."""
+    """The server's description of the file that a .part belongs to; saved beside it as JSON."""
 
     validator: str | None = None  # for If-Range: a strong ETag, else Last-Modified
     length: int | None = None  # of the whole file, in bytes
@@ -125,7 +129,7 @@ class _Source:
 
 
 class _Part:
-    """What has arrived so far, and of which file."""
+    """The bytes that have arrived so far, and the file that they belong to."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(target.name + ".part")
@@ -139,7 +143,7 @@ class _Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def start_over(self, source: _Source) -> None:
-        self.path.write_bytes(b"")  # first, so that it never holds bytes of another file
+        self.path.write_bytes(b"")  # first, so that it never has bytes of another file
         self.source = source
         self._note.write_text(json.dumps(asdict(source)), encoding="utf-8")
 
@@ -167,7 +171,8 @@ def _download(url: str, target: Path, size: int | None, sha256: str | None) -> N
                 failures = failures + 1 if part.arrived <= furthest else 1
                 furthest = max(furthest, part.arrived)
                 connected = connected or not isinstance(error, _UnreachableError)
-                # A computer without network is told so at once; one that loses it is waited for.
+                # Without any connection yet, the error is raised at once; a lost connection is
+                # waited for.
                 if failures == _TRIES or not connected:
                     raise UserError(f"{url}: {error}; run again to go on, or {by_hand}") from error
                 pause = _BACKOFF_SECONDS * 2 ** (failures - 1)
@@ -192,7 +197,7 @@ def _check(url: str, part: _Part, what: str, found: object, expected: object) ->
 
 
 def _fetch(url: str, part: _Part, size: int | None, progress: "_Progress") -> None:
-    """One try: ask for what `part` lacks and append it; returns when `part` is complete."""
+    """Ask once for the bytes that `part` lacks and append them; return when `part` is complete."""
     validator = part.source.validator if part.source.length else None
     done = part.arrived if validator else 0
     headers = {"Range": f"bytes={done}-", "If-Range": validator} if done and validator else {}
@@ -208,7 +213,8 @@ def _fetch(url: str, part: _Part, size: int | None, progress: "_Progress") -> No
         with part.path.open("ab") as file:
             while done != length and response.status != 416:
                 progress.at(done, length)
-                # Early releases of Python 3.11 do not count what read1 returned: ask for no more.
+                # Early releases of Python 3.11 do not count the bytes that read1 returned: never
+                # ask for more than the rest.
                 wanted = _BLOCK if length is None else min(_BLOCK, length - done)
                 try:
                     block = response.read1(wanted)
@@ -224,7 +230,7 @@ def _fetch(url: str, part: _Part, size: int | None, progress: "_Progress") -> No
 
 
 def _open(url: str, headers: dict[str, str]) -> Any:
-    """The server's answer, also where it is 416; raises HTTPError where another try is no use."""
+    """Return the server's answer, also if it is 416; raise HTTPError if another try is no use."""
     try:
         request = Request(url, headers=headers | {"User-Agent": "rnnray"})
         return urlopen(request, timeout=_TIMEOUT_SECONDS)
@@ -242,9 +248,10 @@ def _open(url: str, headers: dict[str, str]) -> Any:
 
 
 def _goes_on(response: Any, done: int, source: _Source) -> bool:
-    """Whether 206 goes on where the part ends, or 416 says that the part is complete.
+    """Return whether a 206 continues exactly after the part, or a 416 says that it is complete.
 
-    Servers that ignore If-Range go on from the middle of another file: hence the comparisons.
+    Compares the sources, because servers that ignore If-Range would send the middle of another
+    file.
     """
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", response.headers.get("Content-Range", ""))
     if not done or not match or _source(response.headers).validator not in (None, source.validator):
@@ -257,7 +264,8 @@ def _source(headers: Message) -> _Source:
     etag, length = headers.get("ETag"), headers.get("Content-Length", "")
     # If-Range takes no weak ETag (RFC 9110, section 13.1.5).
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-    # Where Google unpacks what it stores, the digest is of something else than what arrives.
+    # If Google unpacks the stored file while sending it, the digest is not that of the bytes that
+    # arrive.
     stored = headers.get("x-goog-stored-content-encoding") == "identity"
     hashes = ",".join(headers.get_all("x-goog-hash", [])) if stored else ""
     match = re.search(r"md5=([A-Za-z0-9+/]{22}==)", hashes)
@@ -266,17 +274,17 @@ def _source(headers: Message) -> _Source:
 
 
 class _Progress:
-    """A bar on a terminal; elsewhere a line now and then, so that a job's log stays readable."""
+    """A bar on a terminal; elsewhere a line every few seconds, so that job logs stay readable."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._bar: Any = None
         self._begun = self._said = time.monotonic()
         self._line = ""
-        self._first: int | None = None  # bytes that were there before, and do not count as speed
+        self._first: int | None = None  # bytes of earlier runs, which do not count as speed
 
     def at(self, done: int, total: int | None) -> None:
-        """`done` bytes of `total`, if that is known, have arrived."""
+        """Show that `done` bytes have arrived, of `total` if that is known."""
         if self._first is None and sys.stderr.isatty():
             self._bar = tqdm(desc=self._name, initial=done, unit="B", unit_scale=True)
         self._first = done if self._first is None else min(self._first, done)
@@ -296,4 +304,5 @@ class _Progress:
         if self._bar is not None:
             self._bar.close()
         elif self._line:
-            say(self._line)  # the last word, also where all was over before the first line was due
+            # the final state, also if the download ended before the first line was due
+            say(self._line)

@@ -1,23 +1,23 @@
-"""The one class of error that is the user's to mend."""
+"""The one class of error that users can correct."""
 
 
 class UserError(Exception):
-    """Something the user gave us is wrong, and the message says what, where and what to do.
+    """Something that the user gave us is wrong; the message says what, where and what to do.
 
-    Jobs print the message as one line and exit with 1; the traceback is shown with ``--verbose``.
-    Messages name the file, line, byte offset or field, and fit on one line.
+    Jobs print the message as one line and exit with 1; ``--verbose`` shows the traceback. Messages
+    name the file, line, byte offset or field, and fit on one line.
     """
 
     def __str__(self) -> str:
-        # Ray Data appends lines about its retries to the message of what a task raised.
+        # Ray Data appends lines about its retries to the message of a task's exception.
         return super().__str__().partition("\n")[0]
 
 
 def find_user_error(error: BaseException) -> UserError | None:
-    """The `UserError` inside an exception that Ray wrapped, or None.
+    """Return the `UserError` inside an exception that Ray wrapped, or None.
 
-    Ray wraps what a task or an actor raised: `RayTaskError.cause`, `__cause__`, and Ray Train's
-    `worker_failures` (a dict from rank to exception) are followed.
+    Ray wraps exceptions of tasks and actors. This follows `RayTaskError.cause`, `__cause__`, and
+    Ray Train's `worker_failures` (a dict from rank to exception).
     """
     seen: set[int] = set()
     pending: list[object] = [error]
@@ -26,8 +26,8 @@ def find_user_error(error: BaseException) -> UserError | None:
         if not isinstance(current, BaseException) or id(current) in seen:
             continue
         seen.add(id(current))
-        # Ray makes a class that is both RayTaskError and the cause's class: its text is a
-        # traceback, the clean message is in `cause`.
+        # Ray makes a class that is both RayTaskError and the cause's class. Its text is a
+        # traceback; the clean message is in `cause`.
         cause = getattr(current, "cause", None)
         if isinstance(current, UserError) and not isinstance(cause, BaseException):
             return current

@@ -1,4 +1,4 @@
-"""Events from the processes of a cluster to a handler in this one."""
+"""Events from the processes of a cluster to a handler in the driver."""
 
 import threading
 import time
@@ -17,13 +17,13 @@ _SILENCE_SECONDS, _RETRY_SECONDS = 10.0, 1.0
 
 
 class Events:
-    """Carries events from the processes of a cluster to a handler in this one.
+    """Carries events from the processes of a cluster to a handler in this process.
 
-    Used as a context; `tell` may be sent to other processes. The handler runs in a thread, an
-    event at a time; when none has come for ten seconds it gets `{"kind": "silence"}`. What it
-    raises is said, and the next event delivered: whoever sends them must not suffer from it.
-    The queue's actor is started again where it dies, with the loss of what it held: events are
-    for people, and no result may depend on one.
+    Used as a context manager; `tell` may be sent to other processes. The handler runs in a thread,
+    one event at a time. After ten seconds without an event it gets `{"kind": "silence"}`. An
+    exception of the handler is printed, and the next event is delivered: senders must not suffer
+    from it. Ray restarts the queue's actor if it dies, and its undelivered events are lost. Events
+    are for people; no result may depend on one.
     """
 
     def __init__(self, handler: Callable[[Event], None]) -> None:
@@ -53,10 +53,10 @@ class Events:
         self._over.set()
         try:
             self.tell({"kind": "end"})
-        except RayError as problem:  # the thread ends without it
+        except RayError as problem:  # the thread ends in any case
             say(f"the last of the progress is lost: {problem!r}")
         self._thread.join()
-        self._queue.shutdown(force=True)  # politely, it would be started again
+        self._queue.shutdown(force=True)  # without force, Ray would restart it
 
     def _deliver(self) -> None:
         while True:
@@ -79,7 +79,7 @@ class Events:
 
 
 class Tell:
-    """Puts an event into the queue, from any process."""
+    """Puts events into the queue, from any process."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue

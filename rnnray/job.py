@@ -1,7 +1,7 @@
-"""What every file in jobs/ has in common: options, errors, exit codes, the last line.
+"""What all files in jobs/ share: options, errors, exit codes, the last line.
 
-A job is a function `main(config)`, which imports what works in its body: --help and wrong use take
-none of the seconds that Ray and TensorFlow need.
+A job is a function `main(config)` that imports its libraries in its body, so that --help and wrong
+use need none of the seconds of Ray and TensorFlow.
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 143 ended by SIGTERM. The last line of stdout is one JSON
 object.
@@ -30,7 +30,7 @@ from rnnray.yaml_file import read_file
 
 
 class WrongUse(UserError):  # noqa: N818
-    """An option's value is refused: exit code 2."""
+    """The value of an option is refused: exit code 2."""
 
     def __init__(self, message: str, problems: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class JobOptions(Config):
     @model_validator(mode="wrap")
     @classmethod
     def _refuse_in_one_line(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
-        """A ValidationError is many lines, and tyro draws a box around them."""
+        """Raise the first problem as one line; pydantic's text has many, in a box of tyro's."""
         try:
             options = check(values)
         except ValidationError as error:
@@ -61,7 +61,7 @@ class JobOptions(Config):
             raise WrongUse(message, problems) from error
         for value in vars(options).values():
             if isinstance(value, str):
-                check_place(value)  # before anything repeats what is secret in it
+                check_place(value)  # before any message can repeat a secret in it
         return options
 
 
@@ -80,7 +80,7 @@ Presets = Mapping[str, Callable[[], Config]]
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM close what is open, as Ctrl-C does; a second one ends the process at once."""
+    """Let SIGTERM close open things, as Ctrl-C does; a second one ends the process at once."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         del frame
@@ -105,13 +105,13 @@ def run(
     """Parse the command line, call `main`, print its result, exit.
 
     Args:
-        main: does the job; what it returns is the last line.
-        config_type: what `main` takes: `JobOptions`, or a dataclass of several configurations, the
-            last of which is `JobOptions`. The command line has the fields of all of them side by
-            side, and their docstrings are the help.
-        description: of the job, for `--help`.
+        main: the job; its result is the last line.
+        config_type: the class of `main`'s argument: `JobOptions`, or a dataclass of several
+            configurations, the last of which is `JobOptions`. The command line has the fields of
+            all of them side by side, and their docstrings are the help.
+        description: description of the job, for `--help`.
         presets: configurations by name, whose values are the defaults of the options. The options
-            of `PresetOptions` choose among them; the command line wins over the file, the file over
+            of `PresetOptions` choose among them. The command line wins over the file, the file over
             the preset.
     """
     arguments = sys.argv[1:]
@@ -125,7 +125,7 @@ def run(
             "told to stop (SIGTERM); the same command goes on from what was stored",
             code=128 + signal.SIGTERM,
         )
-    except BrokenPipeError:  # as in `--help | head`: nobody reads on
+    except BrokenPipeError:  # the reader has gone, as in `--help | head`
         os._exit(1)
     except Exception as error:
         if verbose:
@@ -147,7 +147,7 @@ def options_of(config_type: Any) -> Any:
     """
     if issubclass(config_type, JobOptions):
         return config_type
-    # Of base classes the last one's fields come first.
+    # Pydantic puts the fields of the last base class first.
     bases = tuple(reversed(get_type_hints(config_type).values()))
     return create_model("Options", __base__=bases)
 
@@ -160,10 +160,10 @@ def _parse(
         parts = get_type_hints(config_type)
     default: Any = tyro.MISSING_NONPROP
     if presets:
-        # The defaults must be known before the rest of the command line is parsed.
+        # The defaults must be known before tyro parses the command line.
         preset = _value_of(arguments, "--preset") or next(iter(presets))
         values: dict[str, Any] = {}
-        if preset in presets:  # tyro says what is wrong with an unknown one
+        if preset in presets:  # tyro reports an unknown one
             values = presets[preset]().model_dump() | {"preset": preset}
         file = _value_of(arguments, "--config")
         if file is not None:
@@ -176,7 +176,7 @@ def _parse(
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:
-    """The value of an option on the command line, the last one where it is given twice."""
+    """Return the value of an option on the command line, the last one if it is given twice."""
     value = None
     for argument, following in zip_longest(arguments, arguments[1:]):
         name, equals, text = argument.partition("=")
@@ -186,7 +186,7 @@ def _value_of(arguments: list[str], option: str) -> str | None:
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one; `above` wins."""
+    """Merge two nested mappings; `above` wins."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -207,12 +207,12 @@ def _validated(options_type: Any, values: dict[str, Any], where: str) -> Any:
 
 
 def _part_of(options: Config, kind: type[Config]) -> Config:
-    """The fields of a class of options that belong to one of its base classes, as that class."""
+    """Return the fields of options that belong to one of their base classes, as that class."""
     return kind.model_validate({name: getattr(options, name) for name in kind.model_fields})
 
 
 def finite(value: Any) -> Any:
-    """The value with null for NaN and infinities, which JSON does not have."""
+    """Return the value with null in place of NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -225,6 +225,6 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 
 
 def _last_line(error: BaseException) -> str:
-    """The exception's class and the last line of its text: Ray's texts begin with tracebacks."""
+    """Return the exception's class and the last line of its text; Ray's begin with tracebacks."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__

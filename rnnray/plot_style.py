@@ -1,6 +1,6 @@
-"""What all pictures share: colours, font sizes, charts, and how a figure becomes a file.
+"""The style of all plots: colours, font sizes, charts, and the PNG file.
 
-No display is needed: pyplot is never used.
+Needs no display: pyplot is never used.
 """
 
 import io
@@ -14,24 +14,28 @@ from rnnray import whole_file
 from rnnray.errors import UserError
 
 DPI = 130
-# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), whose colours are told apart with
-# every common colour vision; all else is grey.
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), readable with every common colour
+# vision; all else is grey.
 TEXT, MUTED, FAINT, PAPER = "#1f2328", "#656d76", "#c4cad1", "#f6f7f9"
 BLUE, VERMILION, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"
 TITLE, BODY, SMALL = 11.0, 9.0, 8.0  # font sizes in points
 
 
 def new(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, whose charts are laid out without overlap."""
+    """Return an empty figure, `width` by `height` inches, with a layout without overlap."""
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
     return figure
 
 
 def chart(figure: Figure, place: tuple[int, int, int], title: str, **labels: str) -> Axes:
-    """Axes with a title at the left and light grid lines, without a box.
+    """Add axes with a title at the left and light grid lines, without a box.
 
-    `place` is rows, columns and the number of the cell from 1; `labels` are `xlabel` and `ylabel`.
+    Args:
+        figure: the figure.
+        place: rows, columns and the number of the cell, from 1.
+        title: title of the chart.
+        labels: `xlabel` and `ylabel`.
     """
     axes = figure.add_subplot(*place)
     axes.set(**labels)
@@ -46,17 +50,22 @@ def chart(figure: Figure, place: tuple[int, int, int], title: str, **labels: str
 
 
 def wrap(text: str, width: int, lines: int = 1) -> str:
-    """At most so many lines of so many characters, the rest replaced by an ellipsis.
+    """Break a text into lines; an ellipsis replaces the rest.
 
-    A space stands for what does not print: fonts have no glyphs for it, and no code for halves of
-    surrogate pairs.
+    Characters that do not print become spaces: fonts have no glyphs for them, and halves of
+    surrogate pairs cannot be encoded.
+
+    Args:
+        text: any text.
+        width: the most characters of a line.
+        lines: the most lines.
     """
     text = "".join(character if character.isprintable() else " " for character in text)
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all, and make its folder if need be.
+    """Write a figure as a PNG, whole or not at all; make its folder if needed.
 
     Raises:
         UserError: the file cannot be written.

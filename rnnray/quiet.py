@@ -1,4 +1,4 @@
-"""Silence for what libraries write straight to file descriptor 2, past Python's logging."""
+"""Silence for libraries that write straight to file descriptor 2, past Python's logging."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def muted_stderr() -> Iterator[None]:
-    """Send this process's standard error to nowhere; exceptions are still raised."""
+    """Discard this process's standard error within the context; exceptions are raised as usual."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:

@@ -1,7 +1,8 @@
-"""What this project takes of Ray that is not public, and what a Ray without it costs.
+"""Ray's private parts that this project uses, and what a Ray without them costs.
 
-A function for each part: its reason, where Ray's issues speak of it, and the test that fails when
-it is no longer needed. A Ray that lacks the part costs what the function's line says, not the run.
+Each part has a function of its own, with its reason, the upstream issue, and the test that fails
+when the part is no longer needed. A Ray that lacks a part does not fail the run; it costs only what
+the function's message says.
 """
 
 import functools
@@ -16,8 +17,8 @@ import ray
 CHECKPOINT_LIST = "checkpoint_manager_snapshot.json"
 """File in a run's folder in which Ray Train lists the run's checkpoints.
 
-Ray Train keeps the best checkpoints and the last one, or all. The list is read to keep the last two
-beside the best, and written to go on from the one before a damaged one.
+Ray Train keeps either the best checkpoints and the last one, or all. We read the list to keep the
+last two beside the best. We write it to resume from the checkpoint before a damaged one.
 Needed: test_ray_train_cannot_keep_the_best_checkpoint_and_the_last_two.
 """
 _CHECKPOINT_ENTRY_VERSION = 0  # Ray Train raises it with each change of an entry's fields
@@ -45,8 +46,9 @@ def _say_lost(what: str) -> None:
 def address_left_here() -> str | None:
     """Return the address of the cluster that `ray start` left on this machine; None without one.
 
-    `ray.init` joins it by itself, but waits for minutes when it was killed, and does not say
-    beforehand whether it is on 127.0.0.1. "auto" would join the private clusters of other jobs too.
+    `ray.init` joins such a cluster by itself. But it waits for minutes if the cluster was killed,
+    and does not tell beforehand whether it is on 127.0.0.1. "auto" would join the private clusters
+    of other jobs too.
     Ray: https://github.com/ray-project/ray/pull/26678
     Needed: test_ray_does_not_say_which_cluster_was_left_here.
     """
@@ -62,11 +64,11 @@ def address_left_here() -> str | None:
 
 @contextmanager
 def on_loopback() -> Iterator[None]:
-    """Start Ray within the context so that only this machine reaches it.
+    """Let a Ray that starts within the context be reachable from this machine alone.
 
     Where Ray can span machines, as on Linux, it replaces 127.0.0.1 by the machine's outer address
     and listens on all (`ray._private.services.resolve_ip_for_localhost`). The variable
-    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER counts only before Ray is imported, and for all of a process.
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER works only before Ray is imported, and for the whole process.
     Ray: https://github.com/ray-project/ray/issues/26293 (closed as intended)
     Needed: test_ray_takes_loopback_for_the_outer_address.
     """
@@ -90,7 +92,7 @@ def on_loopback() -> Iterator[None]:
 def resources_to_come() -> Mapping[str, float]:
     """Return the resources of all nodes that the autoscaler may run; empty without an autoscaler.
 
-    `ray.cluster_resources` knows only the nodes of now. `ray status` makes the same call.
+    `ray.cluster_resources` knows only the present nodes. `ray status` makes the same call.
     Ray: https://github.com/ray-project/ray/issues/49501
     Needed: test_ray_does_not_say_what_the_autoscaler_may_add.
     """
@@ -103,10 +105,10 @@ def resources_to_come() -> Mapping[str, float]:
 
 
 def node_is_drained() -> bool:
-    """Return whether Ray has told this training worker that its node is about to go.
+    """Return whether Ray has told this training worker that its node will be removed.
 
-    Costs a microsecond. The public `ray.train.get_preemption_info` waits for all workers, which no
-    step may.
+    Takes a microsecond. The public `ray.train.get_preemption_info` waits for all workers, which no
+    step may do.
     Ray: https://github.com/ray-project/ray/issues/63968
     Needed: test_ray_trains_public_notice_waits_for_all_workers.
     """
@@ -114,12 +116,12 @@ def node_is_drained() -> bool:
     try:
         info = context.preemption_context.preemption_info
         return info is not None and context.get_world_rank() in info.preempted_ranks
-    except AttributeError:  # `check_drains` has said so
+    except AttributeError:  # `check_drains` has reported it
         return False
 
 
 def check_drains() -> None:
-    """Say in the driver's log if this Ray's training workers are not told that their nodes go."""
+    """Report in the driver's log if this Ray does not warn training workers of drained nodes."""
     try:
         from ray.train.v2._internal.execution.context import TrainContext  # noqa: PLC0415
 
@@ -140,11 +142,11 @@ def _train_context() -> Any:
 
 @contextmanager
 def cpu_kept_free() -> Iterator[None]:
-    """Keep a CPU of the cluster free of Ray Train's elastic workers within the context.
+    """Keep one CPU of the cluster free of Ray Train's elastic workers within the context.
 
-    When a node is lost they would take the last CPU, and then wait forever for the rows that were
-    lost with the node, which Ray computes again on a free CPU. The actor that is asked here shares
-    the cluster out to Ray Train and Ray Data.
+    When a node is lost, Ray recomputes its rows on a free CPU. Elastic workers would take the last
+    free CPU, and then wait for these rows forever. The actor that is asked here divides the cluster
+    between Ray Train and Ray Data.
     Ray: https://github.com/ray-project/ray/pull/66001
     Needed: test_ray_train_has_no_option_that_keeps_a_cpu_free.
     """
@@ -163,7 +165,7 @@ def cpu_kept_free() -> Iterator[None]:
     def ask_again() -> None:
         while not over.wait(_ASK_SECONDS):
             coordinator.request_resources.remote(**request)
-            with suppress(TypeError):  # before 2.60 it looks at the nodes every 20 s, only then
+            with suppress(TypeError):  # a Ray before 2.60 only looks at the nodes every 20 s
                 coordinator.get_reserved_resources.remote(request["requester_id"], recompute=True)
 
     thread = threading.Thread(target=ask_again, daemon=True, name="CPU kept free")
@@ -177,7 +179,7 @@ def cpu_kept_free() -> Iterator[None]:
 
 
 def _coordinator(request: dict[str, Any]) -> Any:
-    """Return the actor that shares out the cluster, asked once; None where there is no such one."""
+    """Return the actor that divides the cluster, after a first request; None if Ray has none."""
     try:
         from ray.data._internal.cluster_autoscaler import (  # noqa: PLC0415
             default_autoscaling_coordinator as coordinators,
@@ -194,8 +196,8 @@ def _coordinator(request: dict[str, Any]) -> Any:
 def keep_given_addresses() -> None:
     """Let `ray start` in this process keep 127.0.0.1, for the head and for other nodes.
 
-    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 keeps it too, and forbids all nodes except the head. This
-    part has no substitute: better no node than one that the network reaches.
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 keeps it too, but forbids all nodes except the head. This
+    part has no substitute: no node at all is better than one that the network reaches.
     Ray: https://github.com/ray-project/ray/issues/59110
     Needed: test_ray_takes_loopback_for_the_outer_address.
     """

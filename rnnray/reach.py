@@ -1,4 +1,4 @@
-"""Which nodes of a cluster reach a local path: tasks that read it run there, or none is started."""
+"""The nodes of a cluster that reach a local path: its readers run there, or the job is refused."""
 
 import uuid
 from pathlib import Path
@@ -17,17 +17,17 @@ _SHARED = "storage that all nodes reach (s3://, gs://, or a folder that all of t
 
 
 def reading(uri: str, what: str) -> dict[str, Any]:
-    """Ray's options of tasks and actors that read a path: the nodes that have it.
+    """Return Ray's options that keep tasks and actors on the nodes that have a path.
 
-    No options for a URI, and where all nodes have the same there. Where only some do, nodes that
-    start later get no such task.
+    There are no options for a URI, nor if all nodes have the same files. If only some nodes have
+    them, nodes that start later get no such task.
 
     Args:
         uri: path or URI of a file or a folder.
-        what: it is, for messages: "the drawings".
+        what: name of the data for messages, such as "the drawings".
 
     Raises:
-        UserError: no node that runs tasks has it; the message says what is needed.
+        UserError: no node that runs tasks has the path; the message says what is needed.
     """
     path, nodes = _local(uri), _nodes()
     here = _size(path) if path else None
@@ -50,8 +50,12 @@ def reading(uri: str, what: str) -> dict[str, Any]:
 def check_writing(uri: str, what: str) -> None:
     """Check that tasks on all nodes write into one and the same folder.
 
+    Args:
+        uri: path or URI of the folder.
+        what: name of the files for messages.
+
     Raises:
-        UserError: some would write to a disk of their own.
+        UserError: some nodes would write to a disk of their own.
     """
     path, nodes = _local(uri), _nodes()
     own = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
@@ -73,7 +77,7 @@ def check_writing(uri: str, what: str) -> None:
 
 
 def _local(uri: str) -> str | None:
-    """The path of a local file or folder; None for those of a store, which is not asked."""
+    """Return the path of a local file or folder; None for an object store, which is not asked."""
     if "://" in uri and not uri.startswith("file://"):
         return None
     filesystem, path = storage.open_uri(uri)
@@ -81,7 +85,7 @@ def _local(uri: str) -> str | None:
 
 
 def _nodes() -> dict[str, str]:
-    """Addresses of the nodes that run tasks, by id."""
+    """Return the addresses of the nodes that run tasks, by node id."""
     if not ray.is_initialized():
         return {}
     alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
@@ -89,7 +93,7 @@ def _nodes() -> dict[str, str]:
 
 
 def _having(path: str | None, size: tuple[int, int], nodes: dict[str, str]) -> list[str]:
-    """The nodes that have the same files there."""
+    """Return the nodes that have files of the same number and size under the path."""
     own = ray.get_runtime_context().get_node_id()
     look = ray.remote(num_cpus=0, max_retries=0)(_size)
     asked = {
@@ -104,13 +108,13 @@ def _having(path: str | None, size: tuple[int, int], nodes: dict[str, str]) -> l
         try:
             if ray.get(answer) == size:
                 having.append(node)
-        except RayError:  # the node has just been lost
+        except RayError:  # the node was lost meanwhile
             continue
     return sorted(having)
 
 
 def _size(path: str | None) -> tuple[int, int] | None:
-    """Number of files and bytes of a file or folder; None where there is none."""
+    """Return the number of files and bytes of a file or folder; None if there is none."""
     there = Path(path or "")
     if there.is_file():
         return 1, there.stat().st_size

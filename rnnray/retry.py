@@ -1,25 +1,25 @@
-"""Calls that are made again until they work: one back-off, for all storage."""
+"""Calls that are retried until they work, with one back-off for all storage."""
 
 import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-_PAUSE = 0.5  # seconds before the second attempt; then twice as long, up to `_LONGEST_PAUSE`
+_PAUSE = 0.5  # seconds before the second attempt; doubles up to `_LONGEST_PAUSE`
 _LONGEST_PAUSE = 10.0
-_SILENCE = 3.0  # seconds of trouble that are not worth a line
-_LINE_SECONDS = 30.0  # between lines about one place, whichever threads of a process wait for it
+_SILENCE = 3.0  # seconds of failure before the first line
+_LINE_SECONDS = 30.0  # between two lines about a place, for all threads of a process
 
 T = TypeVar("T")
-_told: dict[str, float] = {}  # when the last line about a place was
+_told: dict[str, float] = {}  # time of the last line about each place
 
 
 class GaveUp(Exception):  # noqa: N818
-    """No attempt has succeeded for long.
+    """All attempts have failed for `patience` seconds.
 
     Attributes:
-        reason: of the last failure.
-        seconds: since the first failure.
+        reason: reason of the last failure.
+        seconds: time since the first failure.
     """
 
     def __init__(self, reason: str, seconds: float) -> None:
@@ -39,16 +39,16 @@ def retry(
     """Call `attempt` until it succeeds or `patience` seconds have passed; return its result.
 
     Args:
-        place: path or URI of what is called.
-        attempt: what may fail.
-        reason: gives few words for an error that may pass by itself; "" for others, or raises.
+        place: path or URI that is accessed.
+        attempt: call that may fail.
+        reason: returns a few words for an error that may pass by itself, "" for others; may raise.
         patience: seconds from the first failure to giving up.
-        say_waiting: takes the reason and the seconds that are left, now and then.
-        say_over: takes the seconds that it took in the end; called only after `say_waiting`.
+        say_waiting: takes the reason and the seconds that are left; called every 30 s at most.
+        say_over: takes the seconds from the start to success; called only after `say_waiting`.
 
     Raises:
-        GaveUp: the patience is over.
-        Exception: what `attempt` raised, if it will not pass, or what `reason` did.
+        GaveUp: all attempts failed for `patience` seconds.
+        Exception: an error of `attempt` that will not pass, or the error that `reason` raised.
     """
     began, pause, told = time.monotonic(), _PAUSE, False
     while True:
@@ -68,6 +68,6 @@ def retry(
         if now - began > _SILENCE and now - _told.get(place, float("-inf")) > _LINE_SECONDS:
             told, _told[place] = True, now
             say_waiting(why, patience - (now - began))
-        # Not all of those that wait should come back at once.
+        # Random, so that not all waiting processes return at once.
         time.sleep(pause * random.uniform(0.5, 1))
         pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""What a run keeps in its folder of what was asked, so that another run is not mixed with it."""
+"""The configuration that a run saves in its folder, so that no other run is mixed with it."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from rnnray.run_lock import RunLock, place_of
 from rnnray.yaml_file import read_mapping
 
 DATA = "data.yaml"
-# Where Ray unpacks what `ray job submit --working-dir` sends, and deletes it some time.
+# Folder to which Ray unpacks the files of `ray job submit --working-dir`, and deletes them later.
 _UPLOADED = "working_dir_files"
-_MANY = 1000  # files or pieces that are listed by name
+_MANY = 1000  # largest number of files or pieces that are listed by name
 _FEW = 3  # differences of data that are named; the rest is counted
 
 
 def say_if_short_lived(folder: str) -> None:
-    """Warn where a submitted job's results would lie in its copy of the working directory.
+    """Warn if a submitted job's results would lie in its copy of the working directory.
 
     Args:
         folder: absolute path, or URI.
@@ -35,13 +35,13 @@ def say_if_short_lived(folder: str) -> None:
 
 
 def lock(folder: str) -> RunLock:
-    """The lock of a run that writes into a folder, to be held around all that it writes.
+    """Return the lock of a run that writes into a folder; hold it for as long as the run writes.
 
     Args:
         folder: absolute path, or URI.
 
     Raises:
-        UserError: nothing can be written there.
+        UserError: the folder cannot be written.
     """
     say_if_short_lived(folder)
     storage.check_writable(folder)
@@ -57,25 +57,25 @@ def keep(
     data: Mapping[str, Any] = {},
     growing: Collection[str] = (),
 ) -> dict[str, Any] | None:
-    """Save what a run was asked, as YAML, unless an earlier one was asked the same.
+    """Save a run's configuration as YAML, unless an earlier run with the same one did.
 
     Args:
         folder: path or URI.
-        name: of the file.
-        values: a mapping of plain values, nested or not.
-        what: the folder holds, for messages: "a run", "a sweep".
-        data: what the data are, as plain values, for `DATA`; nothing is saved or compared where
-            there are none.
-        growing: fields of numbers that may be greater now than they were; the file then has the
-            new ones.
+        name: name of the file.
+        values: the configuration, a mapping of plain values, nested or not.
+        what: content of the folder for messages: "a run", "a sweep".
+        data: identity of the data as plain values, for `DATA`; if empty, nothing is saved or
+            compared.
+        growing: numeric fields that may be greater than in the earlier run; the file then gets the
+            new values.
 
     Returns:
-        What the earlier run was asked; None where there was none.
+        The earlier run's configuration; None if there was none.
 
     Raises:
-        UserError: the earlier run was asked something else (the differing fields are named), or
-            had other data (the first differences are named); or nothing can be written there, or
-            what it was asked is no YAML any more.
+        UserError: the earlier run had another configuration (the differing fields are named) or
+            other data (the first differences are named); or the folder cannot be written; or the
+            earlier file is no longer valid YAML.
     """
     file, data_file = storage.join(folder, name), storage.join(folder, DATA)
     saved, saved_data = _saved(file), _saved(data_file) if data else None
@@ -94,7 +94,7 @@ def keep(
                 f"{folder} holds {what} on other data: {different}; take another --name, or the "
                 "data that it began with"
             )
-    # A run of a version that did not save what its data were gets it now.
+    # Runs of older versions did not save the identity of their data; they get it now.
     if data and (saved is None or saved_data is None):
         _save(data_file, data)
     if saved is None or grown:
@@ -105,14 +105,14 @@ def keep(
 def check_same(
     folder: str, saved: Mapping[str, Any], asked: Mapping[str, Any], what: str, more: str = ""
 ) -> None:
-    """Raise `UserError`, which names all differences, unless an earlier run was asked the same.
+    """Raise `UserError` with all differences, unless an earlier run had the same configuration.
 
     Args:
         folder: path or URI.
-        saved: what the earlier run was asked.
-        asked: what this one is.
+        saved: the earlier run's configuration.
+        asked: this run's configuration.
         what: see `keep`.
-        more: end of the message, about what else would do.
+        more: end of the message, about other remedies.
     """
     different = differences(saved, asked)
     if different:
@@ -123,12 +123,12 @@ def check_same(
 
 
 def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], most: int | None = None) -> str:
-    """The fields in which two mappings differ, nested ones by path, for people; "" for none.
+    """Return the fields in which two mappings differ, nested ones by path, for people; "" for none.
 
     Args:
-        saved: what was.
-        asked: what is.
-        most: fields that are named; the rest is counted. None for all.
+        saved: the old values.
+        asked: the new values.
+        most: number of fields that are named, the rest being counted; None for all.
     """
     old, new = _flat(saved), _flat(asked)
     different = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
@@ -138,8 +138,9 @@ def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], most: int | 
 
 
 def condensed(members: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands for many things of data in their identity: their values by name, or where they
-    are very many, their number and a digest.
+    """Return the values by name; of more than 1,000, only their number and a digest.
+
+    So the identity of large data stays small.
     """
     if len(members) <= _MANY:
         return dict(members)
@@ -157,7 +158,7 @@ def _saved(file: str) -> dict[str, Any] | None:
 
 
 def _by_number(value: Any) -> Any:
-    """Lists as mappings from numbers, so that a difference names the member and not the list."""
+    """Turn lists into mappings from numbers, so that differences name members and not lists."""
     if isinstance(value, Mapping):
         return {str(key): _by_number(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
-"""One run at a time under one name: training, sweeps and generation take the same lock.
+"""A lock that lets one run at a time write under a name: for training, sweeps and generation.
 
-An object store has no locks that end with their owner, so this one is an object that says who
-writes there, with a heartbeat.
+An object store has no locks that end with their owner. So the lock is an object that names its
+owner, with a heartbeat.
 """
 
 import json
@@ -26,19 +26,19 @@ from rnnray.progress import say
 LOCK = "lock.json"
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
-_FRESH_SECONDS = STALE_SECONDS / 2  # a beat so old no longer vouches for the lock
+_FRESH_SECONDS = STALE_SECONDS / 2  # age after which a beat no longer proves the lock
 _RELEASE_SECONDS = 10.0
-_LOOKS = 30  # at a lock that may be a dead run's
+_LOOKS = 30  # number of looks at a lock whose run may be dead
 _ATTEMPTS = 3
-_ours: set[str] = set()  # owners in this process
+_ours: set[str] = set()  # owners of locks in this process
 
 
 class LockLost(UserError):  # noqa: N818
-    """Another run holds the lock of this one."""
+    """Another run has taken this run's lock."""
 
 
 class Place(Protocol):
-    """What the lock needs of a `Store`."""
+    """The part of a `Store` that the lock needs."""
 
     @property
     def uri(self) -> str:
@@ -59,8 +59,10 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class _ArrowPlace:
-    """A place that only pyarrow reaches. It takes no notice of `if_absent`: of two runs that begin
-    in the same moment, the first finds the other's lock with its next beat.
+    """A place that only pyarrow reaches.
+
+    Ignores `if_absent`: of two runs that begin in the same moment, the first one finds the other's
+    lock at its next beat.
     """
 
     uri: str
@@ -83,10 +85,10 @@ class _ArrowPlace:
 
 
 def place_of(uri: str) -> Place:
-    """The place of the lock of a run whose files `rnnray.storage` writes.
+    """Return the lock's place for a run whose files `rnnray.storage` writes.
 
     Args:
-        uri: of the run's folder; absolute path or URI.
+        uri: absolute path or URI of the run's folder.
     """
     filesystem, path = storage.open_uri(uri)
     if isinstance(filesystem, fs.LocalFileSystem):
@@ -102,11 +104,11 @@ class Held:
     owner: str
 
     def check(self) -> bool:
-        """Read the lock; false where the whole folder is gone, as a drive's is for a while.
+        """Read the lock; return false if the whole folder is gone, as a drive's may be for a while.
 
         Raises:
-            LockLost: another run holds it, or held it and has ended.
-            UserError: it cannot be read.
+            LockLost: another run has the lock, or had it and has ended.
+            UserError: the lock cannot be read.
         """
         found = self.place.get(LOCK)
         if found is None and next(iter(self.place.list()), None) is None:
@@ -116,12 +118,12 @@ class Held:
 
 
 def check_owner(found: bytes | None, owner: str, uri: str) -> None:
-    """Raise `LockLost` unless a lock is the owner's.
+    """Raise `LockLost` unless the lock is the owner's.
 
     Args:
-        found: the lock's content; None where there is none.
+        found: content of the lock; None if there is none.
         owner: see `Held`.
-        uri: of the run's folder, for messages.
+        uri: the run's folder, for messages.
     """
     lock = _parse(found or b"")
     if lock.get("owner") != owner:
@@ -132,17 +134,17 @@ def check_owner(found: bytes | None, owner: str, uri: str) -> None:
 
 
 class RunLock:
-    """Held within a `with` statement; a thread beats meanwhile, and gives the lock back.
+    """A lock for a `with` statement; a thread beats meanwhile, and releases the lock at the end.
 
     Args:
-        place: of the run.
-        beat_seconds: between two beats.
-        watch_seconds: duration for which a lock is watched for a beat, where its owner cannot be
-            looked up.
-        release_seconds: time that the end waits for a store that is away.
+        place: where the lock lies.
+        beat_seconds: time between two beats.
+        watch_seconds: time for which a lock is watched for a beat, if its owner cannot be looked
+            up.
+        release_seconds: time that the end waits for a store that does not answer.
 
     Raises:
-        UserError: on entering, when another run is at work there.
+        UserError: on entering, if another run is at work there.
     """
 
     def __init__(
@@ -163,7 +165,7 @@ class RunLock:
 
     def __enter__(self) -> Self:
         for _ in range(_ATTEMPTS):
-            # There are stores that take no notice of `if_absent`, and would overwrite a lock.
+            # Some stores ignore `if_absent`, and would overwrite a lock.
             found = self._place.get(LOCK)
             if found is not None:
                 self._clear_stale(found)
@@ -189,7 +191,7 @@ class RunLock:
         self._ended.set()
         self._thread.join(self._release_seconds)
         if self._thread.is_alive():
-            # A store that is away must not hide why the run ends, nor keep it from ending.
+            # A store that does not answer must not hide the reason of the run's end, nor delay it.
             say(f"{self._place.uri}: does not answer, so its {LOCK} stays behind")
 
     def check(self) -> None:
@@ -197,8 +199,8 @@ class RunLock:
 
         Raises:
             LockLost: another run has taken it.
-            UserError: no beat has confirmed it for long (this process was stopped, the store
-                away), and it cannot be read now.
+            UserError: no beat has confirmed it for 15 s (this process was stopped, or the store did
+                not answer), and it cannot be read now.
         """
         if self._lost is None and _now() - self._confirmed > _FRESH_SECONDS:
             self._confirm()
@@ -215,11 +217,12 @@ class RunLock:
         )
 
     def _clear_stale(self, found: bytes) -> None:
-        """Delete a lock of nobody who is at work."""
+        """Delete a lock whose run is no longer at work."""
         lock = _parse(found)
         if lock:
             here = _this_process()
-            # All three: containers may share a host's name, its boot, or a namespace's number.
+            # All three parts count: containers may share a host's name, its boot, or a namespace's
+            # number.
             same = bool(lock["machine"]) and all(
                 lock[key] == here[key] for key in ("host", "machine")
             )
@@ -228,12 +231,12 @@ class RunLock:
             if (not same or _is_running(lock)) and not self._stays_silent(lock, found):
                 return
             say(f"taking over from a run that has died ({_name(lock)})")
-        # Of two runs that take over at once, the first may lose its new lock here: it will find
-        # that with its next beat.
+        # Of two runs that take over at once, the first may lose its new lock here; it finds out at
+        # its next beat.
         self._place.delete(LOCK)
 
     def _check_silent(self, lock: dict[str, Any]) -> None:
-        """Raise `UserError` where a run of this machine was heard of lately."""
+        """Raise `UserError` if a run of this machine has beaten within `STALE_SECONDS`."""
         age = time.time() - float(lock["beat"])
         if age < STALE_SECONDS:
             raise UserError(
@@ -242,8 +245,10 @@ class RunLock:
             )
 
     def _stays_silent(self, lock: dict[str, Any], found: bytes) -> bool:
-        """Watch a run that may be on another machine, whose clock may be wrong; false when it
-        gives its lock back meanwhile.
+        """Watch a run that may be on another machine, whose clock may be wrong.
+
+        Returns:
+            False if the run releases its lock meanwhile.
 
         Raises:
             UserError: it beats.
@@ -266,7 +271,7 @@ class RunLock:
         return True
 
     def _confirm(self) -> bool:
-        """Whether the lock is there and ours; notes it where it is another's."""
+        """Return whether the lock exists and is ours; remember if it is another run's."""
         try:
             is_there = self.held.check()
         except LockLost as error:
@@ -278,15 +283,16 @@ class RunLock:
     def _beat(self) -> None:
         while not self._ended.wait(self._beat_seconds):
             try:
-                # Not where the folder is gone: a put would make it, below a missing drive's name.
+                # Not if the folder is gone: a put would make it, in place of a missing drive.
                 if self._confirm():
                     self._put()
                 elif self._lost is not None:
                     return
             except UserError:
-                # An outage that ends is none of the lock's business; one that lasts ends the run.
+                # A short outage does not concern the lock; a long one ends the run through its
+                # other writes.
                 continue
-            except Exception as error:  # without beats the run would be taken for dead
+            except Exception as error:  # without beats, others would take the run for dead
                 say(f"{self._place.uri}: a beat of {LOCK} failed ({type(error).__name__})")
         try:
             if _parse(self._place.get(LOCK) or b"").get("owner") == self.held.owner:
@@ -296,14 +302,14 @@ class RunLock:
 
 
 def _parse(content: bytes) -> dict[str, Any]:
-    """What a lock says; {} for what no run wrote."""
+    """Return the fields of a lock; {} for content that no run wrote."""
     try:
         lock: Any = json.loads(content)
     except (ValueError, RecursionError):
         return {}
     if not isinstance(lock, dict):
         return {}
-    lock = dict[str, Any](machine="", started=0) | lock  # earlier versions did not say these
+    lock = dict[str, Any](machine="", started=0) | lock  # absent in earlier versions
     kinds = {"owner": str, "host": str, "machine": str, "pid": int, "started": int, "beat": float}
     if {name: type(value) for name, value in lock.items()} != kinds:
         return {}
@@ -316,16 +322,16 @@ def _name(lock: dict[str, Any]) -> str:
 
 
 def _now() -> float:
-    """Seconds, those in which this machine slept too."""
+    """Seconds since boot, including those in which this machine slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _this_process() -> dict[str, Any]:
-    """Who this is: a process number means something in one PID namespace of one boot alone."""
+    """Return this process's identity; its number is unique in a PID namespace of one boot only."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         machine = f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # a sandbox that does not tell: then nobody looks for this process by number
+    except OSError:  # a sandbox may hide it; then nobody looks this process up by its number
         machine = ""
     pid = os.getpid()
     return {
@@ -337,11 +343,12 @@ def _this_process() -> dict[str, Any]:
 
 
 def _started(pid: int) -> int | None:
-    """When a process of this machine started, in clock ticks since boot; 0 for one that has ended
-    and waits for its parent; None where that is not told.
+    """Return the time when a process of this machine started, in clock ticks since boot.
+
+    0 if it has ended and waits for its parent; None if unknown.
     """
     try:
-        # Behind the name, which may have spaces and brackets: state, parent and so on.
+        # The fields after the name, which may have spaces and brackets: state, parent and so on.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, ValueError, IndexError):
@@ -349,8 +356,9 @@ def _started(pid: int) -> int | None:
 
 
 def _is_running(lock: dict[str, Any]) -> bool:
-    """Whether the process of a lock of this machine is; numbers are given again, also to the
-    containers that follow each other.
+    """Return whether the process of a lock of this machine is running.
+
+    Process numbers are reused, also by containers that follow each other.
     """
     if lock["pid"] == os.getpid():
         return lock["owner"] in _ours

@@ -1,4 +1,4 @@
-"""Files by path or URI: the local disk, `s3://`, `gs://`, through pyarrow.
+"""Files by path or URI (the local disk, `s3://`, `gs://`) through pyarrow.
 
 S3 endpoints, regions and keys come from the standard `AWS_*` environment variables.
 """
@@ -16,10 +16,10 @@ from rnnray.uris import check_place
 
 
 def open_uri(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a path or URI, and the path within it (absolute for local ones).
+    """Return the file system of a path or URI, and the path within it (absolute for local ones).
 
     Raises:
-        UserError: a scheme that is not known, or what `check_place` refuses.
+        UserError: an unknown scheme, or a URI that `check_place` refuses.
     """
     check_place(uri)
     if "://" not in uri:
@@ -32,22 +32,22 @@ def open_uri(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def absolute(uri: str) -> str:
-    """The URI itself, or the absolute form of a local path."""
+    """Return a URI as it is, a local path in its absolute form."""
     return uri if "://" in uri else open_uri(uri)[1]
 
 
 def join(uri: str, *parts: str) -> str:
-    """The URI of something below a folder's URI."""
+    """Return the URI of something below a folder's URI."""
     return "/".join([uri.rstrip("/"), *parts])
 
 
 def list_files(uri: str) -> tuple[fs.FileSystem, list[str]]:
-    """All files below a folder, sorted, or the one file itself, as paths of the file system.
+    """Return all files below a folder, sorted, or the one file itself, as paths of the file system.
 
-    Hidden files and folders, and those that begin with an underscore, are left out.
+    Leaves out hidden files and folders, and those that begin with an underscore.
 
     Raises:
-        UserError: nothing is there, or it cannot be read.
+        UserError: there are no files, or they cannot be listed.
     """
     filesystem, path = open_uri(uri)
     try:
@@ -71,7 +71,7 @@ def list_files(uri: str) -> tuple[fs.FileSystem, list[str]]:
 
 
 def is_empty(uri: str) -> bool:
-    """True when there is nothing below a folder, or no such folder; false for a file."""
+    """Return whether a folder is empty or does not exist; false for a file."""
     filesystem, path = open_uri(uri)
     if filesystem.get_file_info(path).type == fs.FileType.File:
         return False
@@ -79,7 +79,11 @@ def is_empty(uri: str) -> bool:
 
 
 def read_bytes(uri: str) -> bytes | None:
-    """The content of a file, or None where there is none."""
+    """Return the content of a file, or None if there is none.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
     filesystem, path = open_uri(uri)
     try:
         if filesystem.get_file_info(path).type != fs.FileType.File:
@@ -92,10 +96,10 @@ def read_bytes(uri: str) -> bytes | None:
 
 
 def write_bytes(uri: str, content: bytes) -> None:
-    """Write a file that appears under its name only when it is whole; makes its folder.
+    """Write a file that appears under its name only when it is whole; make its folder.
 
     Raises:
-        UserError: the storage refuses it (no right, no space, no bucket).
+        UserError: the storage refuses it (no permission, no space, no bucket).
     """
     filesystem, path = open_uri(uri)
     if isinstance(filesystem, fs.LocalFileSystem):
@@ -108,7 +112,7 @@ def write_bytes(uri: str, content: bytes) -> None:
 
 
 def put_file(file: Path, uri: str) -> None:
-    """Copy a local file to a path or URI, where it appears when it is whole.
+    """Copy a local file to a path or URI, where it appears only when it is whole.
 
     Raises:
         UserError: the storage refuses it.
@@ -139,7 +143,7 @@ def check_writable(uri: str) -> None:
 
 
 def delete(uri: str) -> bool:
-    """Delete a file; false where there is none.
+    """Delete a file; return false if there is none.
 
     Raises:
         UserError: the storage refuses it.
@@ -155,7 +159,7 @@ def delete(uri: str) -> bool:
 
 
 def copy_folder(source: Path, uri: str) -> None:
-    """Copy every file of a local folder to below a URI."""
+    """Copy every file of a local folder to a folder's URI."""
     for folder, _, names in os.walk(source):
         for name in names:
             file = Path(folder) / name
@@ -163,7 +167,11 @@ def copy_folder(source: Path, uri: str) -> None:
 
 
 def fetch_folder(uri: str, target: Path) -> Path:
-    """A local folder with the content of a URI: the folder itself, or a copy below `target`."""
+    """Return a local folder with the content of a URI: the folder itself, or a copy in `target`.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     filesystem, path = open_uri(uri)
     if isinstance(filesystem, fs.LocalFileSystem):
         return Path(path)

@@ -1,11 +1,11 @@
-"""Paths and URIs that users give, before anything reads or repeats them."""
+"""Checks of paths and URIs that users give, before anything reads or repeats them."""
 
 import re
 from urllib.parse import unquote
 
 from rnnray.errors import UserError
 
-# s3://KEY:SECRET@bucket, and ?secret_key=SECRET, which other programs take.
+# s3://KEY:SECRET@bucket and ?secret_key=SECRET, which other programs accept.
 _SECRETS = re.compile(
     r"://[^/?#]*:[^@]*@|[?&][^=&]*(key|secret|token|password)[^=&]*=", re.IGNORECASE
 )
@@ -15,8 +15,8 @@ def check_place(uri: str) -> None:
     """Refuse a path or URI that would show secrets in logs, or leads elsewhere than it seems to.
 
     Raises:
-        UserError: credentials in a URI (which the message does not repeat), `..` in the key of an
-            object, or a null byte.
+        UserError: credentials in a URI (the message does not repeat them), `..` in an object's key,
+            or a null byte.
     """
     scheme, is_uri, rest = uri.partition("://")
     if is_uri and _SECRETS.search(uri):

@@ -1,4 +1,4 @@
-"""YAML that may come from anybody: plain values, and no more of them than the file shows."""
+"""YAML from untrusted files: plain values, and no more of them than the file shows."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from rnnray.errors import UserError
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """No objects, as in SafeLoader, and no aliases: ten lines of them make a billion values."""
+    """Loads no objects, as SafeLoader, and no aliases: ten lines of them make a billion values."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -18,20 +18,20 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def read_mapping(content: bytes | str, where: str) -> dict[str, Any]:
-    """The mapping that a YAML file holds.
+    """Return the mapping in the content of a YAML file.
 
     Args:
-        content: of the file; UTF-8.
-        where: the file, for messages.
+        content: content of the file, UTF-8.
+        where: name of the file, for messages.
 
     Raises:
-        UserError: it is no YAML, no mapping, or has what only other programs read: objects,
-            aliases, thousands of levels.
+        UserError: the content is not YAML, not a mapping, or has things that only other programs
+            read: objects, aliases, thousands of levels.
     """
     try:
         text = content.decode() if isinstance(content, bytes) else content
         values = yaml.load(text, _PlainLoader)
-    # ValueError: not UTF-8, no such day in the calendar, a number of thousands of digits.
+    # ValueError: not UTF-8, an impossible date, a number of thousands of digits.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = (str(error).strip().splitlines() or [""])[-1].strip()
         raise UserError(
@@ -43,7 +43,7 @@ def read_mapping(content: bytes | str, where: str) -> dict[str, Any]:
 
 
 def read_file(file: str) -> dict[str, Any]:
-    """The mapping that a local YAML file holds.
+    """Return the mapping in a local YAML file.
 
     Raises:
         UserError: there is no such file, or see `read_mapping`.

@@ -1,4 +1,4 @@
-"""Zip archives from elsewhere, unpacked so that nothing lands outside, and bounded."""
+"""Zip archives from elsewhere, unpacked within a limit of bytes, and only into their folder."""
 
 import stat
 import zipfile
@@ -9,18 +9,19 @@ from rnnray.download import cannot_write
 from rnnray.errors import UserError
 
 _BLOCK = 1 << 20
-# What an archive may unpack to: text shrinks to a twentieth, a bomb of zeros to a thousandth.
+# Limits of what an archive unpacks to: text shrinks to a twentieth, a bomb of zeros to a
+# thousandth.
 _TIMES = 100
-_BYTES = 256 << 20  # any archive may have so much
+_BYTES = 256 << 20  # allowed for any archive, however small
 _MEMBERS = 200_000
 
 
 def extract_zip(archive: Path, folder: Path) -> None:
     """Unpack a .zip into `folder`, which must not exist.
 
-    Only folders and regular files are accepted; absolute paths, "..", links and encrypted members
-    are refused, and so is an archive that unpacks to a hundred times its size: counted are the
-    bytes that come out, not those that the archive says.
+    Accepts only folders and regular files; refuses absolute paths, "..", links and encrypted
+    members. Also refuses an archive that unpacks to more than a hundred times its size, by the
+    bytes that come out and not by the sizes in its headers.
 
     Raises:
         UserError: a member is refused (named), the archive is damaged, or `folder` cannot be
@@ -35,7 +36,7 @@ def extract_zip(archive: Path, folder: Path) -> None:
                 raise UserError(f"{archive}: has {len(members):,} members; not unpacked")
             for member in members:
                 room -= _write(archive, opened, member, folder, room)
-    # RuntimeError and NotImplementedError: what zipfile does with methods that it does not know.
+    # zipfile raises RuntimeError and NotImplementedError for unknown methods of compression.
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{archive}: a damaged or incomplete archive ({error})") from error
     except OSError as error:
@@ -45,7 +46,7 @@ def extract_zip(archive: Path, folder: Path) -> None:
 def _write(
     archive: Path, opened: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, room: int
 ) -> int:
-    """Write a member of at most `room` bytes; its size."""
+    """Write a member of at most `room` bytes; return its size in bytes."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts:
         raise UserError(

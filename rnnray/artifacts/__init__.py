@@ -1,7 +1,7 @@
-"""What jobs publish, in object storage (`s3://bucket/prefix`) or in a local folder.
+"""The stores that jobs publish to: object storage (`s3://bucket/prefix`) or a local folder.
 
-Data sets are read and checkpoints are kept through `rnnray.storage`; here are content types,
-metadata, conditional puts and presigned links.
+These have content types, metadata, conditional puts and presigned links. Data sets and checkpoints
+need none of them, and go through `rnnray.storage`.
 """
 
 import os
@@ -15,7 +15,7 @@ __all__ = ["Entry", "Exists", "Store", "open_store"]
 
 
 def open_store(uri: str) -> Store:
-    """The store of an `s3://bucket/prefix` or of a local folder; nothing is read or made yet.
+    """Return the store of an `s3://bucket/prefix` or of a local folder, without reading it.
 
     Endpoint, region and credentials of S3 come from the standard `AWS_*` settings.
 
@@ -23,7 +23,7 @@ def open_store(uri: str) -> Store:
         UserError: another scheme, or no bucket.
     """
     if uri.startswith("s3://"):
-        # boto3 is a quarter of a second that a local folder need not wait for.
+        # boto3 takes a quarter of a second to import, which a local folder need not wait for.
         from rnnray.artifacts.s3 import S3Store  # noqa: PLC0415
 
         return S3Store.of(uri)

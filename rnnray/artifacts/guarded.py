@@ -1,4 +1,4 @@
-"""A store that may be changed only while something holds."""
+"""A store that may be changed only while a check allows it."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -7,23 +7,23 @@ from typing import Any
 
 from rnnray.artifacts.store import Entry, Store
 
-_VOUCH_SECONDS = 1.0  # a check holds for the changes of this time
+_VOUCH_SECONDS = 1.0  # time for which a check covers further changes
 
 
 class GuardedStore:
-    """A store of which nothing is changed unless a check allows it; see `Store`.
+    """A store that asks a check before each change; see `Store`.
 
     Args:
-        store: what is guarded.
-        check: raises `UserError` where nothing may be changed any more; called before a change,
-            once a second at most. It may be pickled, as a store may.
+        store: the store.
+        check: raises `UserError` once nothing may be changed any more; called before a change, at
+            most once a second. It may be pickled, as a store may.
     """
 
     def __init__(self, store: Store, check: Callable[[], object]) -> None:
         self._store, self._check_now, self._checked = store, check, float("-inf")
 
     def __reduce__(self) -> Any:
-        # Without the time, which another machine counts otherwise.
+        # Without the time of the last check: clocks of machines differ.
         return GuardedStore, (self._store, self._check_now)
 
     @property
@@ -88,7 +88,7 @@ class GuardedStore:
         return self._store.presign(key, hours)
 
     def _check(self) -> None:
-        # Threads may do it twice, which does no harm. The clock of a machine that slept, too.
+        # Two threads may both check, which does no harm. BOOTTIME also counts sleep of the machine.
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         if now - self._checked > _VOUCH_SECONDS:
             self._check_now()

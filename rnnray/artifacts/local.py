@@ -19,9 +19,9 @@ _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 @dataclass(frozen=True)
 class LocalStore:
-    """A local folder. Content types and metadata are not kept.
+    """A local folder, which drops content types and metadata.
 
-    A link to another folder is listed as such: what is behind it is not its own.
+    A link to another folder is listed as an entry: files in that folder are not the store's own.
     """
 
     uri: str
@@ -103,7 +103,7 @@ class LocalStore:
             raise UserError(f"{path}: cannot be deleted ({error.strerror})") from error
 
     def tidy(self) -> None:
-        """See `Store`: the temporary files."""
+        """See `Store`: deletes temporary files."""
         try:
             for folder, _, names in os.walk(self.uri):
                 for name in filter(UNFINISHED.fullmatch, names):
@@ -123,7 +123,7 @@ class LocalStore:
         where = Path(self.uri, folder)
         try:
             with os.scandir(where) as found:
-                # "a-b" comes before "a/b", as it does in S3: a folder counts with its slash.
+                # "a-b" comes before "a/b", as in S3: folders sort with their slash.
                 entries = sorted(found, key=lambda e: e.name + "/" * _is_folder(e))
         except _NOT_THERE:
             return

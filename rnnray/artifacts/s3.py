@@ -1,4 +1,4 @@
-"""Artifacts in S3, or in anything that speaks its protocol."""
+"""Artifacts in S3, or in any service with its protocol."""
 
 import hashlib
 import io
@@ -23,28 +23,29 @@ from rnnray.errors import UserError
 _PART = 16 * 2**20  # bytes; above this an object is sent in parts
 _PAGE = 1000  # keys; the most that S3 lists at once
 _LONGEST_LINK = 7 * 24  # hours; S3's limit
-# A conditional put whose answer was lost finds its own object there, and knows it by this.
+# If the answer to a conditional put is lost, its retry finds the put's own object, and knows it by
+# this.
 _TOKEN = "put"
 _SHA256 = "sha256"  # ETags and S3's own checksums depend on how an object was sent
 
 
 @dataclass(frozen=True)
 class S3Store:
-    """A bucket, or what lies below a prefix in it. See `rnnray.artifacts.Store`.
+    """A bucket, or everything below a prefix in it. See `rnnray.artifacts.Store`.
 
-    Metadata may have any characters: those that S3 does not take are percent-encoded. Every object
-    also has the SHA-256 of its content there.
+    Metadata may have any characters; those that S3 refuses are percent-encoded. The metadata of
+    every object include the SHA-256 of its content.
     """
 
     uri: str
 
     @classmethod
     def of(cls, uri: str) -> Self:
-        """The store of an `s3://bucket/prefix`.
+        """Return the store of an `s3://bucket/prefix`.
 
         Raises:
-            UserError: there is more in it, or less. The message does not repeat it, as it may
-                have credentials, which other programs take there.
+            UserError: the URI has more than that, or less. The message does not repeat the URI,
+                because other programs accept credentials in it.
         """
         bucket, _, prefix = uri.removeprefix("s3://").rstrip("/").partition("/")
         try:
@@ -69,7 +70,7 @@ class S3Store:
         if_absent: bool = False,
         before_retry: Callable[[], object] = lambda: None,
     ) -> None:
-        """See `Store`. Above 16 MiB in parts, each sent again by itself when it fails."""
+        """See `Store`. Sends more than 16 MiB in parts, and retries each part by itself."""
         check_key(key)
         about = {name: _ascii(value) for name, value in metadata.items()}
         describe: dict[str, Any] = {
@@ -87,7 +88,7 @@ class S3Store:
                 body = content.read_bytes() if isinstance(content, Path) else content
                 send("put_object", key, (404, 412), Body=body, **describe, **condition)
             elif if_absent and self._head(key) is not None:
-                raise Exists(f"{self.uri}/{key}: exists already")  # before sending it in vain
+                raise Exists(f"{self.uri}/{key}: exists already")  # before it is sent in vain
             else:
                 self._put_parts(key, content, describe, condition, send)
         except aws.ClientError as error:
@@ -116,7 +117,7 @@ class S3Store:
         return None if there is None else int(there["ContentLength"])
 
     def sha256(self, key: str) -> str | None:
-        """See `Store`; asks for the object's metadata alone."""
+        """See `Store`; asks only for the object's metadata."""
         check_key(key)
         there = self._head(key)
         return None if there is None else there["Metadata"].get(_SHA256)
@@ -137,16 +138,18 @@ class S3Store:
                 self._need_bucket()
 
     def tidy(self) -> None:
-        """See `Store`: nothing. Parts of uploads that were killed end by a rule of the bucket; to
-        list them takes a right that a program which only reads and writes need not have.
+        """See `Store`: does nothing.
+
+        A rule of the bucket should delete the parts of killed uploads. Listing them needs a
+        permission that a program which only reads and writes need not have.
         """
 
     def presign(self, key: str, hours: float) -> str:
-        """See `Store`. Like every such link it shows the access key id, and never the secret.
+        """See `Store`. Like every presigned link, it shows the access key id, and never the secret.
 
         Raises:
             UserError: more than the seven days that S3 allows, or no time at all. A link signed
-                with temporary credentials ends when they do, whatever was asked.
+                with temporary credentials expires when they do, whatever `hours` says.
         """
         check_key(key)
         if not 0 < hours <= _LONGEST_LINK:
@@ -182,7 +185,7 @@ class S3Store:
             answer = self._ask("list_objects_v2", None, **page)
             for each in answer.get("Contents", ()):
                 key = each["Key"].removeprefix(self._prefix)
-                if key and not key.endswith("/"):  # what other programs leave as "folders"
+                if key and not key.endswith("/"):  # "folders" of other programs
                     yield Entry(key, each["Size"])
             if not answer.get("IsTruncated"):
                 return
@@ -196,7 +199,7 @@ class S3Store:
         condition: dict[str, Any],
         send: Callable[..., dict[str, Any]],
     ) -> None:
-        # boto3's own transfer knows no conditions.
+        # boto3's own transfer has no conditional puts.
         checksum: dict[str, Any] = {}
         if client().meta.config.request_checksum_calculation == "when_supported":
             checksum = {"ChecksumAlgorithm": "CRC32"}
@@ -235,7 +238,7 @@ class S3Store:
         before_retry: Callable[[], object] = lambda: None,
         **arguments: Any,
     ) -> dict[str, Any]:
-        """Send one request until it is answered; see `Store.put` for `before_retry`.
+        """Send a request until it is answered; see `Store.put` for `before_retry`.
 
         Raises:
             ClientError: the answer is one of the expected HTTP statuses.
@@ -248,7 +251,7 @@ class S3Store:
             nonlocal failed
             if failed:
                 before_retry()
-            failed = True  # unless it succeeds, and then nobody asks
+            failed = True  # after a success nobody reads this
             answer: dict[str, Any] = getattr(s3, call)(**target, **arguments)
             if call == "get_object":
                 answer["Body"] = answer["Body"].read()

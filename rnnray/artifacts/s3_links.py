@@ -1,7 +1,7 @@
 """Presigned links by the thousand: botocore signs one, and the others follow its pattern.
 
-botocore takes one to three milliseconds a link, most of them to find the endpoint anew; 300,000
-links took minutes. Here a link is two hashes, some 20 microseconds. Source: "Signature calculations
+botocore takes one to three milliseconds a link, mostly to find the endpoint again; 300,000 links
+took minutes. Here a link takes two hashes, about 20 microseconds. Source: "Signature calculations
 for the Authorization header: using query parameters (AWS Signature Version 4)", S3's API reference.
 """
 
@@ -22,12 +22,12 @@ Sign = Callable[[str], str]
 
 
 def presign(uri: str, bucket: str, key: str, seconds: int) -> str:
-    """A link to an object, good for so many seconds from now.
+    """Return a link to an object, valid for `seconds` from now.
 
     Args:
-        uri: of the store, for messages.
-        bucket: its name.
-        key: of the object, with the store's prefix.
+        uri: URI of the store, for messages.
+        bucket: name of the bucket.
+        key: key of the object, with the store's prefix.
         seconds: from 1 to seven days.
 
     Raises:
@@ -38,8 +38,11 @@ def presign(uri: str, bucket: str, key: str, seconds: int) -> str:
 
 @lru_cache(maxsize=8)
 def _signer(uri: str, bucket: str, seconds: int, _client: object, _second: int) -> Sign:
-    """Makes links that all begin in one second; botocore itself where it signs otherwise, as for
-    directory buckets or by a plugin."""
+    """Return a function that signs links which all begin in the same second.
+
+    botocore itself signs them where it signs differently, as for directory buckets or with a
+    plugin.
+    """
 
     def ask_botocore(key: str) -> str:
         def attempt(s3: Any) -> str:
@@ -55,7 +58,10 @@ def _signer(uri: str, bucket: str, seconds: int, _client: object, _second: int) 
 
 
 def _like(probe: str) -> Sign | None:
-    """Signs links that differ from this one in the key alone; None for one of another kind."""
+    """Return a function that signs links which differ from `probe` in the key alone.
+
+    None if `probe` is a link of another kind.
+    """
     address, _, query = probe.partition("?")
     query, signed, _ = query.partition(_SIGNATURE)
     values = dict(part.partition("=")[::2] for part in query.split("&"))

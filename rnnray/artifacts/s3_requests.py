@@ -1,4 +1,4 @@
-"""Requests to S3 that outlast its bad moments, and what is said when it refuses."""
+"""Requests to S3 that wait out its failures, and the messages for its refusals."""
 
 import logging
 import os
@@ -42,15 +42,15 @@ FAILURES = (aws.ClientError, aws.BotoCoreError)
 _INVALID_TLS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
 
 _lock = threading.Lock()
-_often_enough = Every(10.0)  # one line for all threads of a process
+_often_enough = Every(10.0)  # a line for all threads of a process
 T = TypeVar("T")
 
 
 def request(uri: str, attempt: Callable[[Any], T], expected: tuple[int, ...] = ()) -> T:
-    """Call `attempt` with a client until it is answered; waits for a server that is away.
+    """Call `attempt` with a client until it is answered; wait for a server that does not answer.
 
     Args:
-        uri: of the store, for messages.
+        uri: URI of the store, for messages.
         attempt: sends one request.
         expected: HTTP statuses that are answers.
 
@@ -92,12 +92,12 @@ def request(uri: str, attempt: Callable[[Any], T], expected: tuple[int, ...] = (
 
 
 def no_bucket(uri: str) -> UserError:
-    """The error of a bucket that is missing."""
+    """Return the error of a missing bucket."""
     return UserError(f"{uri}: there is no such bucket at {_host()}; create it, or correct its name")
 
 
 def refusal(uri: str, error: Exception) -> UserError:
-    """What to tell the user. Nothing of the server's own text, which may have key ids."""
+    """Return the error for the user, without the server's own text, which may have key ids."""
     code = re.sub(r"[^A-Za-z0-9]", "", error_code(error))[:40] or type(error).__name__
     if code == "NoSuchBucket":
         return no_bucket(uri)
@@ -117,7 +117,8 @@ def refusal(uri: str, error: Exception) -> UserError:
             "the credentials and their rights on this bucket"
         )
     status = _status(error)
-    if status >= 500 and status != 501:  # that is for a request which no S3 service lacks
+    # 501 means that the server is no S3 service, not that it fails
+    if status >= 500 and status != 501:
         trouble = "has no room; make some" if status == 507 else f"fails ({status}); check it"
         return UserError(f"{uri}: the object store at {_host()} {trouble}, then run again")
     return UserError(
@@ -133,14 +134,14 @@ def _status(error: Exception) -> int:
 
 
 def error_code(error: Exception) -> str:
-    """S3's name of an error, such as NoSuchKey; empty when it is another's."""
+    """Return S3's name of an error, such as NoSuchKey; empty for errors of other origin."""
     if not isinstance(error, aws.ClientError):
         return ""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _trouble(error: Exception) -> str:
-    """What is wrong, in few words, if it may pass by itself; else nothing."""
+    """Return a few words about an error that may pass by itself; empty for others."""
     if error_code(error) in _BUSY or _status(error) in _BUSY_STATUS:
         return f"HTTP status {_status(error)}"
     if isinstance(error, aws.SSLError) and any(text in str(error) for text in _INVALID_TLS):
@@ -158,12 +159,12 @@ def _host() -> str:
 
 
 def client() -> Any:
-    """This process's client, which threads share; a new one when the settings have changed."""
+    """Return this process's client, which threads share; a new one once the settings change."""
     return _client_and_session()[0]
 
 
 def secret_key() -> str:
-    """The key that the client signs with now; empty without credentials."""
+    """Return the key that the client signs with now; empty without credentials."""
     credentials = _client_and_session()[1].get_credentials()
     return "" if credentials is None else str(credentials.get_frozen_credentials().secret_key)
 
@@ -178,17 +179,17 @@ def _client_and_session() -> tuple[Any, boto3.session.Session]:
 @cache
 def _make_client(settings: frozenset[tuple[str, str]]) -> tuple[Any, boto3.session.Session]:
     for name in ("boto3", "botocore", "s3transfer", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # in detail they log signatures
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # their detailed logs show signatures
     names = {name for name, value in settings if value}
     own_endpoint = bool(names & {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
     config = Config(
-        # Short outages end here, within seconds; longer ones in `retry`.
+        # botocore waits out short outages of seconds; `retry` waits out longer ones.
         retries={"mode": "standard", "total_max_attempts": 4},
         connect_timeout=5,
         read_timeout=_READ_TIMEOUT,
         max_pool_connections=64,
         signature_version="s3v4",
-        # A bucket's name as part of the host's needs DNS entries that few servers have.
+        # A bucket's name in the host's name needs DNS entries, which few servers have.
         s3={"addressing_style": "path"} if own_endpoint else None,
     )
     try:

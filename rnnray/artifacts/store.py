@@ -1,4 +1,4 @@
-"""What a store of artifacts can do."""
+"""The interface of a store of artifacts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from rnnray.errors import UserError
 
 
 class Exists(UserError):  # noqa: N818  (the name says it)
-    """A conditional put found something there."""
+    """A conditional put found that the key is taken."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something in a store: its key, relative to the store's URI, and its size in bytes."""
+    """A file in a store: its key, relative to the store's URI, and its size in bytes."""
 
     key: str
     size: int
@@ -23,14 +23,14 @@ class Entry:
 class Store(Protocol):
     """A place for files. Small: it may be pickled and sent to tasks; threads may share it.
 
-    Keys are relative and '/'-separated; one with `..`, an empty part, a leading '/' or characters
-    that do not print is a ValueError. Every method raises UserError where the storage refuses:
-    no right, no space, no bucket, wrong credentials, or a server that stays away.
+    Keys are relative and '/'-separated. A key with `..`, an empty part, a leading '/' or characters
+    that do not print is a ValueError. Every method raises UserError if the storage refuses: no
+    permission, no space, no bucket, wrong credentials, or a server that does not answer.
     """
 
     @property
     def uri(self) -> str:
-        """`s3://bucket/prefix` or an absolute folder; no secrets, no slash at its end."""
+        """`s3://bucket/prefix` or an absolute folder, without secrets and without a final slash."""
 
     def put(
         self,
@@ -42,50 +42,50 @@ class Store(Protocol):
         if_absent: bool = False,
         before_retry: Callable[[], object] = lambda: None,
     ) -> None:
-        """Write a file, from memory or from a local file, that appears when it is whole.
+        """Write a file, from memory or from a local file, that appears only when it is whole.
 
         Args:
-            key: of the file.
-            content: of the file, or the path of a local file.
+            key: key of the file.
+            content: content of the file, or the path of a local file.
             content_type: its media type.
-            metadata: what is stored beside it.
-            if_absent: write only where nothing has that key.
-            before_retry: called before a request that failed is sent again; what it raises ends
-                the put.
+            metadata: texts by name, stored beside the file.
+            if_absent: write only if nothing has that key.
+            before_retry: called before a failed request is sent again; its exception ends the put.
 
         Raises:
-            Exists: `if_absent`, and something has that key. Of several that put at once one wins.
+            Exists: `if_absent`, and something has that key. Of several writers at once one wins.
         """
 
     def get(self, key: str) -> bytes | None:
-        """The content, or None where there is nothing."""
+        """Return the content, or None if there is no file."""
 
     def size(self, key: str) -> int | None:
-        """The size in bytes, or None where there is nothing."""
+        """Return the size in bytes, or None if there is no file."""
 
     def sha256(self, key: str) -> str | None:
-        """The SHA-256 of the content, hexadecimal; None where there is nothing, or what another
-        program put there without one.
+        """Return the SHA-256 of the content, hexadecimal.
+
+        None if there is no file, or if another program stored it without a SHA-256.
         """
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        """What is there, sorted by key, as it is read; the prefix need not end at a '/'."""
+        """Yield the files whose keys begin with the prefix, which may lack a final '/', by key."""
 
     def delete(self, key: str) -> None:
-        """Delete what has that key, if anything does."""
+        """Delete the file with that key, if there is one."""
 
     def tidy(self) -> None:
-        """Delete what puts that were killed left behind; for when nobody puts."""
+        """Delete the remains of killed puts; call it only while nobody puts."""
 
     def presign(self, key: str, hours: float) -> str:
-        """A link that lets whoever has it read the file for so long."""
+        """Return a link that lets anyone who has it read the file for `hours`."""
 
 
 def check_key(key: str) -> None:
     """Refuse a key that is not relative or that leads elsewhere.
 
     Raises:
-        ValueError: it is so.
+        ValueError: the key is refused.
     """
     if not key.isprintable() or any(part in ("", ".", "..") for part in key.split("/")):
         raise ValueError(f"not a key: {key!r}")

@@ -1,1 +1,1 @@
-"""Speed beside the book's code; nothing but `jobs/benchmark.py` and tests import it."""
+"""Speed compared with the book's code; only `jobs/benchmark.py` and tests import it."""

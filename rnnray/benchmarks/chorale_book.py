@@ -1,7 +1,7 @@
-"""The book's composer as the book writes it, for `jobs/benchmark.py` and the tests to compare with.
+"""The book's composer as the book writes it, for comparison in `jobs/benchmark.py` and tests.
 
 A. Géron, Hands-On Machine Learning with Scikit-Learn, Keras, and TensorFlow, 3rd edition, chapter
-15, exercise 10 (https://github.com/ageron/handson-ml3), in our words.
+15, exercise 10 (https://github.com/ageron/handson-ml3), rewritten.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from rnnray.chorale.chords import VOICE_COUNT, Chords
 
 
 def composer() -> keras.Model:
-    """The model: tokens [batch, n] -> probabilities of the next token [batch, n, 47]."""
+    """Return the model: tokens [batch, n] -> probabilities of the next token [batch, n, 47]."""
     model = keras.Sequential([layers.Input((None,)), layers.Embedding(tokens.TOKENS, 5)])
     for filters, dilation in ((32, 1), (48, 2), (64, 4), (96, 8)):
         model.add(
@@ -32,12 +32,12 @@ def composer() -> keras.Model:
 def generate_chorale(
     probabilities: Callable[[Any], npt.NDArray[np.float32]], seed_chords: Chords, length: int
 ) -> Chords:
-    """The book's first way to compose: for each note over the whole piece, the likeliest one.
+    """Compose in the book's first way: for each note over the whole piece, the most probable one.
 
     Args:
         probabilities: tokens [1, n] -> [1, n, 47].
-        seed_chords: [m, 4], given.
-        length: chords to compose behind them.
+        seed_chords: [m, 4], the given chords.
+        length: number of chords to compose after them.
     """
     arpeggio = tokens.to_tokens(seed_chords)[None].astype(np.int32)
     for _ in range(length * VOICE_COUNT):

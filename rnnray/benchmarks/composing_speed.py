@@ -1,4 +1,4 @@
-"""How fast composers compose: the book's way, and ours."""
+"""Speed of composing: the book's way, and ours."""
 
 import time
 from collections.abc import Callable
@@ -23,19 +23,19 @@ _PEAK_SIZE = 4096
 
 
 def compose(chords: int) -> dict[str, float]:
-    """Notes/s of the book's model with fresh weights, in five ways.
+    """Measure the notes/s of the book's model with fresh weights, in five ways.
 
-    Speed does not depend on what the weights are. Everything runs once before it is timed, so that
-    nothing is compiled within the time.
+    Speed does not depend on the weights. Everything runs once before it is timed, so that no
+    compilation is timed.
 
     Args:
-        chords: of a chorale that our sampler composes. The book's way goes over the whole piece
-            again for each note, so that its speed falls with the length; it is timed over 16
-            chords behind 8 given ones, which flatters it.
+        chords: length of the chorales that our sampler composes. The book's way goes over the whole
+            piece again for each note, so that its speed falls with the length. It is timed over 16
+            chords after 8 given ones, which flatters it.
 
     Returns:
         book: the book's `generate_chorale`, one `predict` a note; model_call: the same with
-        `model(x)`; batch_1, batch_64, batch_1024: our sampler, so many chorales at once.
+            `model(x)`; batch_1, batch_64, batch_1024: our sampler with that many chorales at once.
     """
     strategy.configure_devices(0)
     import keras  # noqa: PLC0415
@@ -77,17 +77,17 @@ def _our_notes(sampler: "Sampler", count: int, chords: int) -> int:
 
 
 def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
-    """What a sweep costs beside its training: two epochs of the book's model a trial.
+    """Measure the cost of a sweep beside its training: two epochs of the book's model a trial.
 
     Args:
-        data: a corpus, as `rnnray.chorale.data.corpus.open_corpus` takes it.
-        samples: trials over the default search space.
-        at_once: trials at the same time, of one CPU each.
+        data: a corpus, see `rnnray.chorale.data.corpus.open_corpus`.
+        samples: number of trials over the default search space.
+        at_once: number of trials at the same time, with one CPU each.
 
     Returns:
         See `rnnray.benchmarks.sweep_cost.overhead`.
     """
-    import ray  # noqa: PLC0415  (seconds, which the other benchmarks need not spend)
+    import ray  # noqa: PLC0415  (takes seconds, which the other benchmarks need not spend)
 
     from rnnray.benchmarks import sweep_cost  # noqa: PLC0415
     from rnnray.chorale import chorale_tuning  # noqa: PLC0415
@@ -114,7 +114,7 @@ def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
 
 
 def _rate(name: str, work: Callable[[], int]) -> float:
-    """Notes/s of a function that returns its number of notes; the best of three runs."""
+    """Return the notes/s of a function that returns its number of notes; the best of three runs."""
     work()
     rates = []
     for _ in range(3):
@@ -126,13 +126,13 @@ def _rate(name: str, work: Callable[[], int]) -> float:
 
 
 def _multiply_adds(composer: Any) -> int:
-    """Multiply-adds of a note: one for each weight of a kernel, used once a note."""
+    """Return the multiply-adds of a note: one for each weight of a kernel, used once a note."""
     kernels = [w for w in composer.trainable_variables if "kernel" in w.path.rsplit("/", 1)[-1]]
     return sum(int(np.prod(kernel.shape)) for kernel in kernels)
 
 
 def _peak() -> float:
-    """Multiply-adds/s of a product of two large matrices in float32, on all cores."""
+    """Return the multiply-adds/s of a product of two large matrices in float32, on all cores."""
     import tensorflow as tf  # noqa: PLC0415
 
     matrix = tf.random.normal((_PEAK_SIZE, _PEAK_SIZE))

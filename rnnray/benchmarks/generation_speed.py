@@ -1,4 +1,4 @@
-"""How fast chorales are made and stored: the book's way, and ours."""
+"""Speed of composing and storing chorales: the book's way, and ours."""
 
 import tempfile
 import time
@@ -25,29 +25,29 @@ from rnnray.progress import say
 from rnnray.training import checkpoints, strategy
 from rnnray.training.checkpoints import Position
 
-_GIVEN = 8  # chords that the book begins with
+_GIVEN = 8  # chords that the book is given
 _BOOK_CHORALES = 2
 
 
 def generate(
     count: int = 300, chords: int = 64, corpus: str = "jsb", s3: str | None = None
 ) -> dict[str, float | None]:
-    """Chorales/s from nothing to stored files, of the book's model with fresh weights.
+    """Measure chorales/s, from nothing to stored files, of the book's model with fresh weights.
 
-    Speed does not depend on what the weights are, but for notes that are held: fresh weights hold
-    few, and a score with more notes takes longer to write.
+    Speed does not depend on the weights, except for held notes: fresh weights hold few, and a score
+    with more notes takes longer to write.
 
     Args:
-        count: chorales to make in our way.
-        chords: of a chorale, the book's 8 given ones included.
-        corpus: of the excerpts by Bach that a run adds; see `open_corpus`.
-        s3: an s3://bucket/prefix to write to as well; what is written there is deleted again.
+        count: number of chorales in our way.
+        chords: length of a chorale, the book's 8 given chords included.
+        corpus: source of the excerpts by Bach that a run adds; see `open_corpus`.
+        s3: an s3://bucket/prefix to write to as well; these files are deleted again.
 
     Returns:
-        book: the book's `generate_chorale`, one after the other, and the wave file of plain sines
-        of each, in memory; local: ours end to end, from the start of processes to the page, with
-        all three formats and 40 excerpts of Bach, into a local folder; s3: the same into S3, or
-        None.
+        book: the book's `generate_chorale`, one after the other, and a wave file of plain sines of
+            each, in memory; local: ours end to end, from the start of processes to the page, with
+            all three formats and 40 excerpts of Bach, into a local folder; s3: the same into S3, or
+            None.
 
     Raises:
         UserError: no such corpus, or the storage refuses.
@@ -72,7 +72,7 @@ def generate(
 
 
 def _book(chords: int, checkpoint: Path) -> float:
-    """The book's rate; also saves a checkpoint of its model, for our way."""
+    """Return the book's rate; also save a checkpoint of its model, for our way."""
     strategy.configure_devices(0)
     import keras  # noqa: PLC0415
 
@@ -91,7 +91,7 @@ def _book(chords: int, checkpoint: Path) -> float:
     probabilities = partial(chorale_book.composer().predict, verbose=0)
     pitches = np.random.default_rng(0).integers(LOWEST_PITCH, HIGHEST_PITCH, (_GIVEN, VOICE_COUNT))
     given = pitches.astype(np.int16)
-    chorale_book.generate_chorale(probabilities, given, 1)  # compiles
+    chorale_book.generate_chorale(probabilities, given, 1)  # once, to compile
     started = time.monotonic()
     for _ in range(_BOOK_CHORALES):
         piece = chorale_book.generate_chorale(probabilities, given, max(1, chords - _GIVEN))
@@ -134,5 +134,5 @@ def _delete(options: GenerationOptions) -> None:
         folder.clear(store)
         store.delete(RUN)
     except UserError as problem:
-        # What made the run fail, if it did, must not be hidden.
+        # The error of the run itself, if there is one, must not be hidden.
         say(f"{store.uri}: what was written there stays behind: {problem}")

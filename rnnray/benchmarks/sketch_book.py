@@ -1,4 +1,4 @@
-"""The book's own pipeline and training, to measure ours against. Nothing else uses this.
+"""The book's own pipeline and training, for comparison in benchmarks alone.
 
 After A. Géron, Hands-On Machine Learning with Scikit-Learn, Keras, and TensorFlow, 3rd edition,
 chapter 15, exercise 9, with its settings: batch 32, 5 parallel reads and parses, `fit`.
@@ -13,7 +13,7 @@ BATCH_SIZE = 32
 
 
 def pipeline(shards: Sequence[str], max_points: int = 100) -> Any:
-    """The book's `tf.data` pipeline over TFRecord shards, shuffled as it is for training.
+    """Return the book's `tf.data` pipeline over TFRecord shards, shuffled as for training.
 
     Yields ink float32 [32, longest in the batch or max_points, 3] and class_index int64 [32].
     """
@@ -37,21 +37,21 @@ def pipeline(shards: Sequence[str], max_points: int = 100) -> Any:
 
 
 def fit_rates(shards: Sequence[str], class_count: int, count: int, epochs: int) -> list[float]:
-    """Sketches/s of the book's model in the book's `fit`, for each of some epochs.
+    """Measure the sketches/s of the book's model in the book's `fit`, for each epoch.
 
-    Compilation falls into the first: Keras compiles with XLA, once for each length that the longest
-    drawing of a batch has.
+    The first epoch includes compilation: Keras compiles with XLA, once for each length of a batch's
+    longest drawing.
 
     Args:
         shards: TFRecord files.
         class_count: number of classes.
-        count: drawings in the shards.
-        epochs: to run.
+        count: number of drawings in the shards.
+        epochs: number of epochs.
     """
     import keras  # noqa: PLC0415
 
     class EpochSeconds(keras.callbacks.Callback):  # type: ignore[misc]
-        """The seconds of each epoch."""
+        """Times each epoch."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -84,6 +84,6 @@ def fit_rates(shards: Sequence[str], class_count: int, count: int, epochs: int) 
     )
     timer = EpochSeconds()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the data set shuffles, and not fit
+        warnings.simplefilter("ignore")  # the data set shuffles, not fit: Keras warns of that
         model.fit(pipeline(shards), epochs=epochs, verbose=0, callbacks=[timer])
     return [count / seconds for seconds in timer.seconds]

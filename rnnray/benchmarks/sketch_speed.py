@@ -1,6 +1,6 @@
-"""How fast drawings are read and trained on, beside the book's way, in one run.
+"""Speed of reading drawings and of training on them, beside the book's way, in one run.
 
-Rates depend on the machine and on its mood; compare the figures of one run.
+Rates depend on the machine and its load; compare only rates of the same run.
 """
 
 import json
@@ -38,16 +38,17 @@ _EPOCHS = 3
 
 
 def ingest(data: str, count: int) -> dict[str, float]:
-    """Drawings/s into padded training batches, each over the same shards.
+    """Measure the drawings/s into padded training batches, each way over the same shards.
 
-    Every way is run once before it is timed, so that processes are up and files are cached, and
-    timed from the request for the first batch to the last one. The book's pipeline makes its
-    batches of 32; ours makes the recommended 256, and mixes the drawings before: that is its first
-    epoch. Later ones take the drawings from Ray's object store.
+    Every way runs once before it is timed, so that processes are up and files are cached. The time
+    is from the request for the first batch to the last one. The book's pipeline makes its batches
+    of 32. Ours makes the recommended 256 and mixes the drawings before: that is its first epoch.
+    Later epochs take the drawings from Ray's object store.
 
     Args:
         data: a folder of the tutorial's shards, or `demo:COUNT`, of which shards are made.
-        count: drawings to read each way, the shards over and over; the slow reader reads fewer.
+        count: number of drawings to read in each way, the shards several times if needed; the slow
+            reader reads fewer.
 
     Returns:
         book, ray_read_tfrecords, tfrecords, parquet, ndjson, later_epochs: drawings/s.
@@ -83,17 +84,18 @@ def ingest(data: str, count: int) -> dict[str, float]:
 
 
 def train(data: str) -> dict[str, float]:
-    """Sketches/s in training of the book's model: the book's `fit`, and our loop on Ray.
+    """Measure the sketches/s of training the book's model: the book's `fit`, and our loop on Ray.
 
-    `fit` runs at the book's settings (batch 32), ours with batches of 256, on one worker with all
-    cores and on two workers with half of them each. Each runs three epochs. The book's
-    rate is that of its best one, ours that of the better one of the last two, waiting included.
+    `fit` runs with the book's settings (batch 32). Ours runs with batches of 256, on one worker
+    with all cores and on two workers with half of them each. Each runs three epochs. The book's
+    rate is that of its best epoch; ours is that of the better one of the last two, waiting
+    included.
 
     Args:
         data: a folder of the tutorial's shards, or `demo:COUNT`, of which shards are made.
 
     Returns:
-        book, one_worker, two_workers: sketches/s; waiting_share: the larger of both of ours.
+        book, one_worker, two_workers: sketches/s; waiting_share: the larger one of both of ours.
     """
     results: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -134,18 +136,18 @@ def train(data: str) -> dict[str, float]:
 
 
 def memory(data: str, workers: int = 2) -> dict[str, float]:
-    """Resident memory of the training workers over one epoch of the book's model, in MiB.
+    """Measure the training workers' resident memory over one epoch of the book's model, in MiB.
 
-    Sampled from outside, for workers on this machine; without shared memory, which is Ray's object
-    store: that has the data, bounded and spilled to disk.
+    Sampled from outside, for workers on this machine. Shared memory is left out: it is Ray's object
+    store, which holds the data, bounded and spilled to disk.
 
     Args:
-        data: of many drawings, such as `demo:1000000`.
-        workers: training workers.
+        data: source of many drawings, such as `demo:1000000`.
+        workers: number of training workers.
 
     Returns:
         peak: the most that any worker held; early and late: the most in the second and in the
-        fourth fifth of the run (the last one holds the validation); drawings: their number.
+            fourth fifth of the run (the last one has the validation); drawings: their number.
     """
     drawings = open_drawings(data)
     ours = sketch_config.notebook().model_copy(
@@ -184,7 +186,7 @@ def memory(data: str, workers: int = 2) -> dict[str, float]:
 
 
 def _resident_mib_of(title: str) -> list[float]:
-    """Resident memory, without what is shared, of each process here whose title begins so, MiB."""
+    """Return the unshared resident memory, MiB, of processes whose titles begin with `title`."""
     found = []
     for folder in Path("/proc").iterdir():
         try:
@@ -192,7 +194,7 @@ def _resident_mib_of(title: str) -> list[float]:
                 _, resident, shared, *_ = map(int, (folder / "statm").read_text().split())
                 found.append((resident - shared) * os.sysconf("SC_PAGESIZE") / 2**20)
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
+            continue  # the process has just ended
     return found
 
 
@@ -210,7 +212,7 @@ def _as_shards(data: str, folder: str) -> Drawings:
 
 
 def _write_ndjson(drawings: Drawings, folder: Path) -> None:
-    """The train split as simplified drawings, a file for each of its parts."""
+    """Write the train split as simplified drawings, a file for each of its parts."""
     (folder / "train").mkdir(parents=True)
     for number, part in enumerate(drawings.parts("train")):
         with (folder / "train" / f"{number:05d}.ndjson").open("w") as stream:
@@ -229,7 +231,7 @@ def _paths(drawings: Drawings) -> list[str]:
 
 
 def _rate(name: str, batches: Callable[[int], Iterable[int]], times: int) -> float:
-    """Rows/s of an iterable of batch sizes, the second time it is made."""
+    """Return the rows/s of an iterable of batch sizes, the second time it is made."""
     say(f"{name}: warming up")
     for _ in batches(1):
         pass
@@ -260,14 +262,14 @@ def _builtin_batches(shards: list[str], task: SketchTask) -> Iterator[int]:
 
 
 def _our_batches(drawings: Drawings, task: SketchTask, times: int) -> Iterator[int]:
-    """A first epoch: drawings are read, mixed, and made batches."""
+    """Yield the batches of a first epoch: drawings are read, mixed, and made batches."""
     parts = {"train": drawings.parts("train") * times}
     dataset = Drawings(drawings.data, drawings.class_names, parts).dataset("train")
     yield from _later_batches(mixed(read(dataset, "drawings"), seed=0), task, 1)
 
 
 def _later_batches(blocks: Blocks, task: SketchTask, times: int) -> Iterator[int]:
-    """Epochs after the first: batches of drawings in Ray's object store."""
+    """Yield the batches of epochs after the first, from drawings in Ray's object store."""
     pool = task.config.shuffle_rows
     for epoch in range(times):
         shares = partial(

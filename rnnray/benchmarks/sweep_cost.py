@@ -1,4 +1,4 @@
-"""What a sweep costs beside its training: the same trials through Ray Tune, and by hand."""
+"""The cost of a sweep beside its training: the same trials through Ray Tune, and by hand."""
 
 import multiprocessing
 import tempfile
@@ -22,20 +22,20 @@ from rnnray.tuning.trial import Problem
 
 
 def overhead(problem: Problem, space: Space, *, samples: int, at_once: int) -> dict[str, float]:
-    """Time a sweep, and the same configurations run by hand: a fresh process each, so many at once.
+    """Time a sweep, and the same configurations by hand, each in a fresh process.
 
     Args:
-        problem: what is searched.
+        problem: the problem whose configuration is searched.
         space: fields that do not change the data.
-        samples: trials; none is stopped early.
-        at_once: trials at the same time, of one CPU each.
+        samples: number of trials; none is stopped early.
+        at_once: number of trials at the same time, with one CPU each.
 
     Returns:
-        ratio: the sweep's seconds over those by hand, processes' starts included on both sides;
-        ratio_to_training: over the seconds that those by hand spent in epochs;
-        seconds_to_first_step: from the start of a trial, the mean of all; first_trials and
-        later_trials: of those that started a process, and of those that found one;
-        sweep_seconds, by_hand_seconds and by_hand_training_seconds, both sides' wall time.
+        ratio: the sweep's seconds over those by hand, process starts included on both sides;
+            ratio_to_training: the sweep's seconds over those that runs by hand spent in epochs;
+            seconds_to_first_step: from the start of a trial, the mean of all; first_trials and
+            later_trials: the same of trials that started a process, and of trials that found one;
+            sweep_seconds, by_hand_seconds and by_hand_training_seconds: wall time.
     """
     config = problem.config
     configs = [with_values(config, v) for v in search.draw(space, config, samples)]
@@ -81,7 +81,7 @@ def overhead(problem: Problem, space: Space, *, samples: int, at_once: int) -> d
 
 
 class _Starts(ray.tune.Callback):  # type: ignore[misc]
-    """How long after its start each trial's first step was done, compilation included."""
+    """Measures the time from each trial's start to its first step, compilation included."""
 
     def __init__(self) -> None:
         self.started: dict[str, float] = {}
@@ -98,7 +98,7 @@ class _Starts(ray.tune.Callback):  # type: ignore[misc]
 
 
 def _train_by_hand(task: Task, config: TrainingConfig, data: TrainingData) -> float:
-    """Train on one CPU without Ray; seconds in epochs."""
+    """Train on one CPU without Ray; return the seconds in epochs."""
     strategy.configure_devices(1, small_operations=task.unrolls and not config.xla)
     from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (imports TensorFlow)
 
@@ -120,4 +120,4 @@ def _train_by_hand(task: Task, config: TrainingConfig, data: TrainingData) -> fl
 
 
 def _ignore(*_: Any) -> None:
-    """Nobody listens."""
+    """Ignore an event: nobody listens."""

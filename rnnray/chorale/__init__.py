@@ -1,1 +1,1 @@
-"""The composer: Bach chorales in, new chorales out."""
+"""The composer, from Bach's chorales to new ones."""

@@ -66,7 +66,7 @@ class ChoraleConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _windows_begin_at_bar_lines(self) -> Self:
-        # So that a chord's place in its window tells the model its place in the bar.
+        # So that a chord's position in its window tells the model its position in the bar.
         if self.window_shift % BAR:
             raise ValueError(
                 f"window_shift must be a multiple of {BAR}: windows begin at bar lines"
@@ -77,7 +77,7 @@ class ChoraleConfig(TrainingConfig):
 
 
 def notebook() -> ChoraleConfig:
-    """The book's model, to the letter.
+    """Return the book's configuration, to the letter.
 
     A. Géron, Hands-On Machine Learning with Scikit-Learn, Keras, and TensorFlow, 3rd edition,
     chapter 15, exercise 10. Its windows of 33 chords give 0.6631 nats a note and 81.64 % on the
@@ -98,7 +98,7 @@ def notebook() -> ChoraleConfig:
 
 
 def strong() -> ChoraleConfig:
-    """What we recommend: LSTMs over chords, heads for each voice, echoes, transpositions."""
+    """Return the recommended configuration: chords, voice heads, echoes, transpositions."""
     return ChoraleConfig(
         model=ChoraleModelConfig(
             architecture="chords", embedding_dropout=0.2, dropout=0.5, head_dropout=0.4

@@ -1,4 +1,4 @@
-"""How well a composer foretells chorales: over whole pieces, and in the book's windows."""
+"""Evaluation of a composer's predictions: over whole pieces, and in the book's windows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,29 +14,31 @@ from rnnray.errors import UserError
 from rnnray.progress import Every, say
 
 BOOK_CHORDS, BOOK_SHIFT = 33, 16
-# Rows that are judged at once, and what lengths are rounded up to: few shapes are few compilations.
+# Rows of a batch, and the multiple that lengths are rounded up to: few shapes need few
+# compilations.
 _PIECES, _WINDOWS = 16, 256
 _LENGTH = 128 * VOICE_COUNT
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over notes; a note is a sixteenth of a voice, silence too."""
+    """Means over notes; a note is one voice at one sixteenth, silence included."""
 
     nats_per_note: float
     """Cross-entropy over whole pieces: each note once, given all notes before it."""
     accuracy: float
-    """Share of those notes that are the likeliest one."""
+    """Share of those notes that are the most probable one."""
     notes: int
-    """Notes of all pieces."""
+    """Number of notes of all pieces."""
     book_loss: float
-    """As in the book: windows of 33 chords, 16 apart, each begun cold, its first note and the
-    piece's last chords left out; nats a note. NaN where no piece fills a window."""
+    """Nats a note as in the book: windows of 33 chords, 16 apart, each without what came before it,
+    its first note and the piece's last chords left out. NaN if no piece fills a window.
+    """
     book_accuracy: float
-    """Likewise."""
+    """Share of the notes in these windows that are the most probable one."""
 
     def as_dict(self) -> dict[str, float]:
-        """The figures by name."""
+        """Return the metrics by name."""
         return asdict(self)
 
 
@@ -56,7 +58,7 @@ def evaluate(composer: TrainedComposer, chorales: Sequence[Chords]) -> Evaluatio
 def _totals(
     composer: TrainedComposer, batches: Iterator[npt.NDArray[np.int8]], skip: int
 ) -> tuple[float, int, int]:
-    """Sum of nats, right notes and notes, but for the first `skip` notes of each row."""
+    """Return the sum of nats, right notes and notes, without the first `skip` notes of each row."""
     totals = np.zeros(3)
     progress = Every()
     for batch in batches:
@@ -90,7 +92,7 @@ def _windows(chorales: Sequence[Chords]) -> Iterator[npt.NDArray[np.int8]]:
 
 
 def _padded(rows: Sequence[Tokens], count: int, length: int) -> npt.NDArray[np.int8]:
-    """Rows of -1 fill a batch up; they count nothing."""
+    """Pad rows, and fill the batch up with rows of -1, which do not count."""
     batch = np.full((count, length), NONE, np.int8)
     for filled, row in zip(batch, rows, strict=False):
         filled[: len(row)] = row

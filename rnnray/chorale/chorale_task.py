@@ -1,4 +1,4 @@
-"""The composer as the training loop sees it."""
+"""The composer as a task of the training loop."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,15 @@ CONFIG_FILE = "config.yaml"
 class ChoraleTask:
     """Predict each note from all notes before it; implements `rnnray.training.task.Task`.
 
-    Rows are windows or whole pieces (`training_rows`, `whole_pieces`): `tokens`, and `targets`,
-    which are the same tokens, or -1 where none is counted.
+    Rows are windows or whole pieces (`training_rows`, `whole_pieces`). Their columns are `tokens`
+    and `targets`, which are the same tokens, or -1 for notes that do not count.
     """
 
     config: ChoraleConfig
     statistics: str = ""
-    """Of the corpus, as `rnnray.chorale.data.corpus_statistics.to_json` makes them; empty where
-    unknown."""
+    """Statistics of the corpus, from `rnnray.chorale.data.corpus_statistics.to_json`; empty if
+    unknown.
+    """
 
     row_unit: ClassVar[str] = "windows"
     unit: ClassVar[str] = "notes"
@@ -42,7 +43,7 @@ class ChoraleTask:
     unrolls: ClassVar[bool] = False
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
-        """A new composer; its sequences are too long to lay out."""
+        """Return a new composer; `unroll` is ignored, because its sequences are too long."""
         from rnnray.chorale.model import architectures  # noqa: PLC0415  (imports Keras)
 
         del unroll
@@ -51,12 +52,12 @@ class ChoraleTask:
     def batch(
         self, rows: pa.Table
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Tokens and targets int32 [rows, notes], and how many notes of each row are counted."""
+        """Return tokens and targets int32 [rows, notes], and each row's number of counted notes."""
         inputs, targets = (_matrix(rows, name).astype(np.int32) for name in ("tokens", "targets"))
         return inputs, targets, (targets != NONE).sum(1).astype(np.float32)
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
-        """Mean cross-entropy of each row's counted notes, nats: [rows]."""
+        """Return the mean cross-entropy of each row's counted notes, nats: [rows]."""
         import keras  # noqa: PLC0415
         from keras import ops  # noqa: PLC0415
 
@@ -66,23 +67,23 @@ class ChoraleTask:
         return _row_means(losses, targets)
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """Share of each row's counted notes that are right (`right_notes`): [rows, 1]."""
+        """Return the share of each row's counted notes that `right_notes` accepts: [rows, 1]."""
         return _row_means(right_notes(targets, logits), targets)[:, None]
 
     def checkpoint_files(self) -> Mapping[str, str]:
-        """The configuration, and the statistics of the corpus."""
+        """Return the configuration, and the statistics of the corpus."""
         config = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         statistics = {STATISTICS_FILE: self.statistics} if self.statistics else {}
         return {CONFIG_FILE: config, **statistics}
 
 
 def right_notes(targets: Any, logits: Any) -> Any:
-    """Return 1 where a note is the likeliest one, 0 where it is not and where none is counted.
+    """Return 1 for each note that is the most probable one, 0 for others and missing targets.
 
-    A note as probable as the right one counts as likelier, so ties and NaN never help.
+    A note as probable as the right one counts as more probable, so ties and NaN never help.
 
     Args:
-        targets: int [rows, notes], -1 where none is counted.
+        targets: int [rows, notes], -1 for notes that do not count.
         logits: float [rows, notes, tokens].
 
     Returns:
@@ -104,7 +105,7 @@ def _row_means(values: Any, targets: Any) -> Any:
 
 
 def training_rows(config: ChoraleConfig, chorales: Sequence[Chords]) -> pa.Table:
-    """Windows of all pieces, in all transpositions that the configuration wants.
+    """Return the windows of all pieces, in all transpositions of the configuration.
 
     Raises:
         ValueError: there are no pieces.
@@ -125,7 +126,7 @@ def training_rows(config: ChoraleConfig, chorales: Sequence[Chords]) -> pa.Table
 
 
 def whole_pieces(chorales: Sequence[Chords]) -> pa.Table:
-    """Each piece a row, filled up with -1 to the length of the longest."""
+    """Return each piece as a row, filled up with -1 to the length of the longest."""
     longest = max(map(len, chorales))
     rows = []
     for chords in chorales:

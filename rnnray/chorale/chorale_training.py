@@ -1,4 +1,4 @@
-"""Training the composer, from a corpus to a checkpoint and its pictures."""
+"""Training the composer, from a corpus to a checkpoint and its plots."""
 
 import tempfile
 from pathlib import Path
@@ -20,17 +20,17 @@ from rnnray.training.run_options import RunOptions
 
 
 def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[str, Any]:
-    """Train, evaluate the best checkpoint on the valid and the test split, draw the curves.
+    """Train, evaluate the best checkpoint on the validation and the test split, draw the curves.
 
     Args:
         config: the model and how to train it.
-        corpus: a chorale table; its train split is trained on, its valid split selects the best
-            checkpoint, its test split, where there is one, is looked at once, at the end.
-        options: where, and on how many workers.
+        corpus: a chorale table. Its train split is trained on, and its validation split selects the
+            best checkpoint. Its test split, if there is one, is used once, at the end.
+        options: where to train, and on how many workers.
 
     Returns:
-        The figures of `chorale_evaluation.Evaluation` for the test split (for valid where there is
-        none), `valid_nats_per_note`, and the paths of what was written.
+        The metrics of `chorale_evaluation.Evaluation` for the test split (for validation if there
+        is none), `valid_nats_per_note`, and the paths of the written files.
 
     Raises:
         UserError: see `rnnray.chorale.data.training_windows.training_data` and

@@ -1,4 +1,4 @@
-"""What a sweep of the composer varies, and on what."""
+"""The search space of the composer, and its problem for sweeps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ SPACE = {
 """The default search space, for the book's architecture."""
 
 CHANGEABLE = frozenset({"optimizer.learning_rate", "optimizer.weight_decay", "model.dropout"})
-"""What may change in mid-training: neither the weights' shapes nor the optimizer's depend on it."""
+"""Fields that may change in mid-training: no shape of weights or optimizer depends on them."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class ChoraleProblem:
     corpus: Any
     """A chorale table in Ray's object store, which a node holds once for all its trials."""
     statistics: str = ""
-    """Of the corpus; see `ChoraleTask`."""
+    """Statistics of the corpus; see `ChoraleTask`."""
 
     def task(self, config: ChoraleConfig) -> ChoraleTask:
-        """The task of a trial."""
+        """Return the task of a trial."""
         return ChoraleTask(config, self.statistics)
 
     def data(self, config: ChoraleConfig) -> TrainingData:
-        """A trial's windows: they depend on its configuration, and take a second to make."""
+        """Return a trial's windows, which depend on its configuration and take a second to make."""
         return training_data(config, ray.get(self.corpus))

@@ -1,4 +1,4 @@
-"""Chords: what all parts of the composer share."""
+"""Chords, the type that all parts of the composer share."""
 
 import numpy as np
 import numpy.typing as npt

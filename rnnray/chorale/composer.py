@@ -1,4 +1,4 @@
-"""A trained composer: a checkpoint, loaded, ready to judge chorales and to compose them."""
+"""A trained composer, loaded from a checkpoint and ready to judge chorales and compose them."""
 
 import tempfile
 from pathlib import Path
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def read_checkpoint(uri: str) -> ChoraleConfig:
-    """The configuration of a composer's checkpoint.
+    """Return the configuration of a composer's checkpoint.
 
     Raises:
-        UserError: the folder is not one.
+        UserError: the folder is no such checkpoint.
     """
     hint = "checkpoints are the folders named epoch-* below --storage-path/--name"
     content = storage.read_bytes(storage.join(uri, CONFIG_FILE))
@@ -47,12 +47,12 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
 
 
 class TrainedComposer:
-    """The composer of a checkpoint, given by path or URI.
+    """The composer of a checkpoint.
 
     Args:
-        checkpoint: path or URI of its folder.
+        checkpoint: path or URI of the checkpoint's folder.
         threads: see `rnnray.training.strategy.configure_devices`.
-        needs_gpu: likewise.
+        needs_gpu: see `rnnray.training.strategy.configure_devices`.
 
     Raises:
         UserError: the folder is not a checkpoint of the composer, or there is no GPU.
@@ -73,10 +73,10 @@ class TrainedComposer:
     def judge(
         self, tokens: npt.NDArray[np.integer]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """What each note costs, given all notes before it, and whether it is the likeliest one.
+        """Return each note's cost, given all notes before it, and whether it is the most probable.
 
         Args:
-            tokens: int [rows, 4n], -1 for padding at the end; compiled anew for each shape.
+            tokens: int [rows, 4n], -1 for padding at the end; each new shape is compiled.
 
         Returns:
             nats float32 [rows, 4n] and right bool [rows, 4n]; 0 and false at the padding.
@@ -90,7 +90,7 @@ class TrainedComposer:
         return np.where(tokens != NONE, nats, 0).astype(np.float32), right
 
     def sampler(self, *, batch_size: int = 64, seed: int = 0) -> "Sampler":
-        """A sampler of this composer; see `Sampler`."""
+        """Return a sampler of this composer; see `Sampler`."""
         from rnnray.chorale.sampler import Sampler  # noqa: PLC0415  (imports TensorFlow)
 
         return Sampler(self.model, batch_size=batch_size, seed=seed)

@@ -1,4 +1,4 @@
-"""Chorales on request: from a checkpoint and what is given to files."""
+"""Chorales on request, from a checkpoint and given notes to files."""
 
 import re
 import tempfile
@@ -21,7 +21,7 @@ from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.progress import Every, say
 
-_TOLD_SILENCE = 4  # sixteenths; a shorter rest is a breath
+_TOLD_SILENCE = 4  # sixteenths of silence that are reported; a shorter rest is a breath
 _WRITTEN = re.compile(
     r"(?P<index>\d{4,})(\.(wav|mid|musicxml|png|svg)|-page\d+\.svg)", re.ASCII
 )  # see `rnnray.chorale.render.rendering.render`
@@ -40,12 +40,13 @@ def compose(
     """Compose `count` chorales at each temperature, with a line of progress every few seconds.
 
     Args:
-        composer: a checkpoint's.
-        given: of every chorale, int8 [4n], -1 is to be composed; see `rnnray.chorale.given`.
+        composer: composer of a checkpoint.
+        given: given notes of every chorale, int8 [4n], -1 for notes to compose; see
+            `rnnray.chorale.given`.
         temperatures: see `Request`.
-        count: chorales have the indices 0 to count - 1, at every temperature.
+        count: number of chorales at each temperature; their indices are 0 to count - 1.
         top_p: see `Request`.
-        seed: of all random choices.
+        seed: seed of all random choices.
         bar_position: see `Request`.
     """
     requests = [
@@ -75,15 +76,15 @@ def publish(
     instrument: InstrumentName,
     rest: int = 0,
 ) -> dict[str, Any]:
-    """Write what was composed, and say how it compares with Bach.
+    """Write composed chorales to files, and print how they compare with Bach.
 
     Args:
-        composed: as from `compose`.
-        given: as there; chords that are given whole, at the beginning, are shaded in the pictures.
+        composed: chorales by temperature, from `compose`.
+        given: as in `compose`; the plots shade opening chords that are given whole.
         bach: statistics of real chorales to compare with.
-        uri: folder or URI; files go to temperature=T/INDEX.* in it, and pitches.png, how often each
-            pitch was composed beside how often Bach wrote it. Chorales of an earlier, larger run at
-            one of these temperatures are deleted, since they would pass for this one's.
+        uri: folder or URI. Files go to temperature=T/INDEX.* in it. pitches.png shows how often
+            each pitch was composed, and how often Bach wrote it. Chorales of an earlier, larger run
+            at one of these temperatures are deleted, since they would pass for this one's.
         tempo: quarter notes a minute.
         instrument: see `rnnray.chorale.render.sound.synthesize`.
         rest: sixteenths of silence of all voices before the chorales, in the files; nothing else
@@ -137,11 +138,11 @@ def publish(
 
 
 def silent_voices(compositions: Sequence[Composition], given: Tokens) -> str:
-    """The words for voices that are silent where a given voice sings; empty where all sing.
+    """Return the words for voices that are silent while a given voice sings; empty if all sing.
 
     Args:
-        compositions: at one temperature.
-        given: of each of them, int8 [4n], as in `compose`.
+        compositions: compositions at one temperature.
+        given: given notes of each of them, int8 [4n], as in `compose`.
     """
     voices = given.reshape(-1, VOICE_COUNT)
     harmonised = (voices > 0).any(axis=1, keepdims=True)
@@ -164,7 +165,7 @@ def silent_voices(compositions: Sequence[Composition], given: Tokens) -> str:
 
 
 def _delete_older(folder: str, count: int) -> None:
-    """Delete what an earlier run wrote for indices from `count`, and nothing else that is there."""
+    """Delete an earlier run's files of indices from `count`, and nothing else in the folder."""
     older = set()
     filesystem, path = storage.open_uri(folder)
     for entry in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True)):

@@ -1,6 +1,6 @@
-"""What a composition is asked: the options that several jobs have, with their ranges and help.
+"""The options of a composition that several jobs share, with their ranges and help.
 
-Imports nothing that computes, so that --help of those jobs takes no seconds.
+Imports nothing that computes, so that --help of those jobs is fast.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field
 
-# MIDI counts a quarter's microseconds in 24 bits: nothing slower than 3.58 quarters a minute.
+# MIDI counts a quarter's microseconds in 24 bits: the slowest tempo is 3.58 quarters a minute.
 SLOWEST, FASTEST = 4.0, 1000.0
 
 InstrumentName = Literal["organ", "choir", "sine"]
@@ -42,11 +42,11 @@ Instrument = Annotated[
 
 
 def temperature_text(temperature: float) -> str:
-    """A temperature as folders are named: 0.8, 1, 1.5; six digits count."""
-    return f"{temperature + 0.0:g}"  # 0.0 and -0.0 are one
+    """Return a temperature as in folder names: 0.8, 1, 1.5, with up to six digits."""
+    return f"{temperature + 0.0:g}"  # -0.0 becomes 0.0
 
 
 def twice(temperatures: Iterable[float]) -> bool:
-    """Whether two temperatures would write into one folder."""
+    """Return whether two temperatures would write into one folder."""
     texts = list(map(temperature_text, temperatures))
     return len(set(texts)) < len(texts)

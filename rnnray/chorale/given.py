@@ -1,4 +1,4 @@
-"""What a composition begins with and keeps: an opening of a chorale, or some of the voices."""
+"""The given notes that a composition keeps: the opening of a chorale, or some of its voices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,19 +25,21 @@ from rnnray.progress import say
 
 _OCTAVE = 12
 _MIDI = range(1, 128)
-# A melody that goes a note or two beyond its voice is common; another voice's lies mostly outside.
+# Share of a voice's notes outside its range before a warning: a note or two beyond it are common,
+# another voice's notes are mostly outside.
 _MOST_OUTSIDE = 0.25
 
 
 @dataclass(frozen=True)
 class Melody:
-    """Voices that are given, from their first note on."""
+    """Given voices, from their first note on."""
 
     chords: Chords
-    """int16 [n, 4], -1 where a note is to be composed; a voice sounds in the first chord."""
+    """int16 [n, 4], -1 for notes to compose; a voice sounds in the first chord."""
     rest: int = 0
-    """Sixteenths of silence before that: they say where in its bar the melody begins, and are
-    nothing that a composer should go on from."""
+    """Sixteenths of silence before the first note. They give its position in the bar; a composer
+    should not continue from them.
+    """
 
     @property
     def bar_position(self) -> int:
@@ -46,14 +48,15 @@ class Melody:
 
 
 def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
-    """The first chords of a chorale.
+    """Return the first chords of a chorale.
 
     Args:
         corpus: a chorale table.
-        seed_from: the chorale as in `chorale_table.named`, a colon, how many chords: test:2:8.
+        seed_from: the chorale as in `chorale_table.named`, a colon, and the number of chords:
+            test:2:8.
 
     Raises:
-        UserError: it is not of that form, or there is no such chorale, or it is shorter.
+        UserError: another form, no such chorale, or a shorter chorale.
     """
     which, colon, count = seed_from.rpartition(":")
     if not colon or not (count.isascii() and count.isdigit()) or int(count) == 0:
@@ -67,17 +70,17 @@ def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
 
 
 def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
-    """Voices of a file that are to be kept. Says so where a voice seems to be another one.
+    """Return the voices of a file that are to be kept; warn if one seems to be another voice.
 
     Args:
         path: a MIDI, MusicXML, Humdrum or CSV file of one to four voices.
-        keep: names of the voices that are given; a file of as many voices has them in this order,
-            a file of four voices is a whole chorale, whose other voices are not looked at.
+        keep: names of the given voices. A file with the same number of voices has them in this
+            order; a file of four voices is a whole chorale, whose other voices are ignored.
         transpose: semitones by which the voices are moved.
 
     Raises:
-        UserError: the file cannot be used, has another number of voices, or notes that are out of
-            the composer's range (the message says by how much to transpose).
+        UserError: the file cannot be used, has another number of voices, or has notes outside the
+            composer's range (the message says by how much to transpose).
     """
     voices, repairs = scores.read_score(Path(path), _MIDI)
     for line in described(repairs):
@@ -130,7 +133,7 @@ def _transposed(voices: Chords, semitones: int, rest: int, path: str) -> Chords:
 
 
 def _say_if_another_voice(voice: int, pitches: Chords, transposed: int, path: str) -> None:
-    """Say so where many of a voice's notes, MIDI pitches [n], are not of that voice's range."""
+    """Warn if many of a voice's notes, MIDI pitches [n], are outside that voice's range."""
     outside = 1 - _share_in_range(voice, pitches)
     if outside <= _MOST_OUTSIDE:
         return
@@ -155,10 +158,10 @@ def _share_in_range(voice: int, pitches: Chords) -> float:
 
 
 def given_tokens(chords: int, opening: Chords | None, melody: Melody | None) -> Tokens:
-    """What a composition begins with and keeps: tokens int8 [4n], -1 is to be composed.
+    """Return the given notes of a composition: tokens int8 [4n], -1 for notes to compose.
 
     Args:
-        chords: length of the piece, a rest before the melody included; n is without that rest.
+        chords: length of the piece in chords, including a rest before the melody; n excludes it.
         opening: the first chords, int16 [m, 4].
         melody: voices to keep; not together with an opening.
 

@@ -1,4 +1,4 @@
-"""What a sampler is asked for, and what it gives."""
+"""A sampler's requests and results."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,17 @@ class Request:
     """A chorale to be composed."""
 
     given: npt.NDArray[np.int8]
-    """Tokens int8 [4n], S A T B of each chord; -1 is to be composed."""
+    """Tokens int8 [4n], S A T B of each chord; -1 for notes to compose."""
     index: int = 0
-    """Decides, with the sampler's seed, every random choice."""
+    """Determines, with the sampler's seed, every random choice."""
     temperature: float = 1.0
-    """1 takes the composer at its word, less is tamer, more is wilder; 0 takes the likeliest note
-    each time."""
+    """1 uses the composer's own probabilities, less is tamer, more is wilder; 0 always takes the
+    most probable note.
+    """
     top_p: float = 1.0
-    """Only the likeliest notes are drawn from: the fewest whose probabilities (at the temperature)
-    add up to this (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019)."""
+    """Draws only from the most probable notes: the fewest whose probabilities (at the temperature)
+    add up to this (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019).
+    """
     bar_position: int = 0
     """Sixteenths from the last bar line to the first chord, 0 to 15 (in bars of 16)."""
 
@@ -33,4 +35,4 @@ class Composition:
     chords: Chords
     """int16 [n, 4]."""
     nats: npt.NDArray[np.float32]
-    """What each note cost the composer, at temperature 1, given notes too: nats, float32 [4n]."""
+    """Cost of each note, given ones included, at temperature 1: nats, float32 [4n]."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICES, Chords
 
 TOKENS = HIGHEST_PITCH - LOWEST_PITCH + 2
-# Stands for "no token here": behind a piece's end, or a note that is to be composed.
+# No token: after a piece's end, or for a note to compose.
 NONE = -1
 
 Tokens = npt.NDArray[np.int8]
@@ -46,7 +46,7 @@ def to_chords(tokens: npt.NDArray[np.integer]) -> Chords:
 
 
 def voice_ranges(chorales: Sequence[Chords]) -> npt.NDArray[np.int16]:
-    """The lowest and highest pitch of each voice, int16 [4, 2]; 36 and 81 where it is silent."""
+    """Return each voice's lowest and highest pitch, int16 [4, 2]; 36 and 81 if it is silent."""
     ranges = np.array([[LOWEST_PITCH, HIGHEST_PITCH]] * len(VOICES), np.int16)
     for voice, pitches in enumerate(np.concatenate(chorales).T):
         if (sounding := pitches[pitches > 0]).size:
@@ -57,9 +57,14 @@ def voice_ranges(chorales: Sequence[Chords]) -> npt.NDArray[np.int16]:
 def transpositions(
     chords: Chords, ranges: npt.NDArray[np.int16], semitones: int
 ) -> Iterator[Chords]:
-    """The piece transposed by at most `semitones` down and up, wherever each voice stays in range.
+    """Yield the piece in all transpositions in which each voice stays in range.
 
-    The piece itself is among them, always; silence stays silence.
+    The piece itself is always included; silence stays silence.
+
+    Args:
+        chords: int16 [n, 4].
+        ranges: lowest and highest pitch of each voice, int16 [4, 2].
+        semitones: the largest distance, down and up.
     """
     sounding = chords != 0
     for shift in range(-semitones, semitones + 1):
@@ -70,14 +75,14 @@ def transpositions(
 
 
 def windows(tokens: Tokens, chords: int, shift: int, *, drop_remainder: bool) -> Iterator[Tokens]:
-    """Windows of `chords` chords that start `shift` chords after each other: int8 [4 * chords].
+    """Yield windows of `chords` chords, `shift` chords apart: int8 [4 * chords].
 
     Args:
-        tokens: of a piece, int8 [4n].
-        chords: of a window.
-        shift: between the starts of two windows.
-        drop_remainder: leave out what fills no whole window, as the book does; otherwise the
-            windows reach to the piece's end, and the last one is filled up with -1.
+        tokens: tokens of a piece, int8 [4n].
+        chords: chords of a window.
+        shift: chords between the starts of two windows.
+        drop_remainder: leave out chords at the end that fill no whole window, as the book does;
+            otherwise the windows reach to the piece's end, and the last one is filled up with -1.
     """
     size, step = chords * len(VOICES), shift * len(VOICES)
     if drop_remainder:

@@ -1,1 +1,1 @@
-"""Drawings in, a category out."""
+"""The sketch classifier, from a drawing to its category."""

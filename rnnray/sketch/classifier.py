@@ -1,4 +1,4 @@
-"""A trained sketch classifier: a checkpoint, loaded, ready to classify."""
+"""A trained sketch classifier, loaded from a checkpoint and ready to classify."""
 
 import tempfile
 from functools import cached_property
@@ -19,15 +19,16 @@ from rnnray.sketch.sketch_task import CLASSES_FILE, CONFIG_FILE
 from rnnray.training import checkpoints, strategy
 from rnnray.yaml_file import read_mapping
 
-# Batches are filled up to this size: compiled once, and no result depends on the neighbours.
+# Rows of every batch, filled up if needed: one shape is compiled once, and no result depends on the
+# other rows.
 _ROWS = 256
 
 
 def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
-    """The configuration and the class names of a sketch classifier's checkpoint.
+    """Return the configuration and the class names of a sketch classifier's checkpoint.
 
     Raises:
-        UserError: the folder is not one.
+        UserError: the folder is no such checkpoint.
     """
     config = storage.read_bytes(storage.join(uri, CONFIG_FILE))
     classes = storage.read_bytes(storage.join(uri, CLASSES_FILE))
@@ -47,10 +48,10 @@ def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
 
 
 class ClassifyingActor:
-    """Base of the actors of batch jobs: holds a classifier, loaded with the first batch.
+    """Base of the actors of batch jobs; loads its classifier with the first batch.
 
-    Not in the constructor: of an actor that fails there, Ray tells the traceback's text alone,
-    and tries again.
+    Not in the constructor: Ray passes on only the text of a failure there, and starts the actor
+    again.
     """
 
     def __init__(self, checkpoint: str, actors: int) -> None:
@@ -64,19 +65,19 @@ class ClassifyingActor:
 
 
 class ClassProbability(NamedTuple):
-    """A class's name, and how probable it is that a drawing shows it, from 0 to 1."""
+    """Name of a class, and the probability from 0 to 1 that a drawing shows it."""
 
     name: str
     probability: float
 
 
 class SketchClassifier:
-    """The classifier of a checkpoint, given by path or URI.
+    """The classifier of a checkpoint.
 
     Args:
-        checkpoint: path or URI of its folder.
-        threads: number of threads that compute, 0 for one for each CPU. Where TensorFlow has
-            computed in this process before, it keeps its own, with a warning.
+        checkpoint: path or URI of the checkpoint's folder.
+        threads: number of computing threads; 0 for one a CPU. If TensorFlow has computed in this
+            process before, it keeps its own number, with a warning.
 
     Raises:
         UserError: the folder is not a checkpoint of the sketch classifier.
@@ -98,13 +99,13 @@ class SketchClassifier:
         )
 
     def classify(self, drawing: Any, *, top: int = 5, y_up: bool = False) -> list[ClassProbability]:
-        """The most probable classes of a drawing as people have it.
+        """Return the most probable classes of a drawing in any usual form.
 
         Args:
             drawing: list of strokes, each a list of points (`[x, y]`, `{"x": x, "y": y}`) or two
                 lists x and y, in any unit, simplified or not; see
                 `rnnray.sketch.data.canvas.drawing_to_ink`.
-            top: number of classes, fewer where the checkpoint has fewer.
+            top: number of classes; fewer if the checkpoint has fewer.
             y_up: y grows upwards, not downwards as on screens.
 
         Returns:
@@ -124,21 +125,25 @@ class SketchClassifier:
     def top_classes(
         self, drawings: pa.Table, top: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The most probable classes of each drawing of a sketch table, the most probable first.
+        """Return the classes of each drawing of a sketch table, the most probable first.
+
+        Args:
+            drawings: a sketch table.
+            top: number of classes.
 
         Returns:
-            int64 [drawings, top] indices and float32 [drawings, top] probabilities; fewer columns
-            where there are fewer classes.
+            int64 [drawings, top] class indices and float32 [drawings, top] probabilities; fewer
+            columns if there are fewer classes.
         """
         scores = self.log_probabilities(drawings)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
         return order, np.exp(np.take_along_axis(scores, order, axis=1))
 
     def log_probabilities(self, drawings: pa.Table) -> npt.NDArray[np.float32]:
-        """A sketch table -> float32 [drawings, classes]: natural logarithms of probabilities.
+        """Return the natural logarithms of the probabilities: float32 [drawings, classes].
 
         Raises:
-            UserError: a row that is no ink (`sketch_table.bad_rows`).
+            UserError: a row of the sketch table is no ink (`sketch_table.bad_rows`).
         """
         for row, reason in sketch_table.bad_rows(drawings, len(self.class_names), labelled=False)[
             :1
@@ -157,7 +162,7 @@ class SketchClassifier:
     def export(self, folder: str) -> None:
         """Write a SavedModel: float32 [n, max_points, 3] -> probabilities float32 [n, classes].
 
-        Its endpoint is `serve`; the class names lie beside it in classes.txt.
+        Its endpoint is `serve`; classes.txt in the folder has the class names.
         """
         import keras  # noqa: PLC0415
 

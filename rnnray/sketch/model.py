@@ -1,4 +1,4 @@
-"""The sketch classifier. Keras alone, so that it also runs on Keras's other backends."""
+"""The sketch classifier's network, in Keras alone, so that Keras's other backends can run it."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from rnnray.sketch.sketch_config import SketchModelConfig
 
 @keras.saving.register_keras_serializable("rnnray")
 class DrawnSteps(layers.Layer):  # type: ignore[misc]
-    """From padded ink to the mask of the steps, behind strided convolutions, that hold drawing.
+    """From padded ink to the mask of the steps, after strided convolutions, that hold drawing.
 
-    Padding is rows of zeros; a drawing's last row never is one, since it ends a stroke (third
-    column 1). Step i behind convolutions of total stride s counts as drawn when its first point,
-    i * s, is; the first step always does.
+    Padding is rows of zeros; a drawing's last row never is, since it ends a stroke (third column
+    1). Step i after convolutions of total stride s counts as drawn if its first point, i * s, is
+    drawn; the first step always does.
 
     Args:
         stride: product of the convolutions' strides.
@@ -36,25 +36,25 @@ class DrawnSteps(layers.Layer):  # type: ignore[misc]
         return ops.less(first_points[None, :], ops.maximum(length, 1))
 
     def compute_output_spec(self, ink: Any) -> Any:
-        """A mask of one bool a step."""
+        """Return the shape and dtype of the mask."""
         return keras.KerasTensor((ink.shape[0], self.steps), dtype="bool")
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "stride": self.stride, "steps": self.steps}
 
 
 def build(config: SketchModelConfig, class_count: int, *, unroll: bool = False) -> keras.Model:
-    """A new classifier: ink float32 [batch, max_points, 3] -> logits float32 [batch, class_count].
+    """Return a new classifier: ink [rows, max_points, 3] -> logits [rows, class_count], float32.
 
     Args:
-        config: of the model.
+        config: configuration of the model.
         class_count: number of classes.
-        unroll: lay the recurrence out as a straight line of operations: twice as fast on a CPU,
-            where TensorFlow's loop costs more than its body; a GPU has cuDNN instead.
+        unroll: lay the recurrence out as a straight line of operations. That is twice as fast on a
+            CPU, where TensorFlow's loop costs more than its body; a GPU has cuDNN instead.
 
     Raises:
-        ValueError: the convolutions' options are not equally many, or eat up all points.
+        ValueError: the convolutions' options differ in length, or no points are left after them.
     """
     ink = layers.Input((config.max_points, 3), name="ink")
     x = ink

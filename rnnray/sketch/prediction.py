@@ -26,11 +26,11 @@ SCHEMA = pa.schema(
 )
 
 
-_POINTS = pa.field("points", pa.int64())  # told, not written
+_POINTS = pa.field("points", pa.int64())  # printed, not written
 
 
 class _Predictor(ClassifyingActor):
-    """Classifies batches."""
+    """Classifies the drawings of batches."""
 
     def __call__(self, drawings: pa.Table) -> pa.Table:
         order, probabilities = self.classifier.top_classes(drawings, TOP)
@@ -58,9 +58,9 @@ def classify(
 
     Args:
         checkpoint: path or URI of a checkpoint folder.
-        drawings: labelled or not.
-        output: path or URI; it appears when it is whole.
-        workers: processes that classify.
+        drawings: an opened source, labelled or not.
+        output: path or URI of the file, which appears only when it is whole.
+        workers: number of classifying processes; None: see `judge_with`.
         gpu: see `judge_with`.
 
     Returns:

@@ -74,7 +74,7 @@ class SketchConfig(TrainingConfig):
 
 
 def notebook() -> SketchConfig:
-    """The book's model, to the letter.
+    """Return the book's configuration, to the letter.
 
     A. Géron, Hands-On Machine Learning with Scikit-Learn, Keras, and TensorFlow, 3rd edition,
     chapter 15, exercise 9: 42.5 % top-1 and 71.4 % top-5 after 2 epochs over the 3.45 million
@@ -89,7 +89,7 @@ def notebook() -> SketchConfig:
 
 
 def strong() -> SketchConfig:
-    """What we recommend: masked, bidirectional, AdamW with warm-up and cosine, batches of 256."""
+    """Return the recommended configuration: masked, bidirectional, AdamW, batches of 256."""
     return SketchConfig(
         model=SketchModelConfig(
             bidirectional=True,

@@ -1,4 +1,4 @@
-"""How good a checkpoint is: every drawing counted exactly once, by as many workers as there are."""
+"""Evaluation of a sketch classifier: every drawing counts once, on any number of workers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,33 +19,33 @@ from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.sketch_task import found
 
 BATCH_ROWS = 1024
-_FEW = 50  # drawings, of which a share says little
+_FEW = 50  # number of drawings below which a share says little
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over all drawings, and which classes were taken for which."""
+    """Means over all drawings, and the confusions between classes."""
 
     loss: float
     """Cross-entropy, nats a drawing."""
     top1: float
-    """Share of drawings whose first class is right."""
+    """Share of drawings whose most probable class is right."""
     top5: float
-    """Share of drawings whose class is among the first five."""
+    """Share of drawings whose class is among the five most probable."""
     count: int
-    """Drawings."""
+    """Number of drawings."""
     confusion: npt.NDArray[np.int64]
-    """[classes, classes], rows are true classes, columns predicted ones."""
+    """[classes, classes], counts; rows are true classes, columns predicted ones."""
     sums: npt.NDArray[np.float64]
     """[classes, 3], sums of loss, top-1 and top-5 over the drawings of each true class."""
     cropped: int
-    """Drawings that are longer than the classifier reads."""
+    """Number of drawings that are longer than the classifier reads."""
 
     def of_classes(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
-        """The metrics of each class, in the order of the class list.
+        """Return the metrics of each class, in the order of the class list.
 
         Each has `class`, `count` (drawings), `loss`, `top1`, `top5` (means over them, null without
-        any), `precision` (share of the drawings taken for the class that show it, null without
+        any), `precision` (share of the drawings classified as the class that show it, null without
         any) and `taken_for` (the class that its drawings are most often mistaken for, or null).
         """
         counts, taken = self.confusion.sum(1), self.confusion.sum(0)
@@ -73,7 +73,14 @@ class Evaluation:
 
 
 def say_cropped(cropped: int, count: int, max_points: int, which: str = "drawings") -> None:
-    """Say how many of some drawings are longer than the classifier reads, if any are."""
+    """Print how many of `count` drawings are longer than the classifier reads, if any are.
+
+    Args:
+        cropped: number of these drawings.
+        count: number of all drawings.
+        max_points: points that the classifier reads.
+        which: name of the drawings.
+    """
     if cropped:
         say(
             f"{100 * cropped / count:.2g} % of the {which} are longer than {max_points} points "
@@ -82,7 +89,7 @@ def say_cropped(cropped: int, count: int, max_points: int, which: str = "drawing
 
 
 class _Judge(ClassifyingActor):
-    """Scores each drawing of a batch."""
+    """Computes the losses and hits of a batch's drawings."""
 
     def __call__(self, drawings: pa.Table) -> pa.Table:
         scores = self.classifier.log_probabilities(drawings)
@@ -112,14 +119,15 @@ def judge_with(
 
     Args:
         dataset: sketch tables.
-        actor: its constructor takes `checkpoint`, and `actors`, their number.
+        actor: class whose constructor takes `checkpoint` and `actors`, the number of actors.
         checkpoint: path or URI of a checkpoint folder.
-        workers: actors; None for as many as the data keep busy, at most one a GPU, or as many as
-            leave a CPU for reading, of all nodes that the cluster may start: each takes seconds.
-        gpu: a GPU for each actor; None for one each where the cluster has any.
+        workers: number of actors; None for as many as the data keep busy. Since each takes seconds
+            to start, that is at most one a GPU, or without GPUs at most 8, with a CPU left for
+            reading.
+        gpu: whether each actor gets a GPU; None: if the cluster has any.
 
     Raises:
-        UserError: the checkpoint lies where no node that runs tasks reaches it.
+        UserError: no node that runs tasks reaches the checkpoint.
     """
     gpus = cluster.has_gpus() if gpu is None else gpu
     fewest = workers or 1
@@ -152,9 +160,9 @@ def evaluate(
 
     Args:
         checkpoint: path or URI of a checkpoint folder.
-        drawings: with the same classes as the checkpoint's.
+        drawings: an opened source with the checkpoint's classes.
         split: train, validation, test or all.
-        workers: processes that classify; the result does not depend on their number.
+        workers: number of classifying processes, on which the result does not depend.
         gpu: see `judge_with`.
 
     Raises:

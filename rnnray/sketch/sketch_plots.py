@@ -1,7 +1,7 @@
-"""Pictures of drawings and of the mistakes of a classifier.
+"""Plots of drawings and of a classifier's mistakes.
 
-Each public function writes one PNG to `path`, whole or not at all, making its folder if need be;
-it raises `UserError` if that cannot be written. No display is needed: pyplot is never used.
+Each public function writes one PNG to `path`, whole or not at all, and makes its folder if needed.
+It raises `UserError` if the file cannot be written. No display is needed: pyplot is never used.
 """
 
 import math
@@ -23,15 +23,21 @@ from rnnray.sketch.data.ink import ink_to_strokes
 
 Inks = Sequence[NDArray[np.float32]]
 Corners = list[tuple[float, float]]
-# Inches: a drawing, the two lines of text under it, its top 5 beside it, the space between.
+# Inches: a drawing, the two lines of text below it, the top 5 beside it, the space in between.
 CELL, LABEL, PANEL, GAP = 1.3, 0.38, 2.0, 0.16
 
 
 def sketch_grid(path: Path, inks: Inks, labels: Sequence[str], title: str | None = None) -> None:
     """Draw a grid of sketches with their labels: strokes solid, pen-up moves dotted.
 
-    `inks` are one or more drawings, each float32 [n, 3] of rows (dx, dy, end_of_stroke); of each
-    label two lines are shown. Raises ValueError if there is no drawing, or not a label for each.
+    Args:
+        path: path of the PNG.
+        inks: one or more drawings, each float32 [n, 3] of rows (dx, dy, end_of_stroke).
+        labels: label of each drawing, of which two lines are shown.
+        title: title of the plot.
+
+    Raises:
+        ValueError: there is no drawing, or not a label for each.
     """
     columns = min(16, max(4, math.ceil(math.sqrt(1.5 * len(inks)))))
     figure, corners = _tiles(len(inks), columns, CELL, title)
@@ -51,11 +57,20 @@ def predictions(
 ) -> None:
     """Draw sketches beside their most probable classes.
 
-    For each of one or more drawings (float32 [n, 3]): its true label or None, its class names with
-    the most probable first, and a row of `probabilities_top5`, float [n, 5] from 0 to 1 (fewer
-    columns for fewer classes). The true class has the blue bar; the label under the drawing has a
-    tick if the most probable class is the true one, else a cross. About 20 drawings fit a screen.
-    Raises ValueError if there is no drawing, or the arguments' lengths differ.
+    The true class has a blue bar. The label below a drawing has a tick if the most probable class
+    is the true one, else a cross. About 20 drawings fit on a screen.
+
+    Args:
+        path: path of the PNG.
+        inks: one or more drawings, each float32 [n, 3].
+        true_labels: true label of each drawing, or None.
+        class_names_top5: class names of each drawing, the most probable first.
+        probabilities_top5: float [drawings, 5], from 0 to 1; fewer columns if there are fewer
+            classes.
+        title: title of the plot.
+
+    Raises:
+        ValueError: there is no drawing, or the arguments' lengths differ.
     """
     figure, corners = _tiles(len(inks), 4, CELL + PANEL + GAP, title)
     rows = zip(corners, inks, true_labels, class_names_top5, probabilities_top5, strict=True)
@@ -76,10 +91,17 @@ def predictions(
 
 
 def length_histogram(path: Path, lengths: NDArray[np.integer], max_points: int) -> None:
-    """Draw the histogram of the drawings' lengths, with the median and what the crop cuts.
+    """Draw the histogram of the drawings' lengths, with the median and the share that is cropped.
 
-    `lengths` is int [n], the points of each drawing before it is cropped to `max_points`. The last
-    bar holds all lengths beyond the axis. Raises ValueError if n is 0.
+    The last bar holds all lengths beyond the axis.
+
+    Args:
+        path: path of the PNG.
+        lengths: int [n], the points of each drawing before cropping.
+        max_points: points that a drawing is cropped to.
+
+    Raises:
+        ValueError: n is 0.
     """
     if len(lengths) == 0:
         raise ValueError("no lengths: a histogram needs at least one drawing")
@@ -115,12 +137,20 @@ def confusion_matrix(
 ) -> None:
     """Draw the confusion matrix of the `worst` classes, those most often confused.
 
-    `counts` is int [C, C], rows are true classes and columns predicted ones. If C > `worst`, the
-    pairs of classes are gone through from the one most often confused (counts[i, j] +
-    counts[j, i]); both join the picture while there is room, so that partners stand side by side.
-    A cell is the share of *all* drawings of its true class, also of those predicted as a class
-    that is not shown: rows need not add up to 100 %. A class without drawings has a grey row.
-    Raises ValueError if `counts` is not [C, C] for C > 0 names, or `worst` is less than 2.
+    With more classes than `worst`, pairs of classes are taken in order of their confusions
+    (counts[i, j] + counts[j, i]). Both join the plot while there is room, so that partners stand
+    side by side. A cell is the share of *all* drawings of its true class, also of those predicted
+    as a class that is not shown: rows need not add up to 100 %. A class without drawings has a grey
+    row.
+
+    Args:
+        path: path of the PNG.
+        counts: int [C, C]; rows are true classes, columns predicted ones.
+        class_names: C names.
+        worst: the most classes that are shown.
+
+    Raises:
+        ValueError: `counts` is not [C, C] for C > 0 names, or `worst` is less than 2.
     """
     classes = len(class_names)
     if classes == 0 or counts.shape != (classes, classes) or worst < 2:
@@ -148,14 +178,14 @@ def confusion_matrix(
     bar.outline.set_visible(False)
     bar.set_label("% of the true class's drawings", color=MUTED, fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL, colors=MUTED, length=0)
-    for y, x in np.argwhere((share >= 0.5) & (len(shown) <= 40)):  # where numbers are readable
+    for y, x in np.argwhere((share >= 0.5) & (len(shown) <= 40)):  # only if numbers are readable
         color = "white" if share[y, x] > 35 else TEXT
         axes.text(x, y, f"{share[y, x]:.0f}", ha="center", va="center", size=font, color=color)
     plot_style.save(figure, path)
 
 
 def _most_confused(counts: NDArray[np.integer], worst: int) -> list[int]:
-    counts = counts.astype(np.int64)  # sums and negatives of narrow or unsigned ones would wrap
+    counts = counts.astype(np.int64)  # narrow or unsigned types would wrap in sums and negatives
     pairs = np.stack(np.triu_indices(len(counts), 1), axis=1)
     confusions = (counts + counts.T)[pairs[:, 0], pairs[:, 1]]
     chosen: list[int] = []
@@ -167,7 +197,7 @@ def _most_confused(counts: NDArray[np.integer], worst: int) -> list[int]:
 
 
 def _draw_ink(axes: Axes, ink: NDArray[np.float32], label: str, color: str = TEXT) -> None:
-    """Draw ink in a square (its aspect ratio was normalised away), y down as on a screen."""
+    """Draw ink in a square (normalising removed its aspect ratio), y down as on a screen."""
     strokes = [stroke.T for stroke in ink_to_strokes(ink)]
     moves = [np.stack([before[-1], after[0]]) for before, after in pairwise(strokes)]
     points = np.concatenate(strokes)
@@ -183,13 +213,13 @@ def _draw_ink(axes: Axes, ink: NDArray[np.float32], label: str, color: str = TEX
 
 
 def _tiles(count: int, columns: int, width: float, title: str | None) -> tuple[Figure, Corners]:
-    """A figure for tiles so wide, and the left and top of each in inches from the top left."""
+    """Return a figure of tiles `width` wide, and each tile's left and top in inches."""
     if count == 0:
         raise ValueError("no drawings: a picture needs at least one")
     columns = min(columns, count)
     width, height = width + GAP, CELL + LABEL
-    across = max(GAP + columns * width, 3.6)  # a title needs room, above a lone drawing too
-    heading = wrap(title or "", int(10 * across), 3)  # characters of a tenth of an inch
+    across = max(GAP + columns * width, 3.6)  # room for a title, even above a single drawing
+    heading = wrap(title or "", int(10 * across), 3)  # characters are a tenth of an inch wide
     top = GAP + (0.22 * (heading.count("\n") + 1) if heading else 0)
     down = top + math.ceil(count / columns) * height
     figure = Figure(figsize=(across, down))
@@ -199,7 +229,7 @@ def _tiles(count: int, columns: int, width: float, title: str | None) -> tuple[F
 
 
 def _axes_at(figure: Figure, left: float, top: float, width: float) -> Axes:
-    """Axes without ticks or spines, `CELL` inches high."""
+    """Return axes without ticks or spines, `CELL` inches high."""
     across, down = figure.get_size_inches()
     axes = figure.add_axes((left / across, 1 - (top + CELL) / down, width / across, CELL / down))
     axes.set(xticks=[], yticks=[], facecolor=PAPER)

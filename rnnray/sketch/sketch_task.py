@@ -1,4 +1,4 @@
-"""The sketch classifier as the training loop sees it."""
+"""The sketch classifier as a task of the training loop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE, CLASSES_FILE = "config.yaml", "classes.txt"
 TOP = 5
-"""Classes among which the right one counts as found."""
+"""Number of most probable classes among which the right one counts as found."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SketchTask:
     unrolls: ClassVar[bool] = True
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
-        """A new classifier."""
+        """Return a new classifier."""
         from rnnray.sketch import model  # noqa: PLC0415  (imports Keras)
 
         return model.build(self.config.model, len(self.class_names), unroll=unroll)
@@ -43,12 +43,12 @@ class SketchTask:
     def batch(
         self, rows: pa.Table
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Ink float32 [rows, max_points, 3], class indices int64 [rows], weights float32 [rows]."""
+        """Return ink [rows, max_points, 3], class indices int64 [rows], float32 weights [rows]."""
         ink, classes = sketch_table.padded(rows, self.config.model.max_points)
         return ink, classes, sketch_table.weights_of(rows)
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
-        """Cross-entropy in nats, [rows]."""
+        """Return the cross-entropy in nats, [rows]."""
         import keras  # noqa: PLC0415
 
         return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
@@ -58,7 +58,7 @@ class SketchTask:
         return found(targets, logits)
 
     def checkpoint_files(self) -> Mapping[str, str]:
-        """The configuration and the class names."""
+        """Return the configuration and the class names."""
         return {
             CONFIG_FILE: yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False),
             CLASSES_FILE: "".join(f"{name}\n" for name in self.class_names),

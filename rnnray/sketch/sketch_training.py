@@ -1,4 +1,4 @@
-"""Training the sketch classifier, from a source of drawings to a checkpoint and its pictures."""
+"""Training the sketch classifier, from a source of drawings to a checkpoint and its plots."""
 
 import tempfile
 from pathlib import Path
@@ -28,17 +28,17 @@ _GRID, _PREDICTED, _LENGTHS = 28, 12, 5000
 def train(
     config: SketchConfig, drawings: Drawings, options: RunOptions, *, export: str | None = None
 ) -> dict[str, Any]:
-    """Train, evaluate the best checkpoint on the held-out test split, draw pictures.
+    """Train, evaluate the best checkpoint on the held-out test split, draw plots.
 
     Args:
         config: the model and how to train it.
         drawings: the opened source; its `validation` split selects the best checkpoint.
-        options: where, and on how many workers.
+        options: where to train, and on how many workers.
         export: folder or URI for a SavedModel of the best checkpoint.
 
     Returns:
-        top1, top5, loss and count on the test split (on validation where there is no test split),
-        and the paths of what was written.
+        top1, top5, loss and count on the test split (on validation if there is no test split), and
+        the paths of the written files.
 
     Raises:
         UserError: see `rnnray.training.driver.train`.
@@ -87,7 +87,7 @@ def _draw(
     split: str,
     evaluation: Evaluation,
 ) -> str:
-    """Leave the pictures beside the checkpoints; the folder's path or URI."""
+    """Draw the plots beside the checkpoints; return the path or URI of their folder."""
     names = drawings.class_names
     held_out = _first(drawings, split, _PREDICTED)
     inks = sketch_table.inks_of(training)
@@ -123,7 +123,7 @@ def _draw(
 
 
 def _first(drawings: Drawings, split: str, count: int) -> pa.Table:
-    """The first drawings of a split, read by the cluster."""
+    """Return the first drawings of a split, read by the cluster."""
     batches = (
         drawings.dataset(split).limit(count).iter_batches(batch_size=None, batch_format="pyarrow")
     )

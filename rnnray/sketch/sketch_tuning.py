@@ -1,4 +1,4 @@
-"""What a sweep of the sketch classifier varies, and on what."""
+"""The search space of the sketch classifier, and its problem for sweeps."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ SPACE = {
 """The default search space."""
 
 CHANGEABLE = frozenset({"optimizer.learning_rate", "optimizer.weight_decay", "model.dropout"})
-"""What may change in mid-training: neither the weights' shapes nor the optimizer's depend on it."""
+"""Fields that may change in mid-training: no shape of weights or optimizer depends on them."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class SketchProblem:
     config: SketchConfig
     class_names: tuple[str, ...]
     drawings: TrainingData
-    """Read once into Ray's object store, where all trials find them."""
+    """Drawings in Ray's object store, read once for all trials."""
 
     def task(self, config: SketchConfig) -> SketchTask:
-        """The task of a trial."""
+        """Return the task of a trial."""
         return SketchTask(config, self.class_names)
 
     def data(self, config: SketchConfig) -> TrainingData:
-        """A trial's drawings: the same for all."""
+        """Return a trial's drawings, which are the same for all trials."""
         return self.drawings
 
 

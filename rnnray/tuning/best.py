@@ -1,4 +1,4 @@
-"""A sweep from what a job asks to best.yaml: what the jobs of both models share."""
+"""A sweep from its options to best.yaml, as the jobs of both models run it."""
 
 from collections.abc import Container, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def read_space(file: str | None, default: Mapping[str, Any], config: TrainingCon
         config: configuration whose fields are searched.
 
     Raises:
-        UserError: see `rnnray.tuning.space.parse`, or the file cannot be read.
+        UserError: the file cannot be read, or see `rnnray.tuning.space.parse`.
     """
     values = default if file is None else read_file(file)
     return space.parse(values, config, file or "the default space")
@@ -34,17 +34,17 @@ def find(
     changeable: Container[str],
     data: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Run a sweep, or go on with it, and write what it found into its folder.
+    """Run or resume a sweep, and write its best configuration into its folder.
 
     Args:
-        problem: what is searched.
-        searched: as from `read_space`.
+        problem: the problem whose configuration is searched.
+        searched: the search space, as from `read_space`.
         options: how to search.
         changeable: see `rnnray.tuning.sweep.run`.
-        data: likewise.
+        data: see `rnnray.tuning.sweep.run`.
 
     Returns:
-        What `rnnray.tuning.results.publish` returns.
+        The result of `rnnray.tuning.results.publish`.
 
     Raises:
         UserError: see `rnnray.tuning.sweep.run` and `rnnray.tuning.results.publish`.

@@ -1,4 +1,4 @@
-"""The axes of a sweep's pictures: a searched field's values as places with ticks."""
+"""The axes of a sweep's plots: positions and ticks for the values of a searched field."""
 
 import math
 import re
@@ -19,7 +19,7 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Field:
-    """Where a field's values, and the ticks with their labels, lie along its axis from 0 to 1."""
+    """The positions of a field's values, and its labelled ticks, along an axis from 0 to 1."""
 
     label: str
     places: _Floats
@@ -30,10 +30,10 @@ class Field:
 def fields_of(
     trials: Sequence[TrialCurve], log: Container[str], choices: Container[str]
 ) -> list[Field]:
-    """The searched fields of some trials.
+    """Return the searched fields of some trials.
 
     Args:
-        trials: all with the same fields.
+        trials: trials that all have the same fields.
         log: paths of the fields on a logarithmic scale.
         choices: paths of the fields whose values are categories.
 
@@ -68,7 +68,7 @@ def _categories(values: Sequence[Any]) -> tuple[_Floats, float, float, dict[floa
     kinds = {_text(value): value for value in values}
     try:
         texts = sorted(kinds, key=kinds.__getitem__)
-    except TypeError:  # of several types, as 5.0 and none
+    except TypeError:  # values of several types, such as 5.0 and none
         texts = sorted(kinds)
     places = np.array([texts.index(_text(value)) for value in values], np.float64)
     every = math.ceil(len(texts) / 24)
@@ -93,7 +93,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """A value as YAML has it, more or less."""
+    """Return a value roughly as YAML writes it."""
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value)) or "none"
     if value is None or isinstance(value, bool | np.bool_):
@@ -102,14 +102,21 @@ def _text(value: Any) -> str:
 
 
 def number_text(value: float) -> str:
-    """All of a number as briefly as can be read: 0.0003, 1e-5, 512, 2e6."""
+    """Return all digits of a number in its shortest readable form: 0.0003, 1e-5, 512, 2e6."""
     brief, full = f"{value:.3g}", f"{value:.10g}"
     text = brief if abs(value) >= 1e5 and float(brief) == value else full
     return re.sub(r"e\+?(-?)0*", r"e\1", text)
 
 
 def ticks_of(low: float, high: float, count: int, whole: bool = False) -> dict[float, str]:
-    """Round numbers from low to high."""
+    """Return round numbers from `low` to `high`, with their labels.
+
+    Args:
+        low: the least number.
+        high: the greatest number.
+        count: the most intervals between them.
+        whole: whole numbers only.
+    """
     found = MaxNLocator(count, integer=whole, steps=[1, 2, 5, 10]).tick_values(low, high)
     slack = 1e-9 * (high - low)
     kept = [float(tick) for tick in found if low - slack <= tick <= high + slack]
@@ -117,7 +124,7 @@ def ticks_of(low: float, high: float, count: int, whole: bool = False) -> dict[f
 
 
 def _log_ticks(low: float, high: float) -> dict[float, str]:
-    """Round numbers whose logarithms lie from low to high, as few as tell the scale."""
+    """Return the fewest round numbers that show the scale, with logarithms from `low` to `high`."""
     decades = range(math.floor(low), math.ceil(high) + 1)
     for digits in (1,), (1, 3), (1, 2, 5):
         ticks = {math.log10(digit * 10.0**k): f"{digit}e{k}" for k in decades for digit in digits}

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: the best configuration and checkpoint, every report, pictures."""
+"""Results of a sweep: the best configuration and checkpoint, all reports, plots."""
 
 import io
 import math
@@ -32,15 +32,21 @@ class Trial:
     """A trial of a sweep that ended."""
 
     curve: TrialCurve
-    """Its name, values, scores and status."""
+    """Name, values, scores and status."""
     reports: list[dict[str, Any]]
-    """Its values and metrics at each report."""
+    """Values and metrics at each report."""
     checkpoint: str | None
-    """Its best checkpoint, path or URI."""
+    """Path or URI of the best checkpoint."""
 
 
 def collect(grid: ResultGrid, score: Score, epochs: int) -> list[Trial]:
-    """The trials of a sweep, in the order in which they were drawn."""
+    """Return the trials of a sweep, in the order in which they were drawn.
+
+    Args:
+        grid: Ray Tune's results.
+        score: see `rnnray.tuning.trial_curve.Score`.
+        epochs: epochs of a whole trial, if they are not searched.
+    """
     trials = []
     for result in grid:
         reports = [] if result.metrics_dataframe is None else _records(result.metrics_dataframe)
@@ -60,14 +66,15 @@ def collect(grid: ResultGrid, score: Score, epochs: int) -> list[Trial]:
 
 
 def _best_checkpoint(result: Any, reports: list[dict[str, Any]], score: Score) -> str | None:
-    """The path or URI of a trial's best checkpoint."""
-    if CHECKPOINT in result.metrics:  # of several workers, kept by Ray Train and not by Tune
+    """Return the path or URI of a trial's best checkpoint."""
+    # a trial of several workers, whose checkpoints Ray Train keeps, not Tune
+    if CHECKPOINT in result.metrics:
         sign = 1 if score[1] == "min" else -1
         finite = [report for report in reports if math.isfinite(report[score[0]])]
         for report in sorted(finite, key=lambda report: sign * report[score[0]]):
             name = str(report[CHECKPOINT]).rstrip("/").rpartition("/")[2]
             checkpoint = storage.join(result.path, wide_trial.RUN, name)
-            if not storage.is_empty(checkpoint):  # of equal ones Ray Train kept one
+            if not storage.is_empty(checkpoint):  # of equally good checkpoints Ray Train keeps one
                 return checkpoint
         return None
     if not reports or result.error or not result.best_checkpoints:
@@ -79,10 +86,17 @@ def _best_checkpoint(result: Any, reports: list[dict[str, Any]], score: Score) -
 def publish(
     trials: Sequence[Trial], space: Space, config: TrainingConfig, score: Score, folder: str
 ) -> dict[str, Any]:
-    """Write best.yaml, trials.parquet and the pictures into the sweep's folder.
+    """Write best.yaml, trials.parquet and the plots into the sweep's folder.
+
+    Args:
+        trials: trials as from `collect`.
+        space: the search space.
+        config: the configuration that the trials vary.
+        score: see `rnnray.tuning.trial_curve.Score`.
+        folder: path or URI of the sweep's folder.
 
     Returns:
-        The best trial's name, score, values and checkpoint, and the paths of what was written.
+        The best trial's name, score, values and checkpoint, and the paths of the files.
 
     Raises:
         UserError: no trial has a score, or the storage refuses a file.
@@ -133,7 +147,7 @@ def publish(
 
 
 def _parquet(trials: Sequence[Trial]) -> bytes:
-    """A row for each report of each trial: trial, status, the values at that time, the metrics."""
+    """Return a row for each report of each trial: trial, status, values at that time, metrics."""
     rows = [
         {"trial": trial.curve.name, "status": trial.curve.status} | report
         for trial in trials
@@ -160,7 +174,7 @@ def _draw(trials: Sequence[Trial], space: Space, score: Score, folder: str) -> N
 
 
 def _records(frame: Any) -> list[dict[str, Any]]:
-    """The reports of a trial without what Ray Tune adds to them, the last one of each epoch."""
+    """Return the last report of each epoch of a trial, without the columns that Ray Tune adds."""
     ours = {
         name: name.partition("/")[2]
         for prefix in ("values/", "metrics/")

@@ -1,4 +1,4 @@
-"""How a sweep draws values, and what it does with poor trials, through Ray Tune."""
+"""How a sweep draws values and treats poor trials, through Ray Tune."""
 
 import logging
 import random
@@ -18,10 +18,20 @@ from rnnray.tuning.trial_curve import Score
 
 
 def draw(space: Space, config: TrainingConfig, samples: int) -> list[dict[str, Any]]:
-    """Values for each trial, from the configuration's seed; the first ones of a longer sweep.
+    """Draw the values of each trial from the configuration's seed.
+
+    A shorter sweep has the first values of a longer one.
+
+    Args:
+        space: the search space.
+        config: configuration that the trials vary.
+        samples: number of trials.
+
+    Returns:
+        For each trial its values by field.
 
     Raises:
-        UserError: the space allows values that do not go together.
+        UserError: the space allows values that the configuration refuses together.
     """
     rng = random.Random(config.seed)
     drawn = [{name: spec.draw(rng) for name, spec in space.items()} for _ in range(samples)]
@@ -31,7 +41,12 @@ def draw(space: Space, config: TrainingConfig, samples: int) -> list[dict[str, A
 
 
 def optuna_search(space: Space, score: Score, seed: int) -> Any:
-    """Optuna's searcher over a space, for Ray Tune.
+    """Return Optuna's searcher over a space, for Ray Tune.
+
+    Args:
+        space: the search space.
+        score: see `rnnray.tuning.trial_curve.Score`.
+        seed: seed of Optuna's random choices.
 
     Raises:
         UserError: Optuna is not installed.
@@ -45,7 +60,7 @@ def optuna_search(space: Space, score: Score, seed: int) -> Any:
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune.search.optuna").setLevel(logging.ERROR)
-    # A choice among lists works, though its storage in a database, which is not used, would not.
+    # Optuna warns of choices among lists, which only its database could not store; we use none.
     warnings.filterwarnings("ignore", message="Choices for a categorical", module="optuna")
     metric, mode = score
     return OptunaSearch(
@@ -69,14 +84,14 @@ def _distribution(spec: Range | Choice) -> Any:
 def scheduler(
     options: SweepOptions, space: Space, changeable: Container[str], epochs: int, seed: int
 ) -> Any:
-    """Ray Tune's scheduler.
+    """Return Ray Tune's scheduler.
 
     Args:
-        options: which one, and its settings.
-        space: what is searched.
-        changeable: the fields that may change in mid-training, for pbt.
-        epochs: of a whole trial.
-        seed: of pbt's random choices.
+        options: name of the scheduler, and its settings.
+        space: the search space.
+        changeable: fields that may change in mid-training, for pbt.
+        epochs: epochs of a whole trial.
+        seed: seed of pbt's random choices.
 
     Raises:
         UserError: pbt has no field to change.
@@ -102,7 +117,7 @@ def _population_based_training(
             "--scheduler pbt changes values in mid-training, and none of "
             f"{', '.join(space)} can change there: search the learning rate too"
         )
-    rng = random.Random(f"pbt {seed}")  # not the one that drew the trials' first values
+    rng = random.Random(f"pbt {seed}")  # not the generator that drew the trials' first values
     # Ray Tune draws from the global generators.
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -127,6 +142,6 @@ def _population_based_training(
             }
         },
         custom_explore_fn=keep_in_range,
-        # All trials wait for each other at each exchange, which makes it a function of the seed.
+        # All trials wait for each other at each exchange; so the result depends on the seed alone.
         synch=True,
     )

@@ -1,12 +1,13 @@
-"""Search spaces: which fields of a configuration a sweep varies, and within what.
+"""Search spaces: the fields of a configuration that a sweep varies, and their ranges or choices.
 
-As YAML, a mapping from fields to ranges or choices; a field of a nested part has its path:
+In YAML a space is a mapping from fields to ranges or choices. A field of a nested part has its
+path:
 
     optimizer.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
     model.dilated_layers: {low: 1, high: 8}
     model.lstm_units: [128, 256, 512]
 
-Any field can be searched: a range gives whole numbers where the field is one.
+Any field can be searched. A range gives whole numbers if the field takes only these.
 """
 
 import difflib
@@ -27,17 +28,17 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, both included."""
+    """Numbers from `low` to `high`, both included."""
 
     low: float
     high: float
     log: bool = False
-    """As many draws in 0.001 to 0.01 as in 0.01 to 0.1."""
+    """Draw as often from 0.001 to 0.01 as from 0.01 to 0.1."""
     whole: bool = False
     """Whole numbers only."""
 
     def draw(self, rng: random.Random) -> float:
-        """A random number of the range."""
+        """Return a random number of the range."""
         if self.log:
             number = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         elif self.whole:
@@ -50,30 +51,30 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values."""
+    """One of several values."""
 
     values: tuple[Any, ...]
 
     def draw(self, rng: random.Random) -> Any:
-        """A random one."""
+        """Return a random one of the values."""
         return rng.choice(self.values)
 
 
 Space = Mapping[str, Range | Choice]
-"""From a field's path, such as optimizer.learning_rate, to what it may be."""
+"""From a field's path, such as optimizer.learning_rate, to its range or choice."""
 
 
 def parse(values: Any, config: Config, where: str) -> dict[str, Range | Choice]:
-    """A search space as it is written in YAML, checked against the configuration it varies.
+    """Return a search space as YAML has it, checked against the configuration that it varies.
 
     Args:
         values: a mapping as in the module's example.
-        config: each bound and choice must be one that this configuration takes in that field.
-        where: for messages.
+        config: configuration that must accept each bound and choice in its field.
+        where: name of the space, for messages.
 
     Raises:
         UserError: an unknown field (similar ones are named), an impossible range, or a value that
-            the field does not take.
+            the field does not accept.
     """
     if not isinstance(values, Mapping) or not values:
         raise UserError(f"{where}: a search space maps fields to ranges or choices")
@@ -96,10 +97,10 @@ def parse(values: Any, config: Config, where: str) -> dict[str, Range | Choice]:
 
 
 def with_values(config: AnyConfig, values: Mapping[str, Any]) -> AnyConfig:
-    """The configuration with some fields, given by path, set to other values, and checked.
+    """Return the configuration with some fields, given by path, set to other values, and checked.
 
     Raises:
-        UserError: a value that its field does not take; the field is named.
+        UserError: a field does not accept its value; the field is named.
     """
     tree = config.model_dump()
     for name, value in values.items():
@@ -141,7 +142,7 @@ def _read(spec: Any, whole: bool, where: str) -> Range | Choice:
 
 
 def _fields(config: Config, prefix: str = "") -> dict[str, FieldInfo]:
-    """All fields by path, those of nested parts instead of the parts."""
+    """Return all fields by path; nested parts are replaced by their fields."""
     found: dict[str, FieldInfo] = {}
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
@@ -153,7 +154,7 @@ def _fields(config: Config, prefix: str = "") -> dict[str, FieldInfo]:
 
 
 def _is_whole(field: FieldInfo) -> bool:
-    """Whether a field takes whole numbers only."""
+    """Return whether a field takes whole numbers only."""
     adapter: TypeAdapter[Any] = TypeAdapter(field.annotation or Any)
     try:
         adapter.validate_python(0.5)

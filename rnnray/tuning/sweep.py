@@ -1,4 +1,4 @@
-"""A sweep: many trials of one problem on a Ray cluster, found again after a crash."""
+"""A sweep: many trials of one problem on a Ray cluster, which resumes after a crash."""
 
 import dataclasses
 import difflib
@@ -41,16 +41,16 @@ PLAN = "sweep.yaml"
 
 
 def score_of(task: Task, metric: str | None) -> Score:
-    """What decides which trial is best, and which end is better.
+    """Return the metric that selects the best trial, and whether less or more is better.
 
     Args:
-        task: what is trained.
-        metric: a metric that trials report; None for the task's own score.
+        task: task of the trials.
+        metric: a metric that trials report; None for the task's own.
 
     Raises:
-        UserError: no trial reports it.
+        UserError: no trial reports the metric.
     """
-    # Metrics of tasks are shares of what is right; only the loss is better when it is less.
+    # Metrics of tasks are shares of right answers; only a loss is better when it is less.
     known: dict[str, Score] = {"validation_loss": ("validation_loss", "min")}
     known |= {f"validation_{name}": (f"validation_{name}", "max") for name in task.metric_names}
     if metric is None:
@@ -73,25 +73,26 @@ def run(
     callbacks: tuple[ray.tune.Callback, ...] = (),
     data: Mapping[str, Any] = {},
 ) -> ResultGrid:
-    """Run a sweep, or go on with the one of the same storage path and name.
+    """Run a sweep, or resume the one of the same storage path and name.
 
-    With the random searcher all trials are drawn before the first one starts, so that a sweep is a
-    function of its seed, and a resumed one is the same.
+    The random searcher draws all trials before the first one starts. So a sweep depends on its seed
+    alone, and a resumed sweep is the same.
 
     Args:
-        problem: what is searched.
+        problem: the problem whose configuration is searched.
         space: see `rnnray.tuning.space.parse`.
-        options: how.
+        options: how to search.
         changeable: fields that may change in mid-training, for pbt.
-        callbacks: of Ray Tune, besides ours.
+        callbacks: callbacks of Ray Tune, besides ours.
         data: see `rnnray.training.rows.TrainingData.identity`.
 
     Returns:
         Ray Tune's results.
 
     Raises:
-        UserError: the cluster is too small for a trial, the storage cannot be written, the sweep
-            there is another one, on other data, at work in another process, or somebody else's.
+        UserError: the cluster is too small for a trial; the storage cannot be written; or the
+            folder has a sweep of another configuration, of other data, at work in another process,
+            or of another user.
     """
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     config = problem.config
@@ -108,15 +109,14 @@ def run(
         _StopsWithoutLock.lock = lock
         resumes = run_folder.keep(folder, PLAN, plan, "a sweep", data=data) is not None
         initial = read_initial(config.init_from, task) if config.init_from else None
-        os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the one that verbose=0 silences
+        os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the output that verbose=0 silences
         if "://" not in folder:
-            # What Ray Tune has not noted when it is killed is done again. 0: it notes whatever
-            # happens before it goes on; by default every 10 s, and an object store should not be
-            # asked more.
+            # 0: Ray Tune saves its state at every change, since a kill loses all later changes. An
+            # object store gets the default, every 10 s, to spare it requests.
             os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0")
         wide = options.workers_per_trial > 1
         trainable = ray.tune.with_resources(
-            # The job goes through the object store, once for all trials.
+            # Through the object store: one copy for all trials.
             partial(
                 _run_job,
                 ray.put(
@@ -124,7 +124,8 @@ def run(
                 ),
                 wide,
             ),
-            # The workers of a wide trial reserve theirs themselves; it must reserve something.
+            # The workers of a wide trial reserve resources themselves; the trial must reserve
+            # something.
             PlacementGroupFactory([{"memory": 1}])
             if wide
             else {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
@@ -159,8 +160,8 @@ def run(
                 stop=has_diverged,
                 failure_config=FailureConfig(max_failures=options.max_failures),
                 checkpoint_config=CheckpointConfig(
-                    # The best two and the last, so that one before a damaged one is there; of pbt's
-                    # trials all, for others go on from them.
+                    # The best two and the last: should one be damaged, there is one before it. Of
+                    # pbt's trials all, because other trials go on from them.
                     num_to_keep=None if options.scheduler == "pbt" else 2,
                     checkpoint_score_attribute=metric,
                     checkpoint_score_order=mode,
@@ -186,26 +187,27 @@ def _say_line(event: Event) -> None:
 class _StopsWithoutLock(ray.tune.Callback):  # type: ignore[misc]
     """Ends a sweep once another one has its lock."""
 
-    # Not the object's: Ray Tune pickles that, and goes on with it in another process.
+    # An attribute of the class: Ray Tune pickles the object and uses it in another process.
     lock: ClassVar[RunLock | None] = None
 
     def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Before Ray Tune starts, stops or stores anything."""
+        """Called before Ray Tune starts, stops or saves anything."""
         if self.lock is not None:
             self.lock.check()
 
 
 def _check_owner(folder: str) -> None:
-    """Refuse a local sweep that is somebody else's: Ray Tune unpickles its state, which runs code.
+    """Refuse a local sweep of another user: Ray Tune unpickles its state, which runs code.
 
-    Of an object store, whoever may write there is trusted; see SECURITY.md.
+    Everyone who may write to an object store is trusted; see SECURITY.md.
 
     Raises:
-        UserError: another user owns it, or everybody may write there.
+        UserError: another user owns the folder or a file in it, or everybody may write to it.
     """
     if "://" in folder:
         return
-    # Not the hidden ones: Ray Tune reads none, and our lock's come and go.
+    # Without the hidden ones, which Ray Tune does not read and which come and go as locks are
+    # written.
     files = (path for path in Path(folder).iterdir() if path.name[0] != "." and path.is_file())
     for path in (Path(folder), *files):
         status = path.stat()
@@ -218,12 +220,12 @@ def _check_owner(folder: str) -> None:
 
 
 def _run_job(job: Any, wide: bool, arguments: dict[str, Any]) -> None:
-    """What Ray Tune calls in a trial's process."""
+    """Run a trial; Ray Tune calls this in the trial's process."""
     (run_wide_trial if wide else run_trial)(arguments, job=ray.get(job))
 
 
 def _most_at_once(options: SweepOptions) -> int | None:
-    """Trials at the same time; None for as many as Ray Tune finds room for.
+    """Return the number of trials at the same time; None for all that Ray Tune finds room for.
 
     Raises:
         UserError: the cluster never has room for one.
@@ -231,8 +233,8 @@ def _most_at_once(options: SweepOptions) -> int | None:
     cluster.check_fits(options.cpus_per_trial, options.gpus_per_trial)
     if options.workers_per_trial == 1:
         return options.max_concurrent
-    # Ray Tune does not see the workers of its trials: more trials than fit would wait for each
-    # other's.
+    # Ray Tune does not see the workers of its trials: with more trials than fit, each would wait
+    # for the workers of another.
     workers = cluster.room_for(options.cpus_per_trial, options.gpus_per_trial)
     fit = workers // options.workers_per_trial
     if not fit:
@@ -244,12 +246,12 @@ def _most_at_once(options: SweepOptions) -> int | None:
 
 
 def _name(trial: Any) -> str:
-    """trial-00003: the trial's number as it was drawn."""
+    """Return a trial's name from the order of drawing, such as trial-00003."""
     return f"trial-{int(trial.experiment_tag.partition('_')[0]):05d}"
 
 
 def _plan(space: Space, config: TrainingConfig, options: SweepOptions) -> dict[str, Any]:
-    """What determines a sweep's result, as plain values."""
+    """Return everything that determines a sweep's result, as plain values."""
     plan: dict[str, Any] = {
         "samples": options.samples,
         "metric": options.metric,

@@ -58,8 +58,9 @@ class SweepOptions(Config):
     """Minutes without any step before a trial may count as stuck."""
 
     def needs_dashboard(self) -> bool:
-        """Whether a Ray that is started for the sweep needs its dashboard: Ray frees the workers of
-        a trial that is stopped early by asking it.
+        """Whether a Ray that is started for the sweep needs its dashboard.
+
+        Ray asks the dashboard to free the workers of a trial that is stopped early.
         """
         return self.workers_per_trial > 1
 

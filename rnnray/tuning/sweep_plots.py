@@ -1,18 +1,18 @@
-"""Pictures of a sweep: what its trials scored, and with which values of the searched fields.
+"""Plots of a sweep: its trials' scores, over time and against the searched fields.
 
-Each public function writes one PNG to `path`, whole or not at all, making its folder if need be;
-it raises `UserError` if that cannot be written, and ValueError if there are no trials or no fields.
-The arguments that they share:
+Each public function writes one PNG to `path`, whole or not at all, and makes its folder if needed.
+It raises `UserError` if the file cannot be written, and ValueError if there are no trials or no
+fields. Shared arguments:
 
     trials: in the order in which they were started; all with the same fields.
-    score: what the score is, with its unit, and which end is better: ("nats per note", "min").
+    score: name of the score with its unit, and the better end: ("nats per note", "min").
     log: paths of the fields that were searched on a logarithmic scale.
-    choices: paths of the fields that were searched among given values; these become categories,
-        as values that are not numbers (texts, tuples, true and false, none) always do.
+    choices: paths of the fields that were searched among given values. These become categories,
+        as do all values that are not numbers (texts, tuples, true and false, none).
 
 A trial's score is the best of its epochs; the best trial is the first that has the best score.
-Scores far worse than most would press all others together: axes end before them, they are drawn at
-the edge, and the title says so.
+Scores far worse than most would press all others together: the axes end before such scores, which
+are drawn at the edge, and the title says so.
 """
 
 import math
@@ -37,7 +37,7 @@ from rnnray.tuning.trial_curve import Score, Status, TrialCurve
 
 _Floats = NDArray[np.float64]
 
-# For each status: its name in the legend, and its mark: shape, edge, face, size in points.
+# For each status: name in the legend; shape, edge, face and size (points) of its mark.
 _STATUS: dict[Status, tuple[str, dict[str, Any]]] = {
     "finished": ("finished", {"marker": "o", "mec": BLUE, "mfc": BLUE, "ms": 4.5}),
     "stopped": ("stopped early", {"marker": "o", "mec": BLUE, "mfc": "white", "ms": 4.5}),
@@ -46,8 +46,8 @@ _STATUS: dict[Status, tuple[str, dict[str, Any]]] = {
     "failed": ("failed", {"marker": "s", "mec": TEXT, "mfc": ORANGE, "ms": 4.5, "mew": 0.8}),
 }
 _BEST: dict[str, Any] = {"marker": "*", "mec": "white", "mfc": VERMILION, "ms": 14, "mew": 0.8}
-# Better is darker. Its lightness is even, so that every colour vision reads it; its lightest fifth
-# would be lost on white.
+# Better is darker. The lightness changes evenly, so that every colour vision can read it. The
+# lightest fifth would be lost on white.
 _COLORS = colormaps["viridis_r"].resampled(256)
 _LIGHTEST = 0.2
 
@@ -55,7 +55,7 @@ _LIGHTEST = 0.2
 def score_curves(path: Path, trials: Sequence[TrialCurve], score: Score) -> None:
     """Draw the score of every trial over its epochs, the best trial on top, as a PNG.
 
-    A mark at a trial's last score tells how it ended. Trials without a score are only counted.
+    The mark at a trial's last score shows its status. Trials without a score are only counted.
     """
     finals = _finals(trials, score)
     best, *_ = order = _best_first(finals, score)
@@ -99,8 +99,9 @@ def score_against_fields(
 ) -> None:
     """Draw the score of each trial against the value of each searched field, as a PNG.
 
-    One panel a field, all with the same axis of scores. Trials without a score stand in grey in a
-    strip below the others. Where many trials share few values, they stand beside their value too.
+    Each field has a panel; all panels have the same axis of scores. Trials without a score are
+    grey, in a strip below the others. If many trials share few values, their marks are spread
+    beside the value.
     """
     finals = _finals(trials, score)
     best, *_ = order = _best_first(finals, score)
@@ -156,8 +157,8 @@ def parallel_coordinates(
     """Draw each trial as a line through its values, an axis a field, to its score, as a PNG.
 
     Better trials are darker and lie on top. Trials that share a value pass it side by side, the
-    better above, so that a line can be followed. Those without a score are dashed, in grey, and end
-    below the axis of scores.
+    better above, so that each line can be followed. Trials without a score are dashed grey lines
+    that end below the axis of scores.
     """
     finals = _finals(trials, score)
     best, *_ = order = _best_first(finals, score)
@@ -216,7 +217,7 @@ def _finite(scores: Sequence[float]) -> _Floats:
 
 
 def _finals(trials: Sequence[TrialCurve], score: Score) -> _Floats:
-    """Each trial's best score; NaN if it has none."""
+    """Return each trial's best score; NaN if it has none."""
     if not trials:
         raise ValueError("no trials: a picture of a sweep needs at least one")
     pick = np.fmin if score[1] == "min" else np.fmax
@@ -224,7 +225,7 @@ def _finals(trials: Sequence[TrialCurve], score: Score) -> _Floats:
 
 
 def _best_first(finals: _Floats, score: Score) -> list[int]:
-    """Indices of the trials from the best one to those without a score."""
+    """Return the indices of the trials, from the best one to those without a score."""
     badness = np.nan_to_num(finals if score[1] == "min" else -finals, nan=np.inf)
     return [int(i) for i in np.argsort(badness, kind="stable")]
 
@@ -232,7 +233,7 @@ def _best_first(finals: _Floats, score: Score) -> list[int]:
 def _frame(
     scores: _Floats, trials: Sequence[TrialCurve], finals: _Floats, score: Score
 ) -> tuple[float, float, str]:
-    """The ends of the axis of scores, and the title, which tells what is not between them."""
+    """Return the ends of the axis of scores, and the title, which names scores outside of it."""
     count = f"{len(trials):,} trial{'s' if len(trials) > 1 else ''}"
     known = np.sort(scores[~np.isnan(scores)])
     if not len(known):
@@ -255,7 +256,7 @@ def _frame(
 
 
 def _side_by_side(heights: _Floats, order: Sequence[int]) -> _Floats:
-    """Heights from 0 to 1 with equal ones drawn apart, in that order upwards."""
+    """Spread equal heights, from 0 to 1, upwards in the given order."""
     levels, which = np.unique(heights, return_inverse=True)
     room = min([0.06, *(0.6 * np.diff(levels))])
     apart = heights.copy()
@@ -267,7 +268,7 @@ def _side_by_side(heights: _Floats, order: Sequence[int]) -> _Floats:
 
 
 def _beside(places: _Floats, best: int) -> _Floats:
-    """Places from 0 to 1; if many trials share few, moved a little, all but the best trial's."""
+    """Move positions from 0 to 1 a little if many trials share few; the best trial's stays."""
     levels = np.unique(places)
     if len(levels) > len(places) / 5:
         return places
@@ -294,7 +295,7 @@ def _score_axis(axes: Axes, low: float, high: float) -> None:
 
 
 def _legend(figure: Figure, trials: Sequence[TrialCurve], finals: _Floats) -> None:
-    """The best trial, and each status that occurs with its count."""
+    """Draw the legend: the best trial, and each status that occurs, with its count."""
     counts = Counter(trial.status for trial in trials)
     keys = (
         [] if np.isnan(finals).all() else [Line2D([], [], ls="none", **_BEST, label="best trial")]

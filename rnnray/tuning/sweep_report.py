@@ -1,4 +1,4 @@
-"""What a sweep tells people while it runs: a line an event, and now and then a table."""
+"""A sweep's log for people: a line for each event, and a table once a minute at most."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,24 +18,24 @@ _TABLE_ROWS = 12
 
 
 class SweepReport(ray.tune.Callback):  # type: ignore[misc]
-    """Prints what happens to the trials. Ray Tune pickles it, to go on with it after a crash."""
+    """Prints the events of the trials. Ray Tune pickles it, to go on with it after a crash."""
 
     def __init__(self, score: Score, epochs: int, samples: int) -> None:
         self._score, self._direction = score
         self._epochs, self._samples = epochs, samples
         self._best: dict[str, float] = {}
-        # Not from the trials' last results, which Ray Tune updates after it has called us.
+        # Not `trial.last_result`, which Ray Tune updates only after it has called us.
         self._last: dict[str, dict[str, float]] = {}
         self._table = Every(_TABLE_SECONDS)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say what is tried."""
+        """Print the values of a new trial."""
         say(f"{trial} starts: {described(trial.config['values'])}")
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
-        """Say how far a trial is."""
+        """Print the progress of a trial."""
         self._remember([trial])
         metrics = result["metrics"]
         score = metrics[self._score]
@@ -53,24 +53,24 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
-        """Say why a trial ended."""
+        """Print the reason of a trial's end."""
         epochs = epochs_of(trial.config["values"], self._epochs)
         say(f"{trial} {status_of(self._last.get(trial.trial_id, {}), epochs)}")
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say that a trial died and goes on."""
+        """Print that a trial died and goes on."""
         say(f"{trial} died; it goes on from its last checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say that a trial died once too often."""
+        """Print that a trial died more than `max_failures` times."""
         say(f"{trial} failed; the sweep goes on without it")
 
     def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
-        """The last table."""
+        """Print the last table."""
         self._say_table(trials)
 
     def _remember(self, trials: Sequence[Trial]) -> None:
-        """Take over what trials reported before the sweep was resumed."""
+        """Take over the reports of trials from before the sweep was resumed."""
         for trial in trials:
             metrics = trial.last_result.get("metrics")
             if metrics and trial.trial_id not in self._last:
@@ -107,8 +107,8 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
 class Reports(JsonLoggerCallback):  # type: ignore[misc]
     """The file of each trial's reports.
 
-    Where a trial starts again, Ray Tune's own takes the file back from the storage, although that
-    may lack what came in the last moments, as when pbt moves the trial that reported last.
+    When a trial starts again, Ray Tune's own class fetches the file back from the storage. That
+    copy may lack the last reports, as when pbt moves the trial that reported last.
     """
 
     def _restore_from_remote(self, file_name: str, trial: Trial) -> None:
@@ -117,19 +117,19 @@ class Reports(JsonLoggerCallback):  # type: ignore[misc]
 
 
 def status_of(metrics: Mapping[str, Any], epochs: int) -> Status:
-    """How a trial ended that did not fail: finished, stopped early, or diverged."""
+    """Return the status of a trial that did not fail: finished, stopped early, or diverged."""
     if metrics.get(DIVERGED):
         return "diverged"
     return "finished" if metrics.get("epoch") == epochs else "stopped"
 
 
 def epochs_of(values: Mapping[str, Any], epochs: int) -> int:
-    """Epochs of a whole trial, which may be searched too."""
+    """Return the epochs of a whole trial, which may be searched too."""
     return int(values.get("epochs", epochs))
 
 
 def shown(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values of fields for people: the last part of the field's path, few digits."""
+    """Return the values of fields for people: the last part of the field's path, few digits."""
     return {
         name.rpartition(".")[2]: f"{value:.3g}" if isinstance(value, float) else str(value)
         for name, value in values.items()
@@ -137,12 +137,12 @@ def shown(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def described(values: Mapping[str, Any]) -> str:
-    """Values of fields in a line."""
+    """Return the values of fields as one line."""
     return ", ".join(f"{name} {value}" for name, value in shown(values).items())
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Lines with aligned columns, a head first."""
+    """Return lines with aligned columns, the header first."""
     lines = [list(rows[0]), *([row[name] for name in rows[0]] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return [

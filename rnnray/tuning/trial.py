@@ -1,4 +1,4 @@
-"""A trial of a sweep on one worker: the loop that every training runs, reporting to Ray Tune."""
+"""A trial of a sweep on one worker: the usual training loop, reporting to Ray Tune."""
 
 import math
 import time
@@ -29,40 +29,40 @@ from rnnray.tuning.space import with_values
 from rnnray.tuning.sweep_options import SweepOptions
 
 DIVERGED = "diverged"
-"""A reported column: 1 where a loss was no number, so that the trial ended there."""
+"""Name of a reported column: 1 if a loss was not finite, so that the trial ended there."""
 EPOCHS = "epochs"
-"""What schedulers count: epochs that are done, a fraction within one."""
+"""Name of the time that schedulers count: epochs done, with a fraction within one."""
 
 
 class Problem(Protocol):
-    """What is searched: a configuration, and what trials make of theirs.
+    """A configuration to search, with the task and the data of each trial's configuration.
 
-    Problems travel to the trials pickled by Ray; what is large in them are object references, so
-    that a node holds it once.
+    Ray pickles problems to send them to trials. Large fields are object references, so that a node
+    holds them once.
     """
 
     @property
     def config(self) -> TrainingConfig:
-        """What holds where nothing is searched."""
+        """The values of all fields that are not searched."""
         ...
 
     def task(self, config: Any) -> Task:
-        """The task of a trial's configuration."""
+        """Return the task of a trial's configuration."""
         ...
 
     def data(self, config: Any) -> TrainingData:
-        """The data of a trial's configuration."""
+        """Return the data of a trial's configuration."""
         ...
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What every trial of a sweep is sent."""
+    """The part of a sweep that all its trials share."""
 
     problem: Problem
     options: SweepOptions
     metric: str
-    """The score."""
+    """Metric that selects the best trial."""
     folder: str
     """The sweep's folder, absolute path or URI."""
     held: Held
@@ -79,11 +79,11 @@ class TrialJob:
 
 
 def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
-    """Train on one worker with the values that a trial is given, reporting to Ray Tune.
+    """Train on one worker with a trial's values, reporting to Ray Tune.
 
     Args:
-        arguments: `values`: from fields to values, see `rnnray.tuning.space`.
-        job: what all trials share.
+        arguments: `values`, a mapping from fields to values; see `rnnray.tuning.space`.
+        job: the part that all trials share.
     """
     values = arguments["values"]
     config = with_values(job.problem.config, values)
@@ -92,7 +92,7 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     common = job.problem.config
     on_gpu = strategy.configure_devices(
         0 if options.gpus_per_trial else max(1, int(options.cpus_per_trial)),
-        # Of the sweep and not of the trial: the process's next trial must find the same.
+        # The sweep's configuration, not the trial's: the process's next trial must find the same.
         small_operations=job.problem.task(common).unrolls and not common.xla,
         needs_gpu=options.gpus_per_trial > 0,
     )
@@ -100,7 +100,7 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
 
     from rnnray.training.loop import TrainingLoop  # noqa: PLC0415
 
-    keras.utils.clear_session()  # of the trial that this process ran before
+    keras.utils.clear_session()  # state of the trial that this process ran before
     data = job.problem.data(config)
     compiled_at = 0.0
 
@@ -133,7 +133,7 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
     latest = _newest_whole(ray.tune.get_checkpoint(), job)
     with (
         diverged_told(values, job),
-        # By itself: no other worker could wait for it.
+        # Watches by itself: no other worker waits for this one.
         Watch(Watchdog().hear, options.stuck_times, options.stuck_minutes * 60).over(
             worker.pulse, worker.rank, ray.util.get_node_ip_address(), tell
         )
@@ -154,10 +154,10 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
 
 
 def _newest_whole(latest: Checkpoint | None, job: TrialJob) -> Checkpoint | None:
-    """The latest checkpoint, or the one before it where storage damaged it, and so on.
+    """Return the latest checkpoint that is not damaged, from `latest` backwards.
 
     Raises:
-        UserError: none is whole.
+        UserError: all are damaged.
     """
     if latest is None:
         return None
@@ -174,12 +174,12 @@ def _newest_whole(latest: Checkpoint | None, job: TrialJob) -> Checkpoint | None
 
 @contextmanager
 def diverged_told(values: Mapping[str, Any], job: TrialJob, **columns: Any) -> Iterator[None]:
-    """Report training that diverged to Ray Tune; such a trial ends, it does not fail.
+    """Report diverged training to Ray Tune; such a trial ends, and does not fail.
 
     Args:
         values: see `reported`.
-        job: what all trials share.
-        columns: what trials of this kind report besides.
+        job: the part that all trials share.
+        columns: further columns of this kind of trial.
     """
     try:
         yield
@@ -190,7 +190,7 @@ def diverged_told(values: Mapping[str, Any], job: TrialJob, **columns: Any) -> I
 
 
 def has_diverged(trial_id: str, result: Mapping[str, Any]) -> bool:
-    """Ray Tune's criterion to end a trial: a loss was no number; there is no use in going on."""
+    """Return whether a trial's loss was not finite; Ray Tune then ends the trial."""
     del trial_id
     return bool(result.get("metrics", {}).get(DIVERGED))
 
@@ -198,7 +198,13 @@ def has_diverged(trial_id: str, result: Mapping[str, Any]) -> bool:
 def reported(
     metrics: Mapping[str, float], values: Mapping[str, Any], metric: str
 ) -> dict[str, Any]:
-    """What the scheduler sees, beside what Ray Tune adds, and what is ours."""
+    """Return a report for Ray Tune: the scheduler's columns, the metrics and the values.
+
+    Args:
+        metrics: metrics of the training loop.
+        values: values of the trial, by field.
+        metric: metric that selects the best trial.
+    """
     return {
         metric: metrics[metric],
         EPOCHS: metrics["epoch"],

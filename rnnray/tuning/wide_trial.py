@@ -1,4 +1,4 @@
-"""A trial of a sweep on several workers: the Ray Train driver inside of a trial of Ray Tune."""
+"""A trial of a sweep on several workers: Ray Train's driver within a trial of Ray Tune."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,13 +16,13 @@ from rnnray.tuning.space import with_values
 from rnnray.tuning.trial import TrialJob, diverged_told, reported
 
 CHECKPOINT = "checkpoint_path"
-"""A reported column: the checkpoint of a trial of several workers, a path."""
+"""Name of a reported column: the path of the checkpoint of a trial of several workers."""
 RUN = "training"
-"""The folder of the Ray Train run of a trial, in the trial's."""
+"""Name of the folder of a trial's Ray Train run, within the trial's folder."""
 
 
 def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
-    """As `run_trial`, on several workers: a run of the Ray Train driver in the trial's folder."""
+    """Train as `run_trial` does, on several workers: a Ray Train run in the trial's folder."""
     values = arguments["values"]
     config = with_values(job.problem.config, values)
     options = job.options
@@ -33,7 +33,7 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             config,
             RunOptions(
                 storage_path=f"{job.folder}/{ray.tune.get_context().get_trial_name()}",
-                name=RUN,  # the same after a restart: Ray Train goes on by itself
+                name=RUN,  # the same after a restart, so that Ray Train resumes
                 workers=options.workers_per_trial,
                 cpus_per_worker=options.cpus_per_trial,
                 gpu=gpus,
@@ -63,18 +63,19 @@ def _report_callback(values: Mapping[str, Any], metric: str) -> UserCallback:
 
 
 class FreeWorkers(ray.tune.Callback):  # type: ignore[misc]
-    """Gives back what the workers of a trial reserved, when the trial ends.
+    """Releases the resources of a trial's workers when the trial ends.
 
-    Ray Train does that where it ends by itself. Where Ray Tune stops it early, it leaves it to an
-    actor that must ask the dashboard, and that gives up where a machine runs two Ray clusters.
+    Ray Train releases them when its run ends by itself. When Ray Tune stops it early, Ray Train
+    leaves this to an actor that must ask the dashboard, and that fails on a machine with two Ray
+    clusters.
     """
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """The trial finished or was stopped."""
+        """Called when the trial has finished or was stopped."""
         _free_workers(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """The trial died."""
+        """Called when the trial has died."""
         _free_workers(trial)
 
 

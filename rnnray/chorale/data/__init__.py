@@ -1,1 +1,1 @@
-"""Chorales from every source and format, as the chorale table."""
+"""Chorales from every source and format, as chorale tables."""

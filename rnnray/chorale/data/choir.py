@@ -1,6 +1,6 @@
-"""Which lines of a score are its soprano, alto, tenor and bass.
+"""The choice of soprano, alto, tenor and bass among the lines of a score.
 
-Names of parts are read in English, German, French, Spanish, Italian and Latin.
+Part names are read in English, German, French, Spanish, Italian and Latin.
 """
 
 import re
@@ -29,12 +29,12 @@ _PAIRS = {
     )
     for word in words.split()
 }
-# Singers whose voice the name leaves open.
+# Singers whose name leaves their voice open.
 _SINGERS = re.compile(
     r"(voice|vocal|choir|chorus|chor|choeur|coro|singer|sing?stimme|gesang|chant|voix|voz|voces|voci"
     r"|voce|vox|melod)"
 )
-# A word that begins so is an instrument's, or a singer's who does not belong to the four voices.
+# Beginnings of words for instruments, or for singers outside the four voices.
 _OTHERS = re.compile(
     r"(pian|klavier|keyb|org[aeu]|harps|cembal|clavec|clavic|synth|accord|akkord|strings?$|streich"
     r"|viol|gamb|cell|kontrab|contrab|double|doppel|ele[ck]tr|acoustic|fretless|slap|pizz|guit|git"
@@ -43,19 +43,19 @@ _OTHERS = re.compile(
     r"|posaun|tuba|zink|cornett|sax|euph|timp|pauk|perc|drum|schlag|bell|glock|continuo|solo|soli"
     r"|descant|accomp|begleit|rehears)"
 )
-# Sounding pitches of choirs, soprano to bass, generously.
+# Sounding pitches of choirs, soprano to bass, with a margin.
 _RANGES = ((57, 81), (52, 76), (45, 70), (36, 64))
 _WITHIN = 0.95
 
 
 Choice = tuple[Voices, Column | None]
-"""A line and one of its columns; None where the line has a fault."""
+"""A line and one of its columns; None for a line with a fault."""
 
 
 def voices_named(name: str) -> tuple[int, ...]:
-    """The voices that a part's name says: 0 = soprano to 3 = bass; () for none or an instrument.
+    """Return the voices in a part's name: 0 = soprano to 3 = bass; () for none or an instrument.
 
-    What stands in brackets is not looked at. Several voices are named as "Soprano/Alto" or "SA".
+    Text in brackets is ignored. Several voices are named as "Soprano/Alto" or "SA".
     """
     words = _words(name)
     if any(_OTHERS.match(word) for word in words):
@@ -65,20 +65,20 @@ def voices_named(name: str) -> tuple[int, ...]:
             return _PAIRS[word]
     if len(words) == 1 and re.fullmatch("(?=..)s?a?t?b?", words[0]):
         return tuple("satb".index(letter) for letter in words[0])
-    # A single letter may number a voice, "Voice a": it counts only where all words are letters.
+    # A single letter may number a voice, as in "Voice a": it counts only if all words are letters.
     letters = all(len(word) == 1 for word in words)
     found = [_VOICE_OF[word] for word in words if word in _VOICE_OF and (letters or len(word) > 1)]
     return tuple(dict.fromkeys(found))
 
 
 def _first_voice(name: str) -> tuple[int, ...]:
-    """The voice that a name begins with, whatever doubles it: "Soprano, Oboe 1, Violin 1"."""
+    """Return the voice that a name begins with, as in "Soprano, Oboe 1, Violin 1"."""
     voice = _VOICE_OF.get(next(iter(_words(name)), ""))
     return () if voice is None else (voice,)
 
 
 def is_instrument(name: str) -> bool:
-    """Whether a part's name is an instrument's, or a soloist's beside the choir."""
+    """Return whether a part's name is an instrument's, or a soloist's beside the choir."""
     return any(_OTHERS.match(word) for word in _words(name))
 
 
@@ -90,13 +90,17 @@ def _words(name: str) -> list[str]:
 
 
 def four_voices(found: list[Voices]) -> list[Choice] | None:
-    """Soprano, alto, tenor and bass of a score that may have more; None where that is not clear.
+    """Return soprano, alto, tenor and bass of a score that may have more; None if unclear.
 
-    Four voices or fewer are all taken, ordered by names or by mean pitch. Of more, those of the
-    parts whose names say each voice once; then what is no instrument, if anybody in the score is
-    said to sing; then what is not a copy of another line; then, by range, the four lines, one below
-    the other in the score, that a choir of four voices can sing, if there are no other four. A line
-    with a fault has None for its column.
+    Parts whose names say each voice once are the four voices. Otherwise, four voices or fewer are
+    all used, ordered by names or by mean pitch. Of more, lines are left out in these steps until
+    four remain:
+
+    - instruments, if the name of any part is a singer's;
+    - copies of other lines, if four remain without them;
+    - all except the four adjacent lines within the ranges of a choir, if there is one such group.
+
+    A line with a fault has None for its column.
     """
     columns = _columns(found)
     for names_of in (voices_named, _first_voice):
@@ -129,7 +133,7 @@ def _columns(found: list[Voices]) -> list[Choice]:
 
 
 def _named(columns: list[Choice], names_of: Callable[[str], tuple[int, ...]]) -> list[int]:
-    """The voice that each column is by its part's name, -1 for none or where that is not clear."""
+    """Return each column's voice by its part's name; -1 for none, or if that is not clear."""
     named: list[int] = []
     for _, group in groupby(columns, key=lambda choice: choice[0].line.part):
         of_part = list(group)
@@ -139,7 +143,7 @@ def _named(columns: list[Choice], names_of: Callable[[str], tuple[int, ...]]) ->
 
 
 def _in_order(columns: list[Choice]) -> list[Choice]:
-    """By names where each names another voice, otherwise by mean pitch, highest first."""
+    """Order by names if each names another voice, otherwise by mean pitch, highest first."""
     named: list[float] = [*_named(columns, voices_named)]
     if -1 in named or len(set(named)) < len(named):
         named = [0 if column is None else -column[column > 0].mean() for _, column in columns]

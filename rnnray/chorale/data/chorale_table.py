@@ -2,8 +2,8 @@
 
 Columns: `name: string`, `split: string` (train, valid or test), `chords:
 list<fixed_size_list<int16, 4>>`: soprano, alto, tenor, bass; MIDI pitch from 36 to 81, 0 = silence;
-one chord a sixteenth note. Rows are sorted by split, then by name. What the source had to skip
-stands in the schema's metadata.
+one chord a sixteenth note. Rows are sorted by split, then by name. The schema's metadata name the
+files that the source had to skip.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, VOICE_COUNT, Chords
 from rnnray.errors import UserError
 
-Skipped = tuple[str, str]  # name of a file, and why it is not in the table
+Skipped = tuple[str, str]  # name of a file, and the reason why it is not in the table
 
 SPLITS = ("train", "valid", "test")
 SCHEMA = pa.schema(
@@ -33,11 +33,11 @@ _SKIPPED = b"skipped"
 def from_chorales(
     chorales: Iterable[tuple[str, str, Chords]], skipped: Sequence[Skipped] = ()
 ) -> pa.Table:
-    """A chorale table, sorted.
+    """Return a chorale table, sorted.
 
     Args:
         chorales: name, split (one of `SPLITS`) and chords (int16 [n, 4]) of each.
-        skipped: what `skipped_of` will tell.
+        skipped: skipped files, for `skipped_of`.
     """
     rows = sorted(chorales, key=lambda row: (SPLITS.index(row[1]), row[0]))
     chords = [np.asarray(row[2], np.int16).reshape(-1, VOICE_COUNT) for row in rows]
@@ -56,10 +56,10 @@ def from_chorales(
 
 
 def skipped_of(table: pa.Table) -> list[Skipped]:
-    """What the table's source has that is not in the table: name of each file, and why.
+    """Return the name of each file of the source that is not in the table, and the reason.
 
     Raises:
-        ValueError: the schema's metadata say no such thing.
+        ValueError: the schema's metadata are of another form.
     """
     try:
         pairs = json.loads((table.schema.metadata or {}).get(_SKIPPED, b"[]"))
@@ -73,7 +73,7 @@ def skipped_of(table: pa.Table) -> list[Skipped]:
 
 
 def chords_of(table: pa.Table) -> list[Chords]:
-    """The chords of each chorale, int16 [n, 4], in the table's order."""
+    """Return the chords of each chorale, int16 [n, 4], in the table's order."""
     if len(table) == 0:
         return []
     column = table["chords"].combine_chunks()
@@ -83,10 +83,10 @@ def chords_of(table: pa.Table) -> list[Chords]:
 
 
 def select(table: pa.Table, split: str) -> pa.Table:
-    """The chorales of one split.
+    """Return the chorales of one split.
 
     Raises:
-        UserError: no such split, or nothing in it.
+        UserError: no such split, or an empty one.
     """
     if split not in SPLITS:
         raise UserError(f"split {split!r}: there are only {', '.join(SPLITS)}")
@@ -101,14 +101,15 @@ def select(table: pa.Table, split: str) -> pa.Table:
 
 
 def named(table: pa.Table, which: str) -> tuple[str, Chords]:
-    """One chorale, as its name and its chords (int16 [n, 4]).
+    """Return one chorale, as its name and its chords (int16 [n, 4]).
 
     Args:
-        table: where it is.
-        which: `test:2`, the third of the test split in the table's order, or its name.
+        table: a chorale table.
+        which: the chorale's name; or `test:2` for the third one of the test split in the table's
+            order.
 
     Raises:
-        UserError: there is no such chorale, or more than one has the name.
+        UserError: there is no such chorale, or several have the name.
     """
     split, colon, index = which.rpartition(":")
     names = table["name"].to_pylist()
@@ -138,14 +139,14 @@ def named(table: pa.Table, which: str) -> tuple[str, Chords]:
 
 
 def check(table: pa.Table, where: str) -> pa.Table:
-    """A table read from elsewhere in the form that `from_chorales` gives, once it is checked.
+    """Check a table from elsewhere, and return it in the form of `from_chorales`.
 
     Args:
-        table: with the columns of `SCHEMA`, in any order and integer width.
-        where: the file, for messages.
+        table: table with the columns of `SCHEMA`, in any order and integer width.
+        where: name of the file, for messages.
 
     Raises:
-        UserError: columns, splits or pitches are not what they should be.
+        UserError: columns, splits or pitches are wrong.
     """
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
@@ -172,7 +173,7 @@ def check(table: pa.Table, where: str) -> pa.Table:
     for row, (name, split, chords) in enumerate(zip(names, splits, chords_of(table), strict=True)):
         if split not in SPLITS:
             raise UserError(f"{where}, row {row}, {name}: split {split!r} is none of {SPLITS}")
-        # Names become names of files below a folder that the user gives.
+        # Names become file names below a folder that the user gives.
         if {"", ".", ".."} & set(name.split("/")) or not name.isprintable():
             raise UserError(f"{where}, row {row}: {name!r} cannot be the name of a file")
         if len(chords) == 0:
@@ -189,22 +190,22 @@ def check(table: pa.Table, where: str) -> pa.Table:
 
 
 def hashed_split(name: str) -> str:
-    """The split of a chorale whose source has none: 80 % train, 10 % valid, 10 % test.
+    """Return the split of a chorale whose source has none: 80 % train, 10 % valid, 10 % test.
 
-    A function of the name alone, so that more chorales do not move those that were there.
+    It depends on the name alone, so that further chorales do not move earlier ones.
     """
     tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 10
     return {8: "valid", 9: "test"}.get(tenth, "train")
 
 
 def out_of_range(pitch: int, pitches: range = PITCHES) -> str:
-    """The words for a pitch that no chorale, or no melody, has."""
+    """Return the words for a pitch that no chorale, or no melody, may have."""
     return (
         f"pitch {pitch} is neither 0 (silence) nor a MIDI pitch from {pitches[0]} to {pitches[-1]}"
     )
 
 
 def _names(table: pa.Table) -> list[tuple[str, list[str]]]:
-    """The names in each split, in the table's order."""
+    """Return the names in each split, in the table's order."""
     pairs = list(zip(table["split"].to_pylist(), table["name"].to_pylist(), strict=True))
     return [(split, [name for its, name in pairs if its == split]) for split in SPLITS]

@@ -1,6 +1,6 @@
-"""Every place that chorales come from.
+"""All sources of chorales.
 
-`open_corpus` is the one door: `jsb`, `music21`, or a path or URI of an archive, a folder of CSV,
+`open_corpus` opens each of them: `jsb`, `music21`, or a path or URI of an archive, a folder of CSV,
 MIDI, MusicXML or Humdrum files, `Jsb16thSeparated` files, one such file, or Parquet.
 """
 
@@ -32,7 +32,7 @@ from rnnray.zip_archive import extract_zip
 _TARS, _ZIP, _PARQUET = (".tgz", ".tar.gz", ".tar"), ".zip", ".parquet"
 _READ = (*scores.SUFFIXES, *separated.SUFFIXES, _PARQUET)
 _SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
-# A CSV with another header is no chorale that went wrong, but metadata or the like.
+# A CSV with another header is not a faulty chorale, but metadata or the like.
 _CHORDS_HEADER = re.compile(rb'(\xef\xbb\xbf)?\s*"?\s*note\d|(\xef\xbb\xbf)?\s*\Z')
 
 
@@ -41,33 +41,36 @@ class _Piece(NamedTuple):
     name: str
     chords: Chords
     file: str = ""  # for messages
-    hashed: bool = False  # whether the name decides the split
+    hashed: bool = False  # whether a hash of the name decides the split
 
 
 class _PassedOverError(Exception):
-    """A file is no chorale; says why."""
+    """A file is no chorale; the message says why."""
 
 
 def open_corpus(data: str, *, split: str | None = None) -> pa.Table:
-    """Read a corpus of chorales, all of it.
+    """Read a whole corpus of chorales.
+
+    Splits are the folders train, valid (or validation) and test (the folder itself may be one), or
+    a `separated` file's own splits. Without any, `chorale_table.hashed_split` decides. Music that
+    an earlier file has too is then skipped, because it could come into two splits. A file that is
+    no chorale in four voices is skipped, counted by reason, and named by
+    `chorale_table.skipped_of`. A faulty CSV of chords or Parquet file is an error.
 
     Args:
-        data: `jsb` (Bach's chorales as in the book, downloaded to the cache), `music21` (those that
-            the library carries), or a path or URI: an archive (.zip, .tgz, .tar) or folder of CSV,
-            MIDI, MusicXML, Humdrum and `separated` files in four voices, a single one, or Parquet
-            of `chorale_table.SCHEMA`.
+        data: one of
+            `jsb`: Bach's chorales as in the book, downloaded to the cache;
+            `music21`: the chorales in that library;
+            a path or URI: an archive (.zip, .tgz, .tar) or folder of CSV, MIDI, MusicXML, Humdrum
+                and `separated` files in four voices, a single one, or Parquet of
+                `chorale_table.SCHEMA`.
         split: see `TrainingConfig.split`.
 
     Returns:
-        A chorale table (see `chorale_table`). Splits are the folders train, valid (or validation)
-        and test (the folder itself may be one) or a `separated` file's own; where there are none,
-        `chorale_table.hashed_split`, and then music that an earlier file has too is skipped, as it
-        could come into two splits. A file that is no chorale in four voices is skipped: counted by
-        reason on the way, and told by `chorale_table.skipped_of`. A CSV of chords or a Parquet file
-        that is not right is an error.
+        A chorale table (see `chorale_table`).
 
     Raises:
-        UserError: nothing is there, nothing that we know, something in it is wrong, or it has
+        UserError: nothing is there, or no known format, or something in it is wrong, or it has
             splits and is to be divided.
     """
     corpus = _open(data)
@@ -84,7 +87,7 @@ def _open(data: str) -> pa.Table:
         return _read(Path(storage.absolute(data)), data)
     with tempfile.TemporaryDirectory() as temporary:
         path = PurePath(storage.open_uri(data)[1])
-        # With its folder's name, which may be that of a split.
+        # Keeps the folder's name, which may be that of a split.
         folder = Path(temporary) / path.parent.name
         try:
             return _read(_fetch(data, folder / path.name), data)
@@ -93,11 +96,11 @@ def _open(data: str) -> pa.Table:
 
 
 def _fetch(uri: str, local: Path) -> Path:
-    """A file or folder of an object store, copied to `local`, or itself where it is local."""
+    """Return a file or folder itself if it is local, or a copy of it in `local`."""
     filesystem, path = storage.open_uri(uri)
     if isinstance(filesystem, fs.LocalFileSystem):
         return Path(path)
-    storage.list_files(uri)  # says so where nothing is there
+    storage.list_files(uri)  # raises if nothing is there
     content = storage.read_bytes(uri)
     local.parent.mkdir(exist_ok=True)
     if content is None:
@@ -125,12 +128,12 @@ def _read(path: Path, shown: str) -> pa.Table:
 
 
 def _read_files(root: Path, files: list[Path], shown: str, *, twins: bool = True) -> pa.Table:
-    """The chorales of some files.
+    """Return the chorales of some files.
 
     Args:
         root: the folder, or the one file.
-        files: all that lies below it.
-        shown: what the user named.
+        files: all files below it.
+        shown: the user's name of the source.
         twins: look for the same music in several files.
     """
     reasons = {file: _no_chorale(file, alone=files == [root]) for file in files}
@@ -177,7 +180,7 @@ def _name(root: Path, file: Path) -> str:
 
 
 def _no_chorale(file: Path, *, alone: bool) -> str:
-    """Why a file is passed over without being read; empty for one that is to be read."""
+    """Return the reason to pass over a file without reading it; empty for a file to read."""
     suffix = file.suffix.lower()
     if file.name.lower().endswith((*_TARS, _ZIP)):
         return "an archive within a folder or an archive is not unpacked"
@@ -191,7 +194,7 @@ def _no_chorale(file: Path, *, alone: bool) -> str:
 
 
 def _pieces(file: Path, split: str, name: str, hashed: bool, repairs: Repairs) -> Iterator[_Piece]:
-    """The chorales of a file; counts what was repaired in it."""
+    """Yield the chorales of a file; count the repairs in it."""
     suffix = file.suffix.lower()
     if not split:
         raise _PassedOverError("lies beside the folders train, valid and test")
@@ -215,7 +218,7 @@ def _pieces(file: Path, split: str, name: str, hashed: bool, repairs: Repairs) -
 
 
 def _without_twins(pieces: dict[tuple[str, str], _Piece]) -> list[Skipped]:
-    """Take out what would come into two splits by its name; say what others put into two."""
+    """Remove repeated music if names decide the splits; otherwise report it between splits."""
     kept: list[_Piece] = []
     skipped: list[Skipped] = []
     across: list[str] = []
@@ -250,8 +253,9 @@ def _read_parquet(path: Path, files: list[Path]) -> pa.Table:
 
 
 def _splits_and_names(root: Path, files: list[Path]) -> tuple[list[tuple[str, str]], bool]:
-    """The split and the name of each file, and whether the names decide the splits; split "" for
-    those outside of the splits' folders.
+    """Return the split and the name of each file, and whether the names decide the splits.
+
+    The split is "" for files outside the splits' folders.
     """
     found = []
     for file in files:
@@ -267,7 +271,7 @@ def _splits_and_names(root: Path, files: list[Path]) -> tuple[list[tuple[str, st
         )
     if any(split for split, _ in found):
         return found, False
-    # Without what all have in common, so that an archive's top folder changes no name.
+    # Without the folders that all have in common, so that an archive's top folder changes no name.
     parents = [set(file.parents) for file in files]
     top = max(set.intersection(*parents), key=lambda folder: len(folder.parts))
     names = ["/".join(file.relative_to(top).with_suffix("").parts) for file in files]

@@ -1,4 +1,4 @@
-"""What is told after a folder of chorales was read: how much was taken, why the rest was not."""
+"""The report after reading a folder of chorales: number of files used, reasons for the others."""
 
 import csv
 import hashlib
@@ -16,17 +16,17 @@ from rnnray.errors import UserError
 from rnnray.progress import say
 
 SAME_MUSIC = "the same music as"
-_LINES = 12  # reasons; the rest stands in the file
+_LINES = 12  # reasons that are printed; the file lists the rest
 
 
 def report(where: str, total: int, skipped: Sequence[Skipped], repairs: Repairs) -> None:
-    """Say how many files were taken and what was repaired, and write a list of the others.
+    """Print the number of used files and of repairs, and write a list of the other files.
 
     Args:
-        where: what the user named.
-        total: the number of files.
-        skipped: name and reason of each file that was not taken.
-        repairs: what was changed in those that were.
+        where: the user's name of the source.
+        total: number of files.
+        skipped: name and reason of each file that was not used.
+        repairs: repairs in the files that were used.
     """
     if skipped:
         say(f"{where}: {total - len(skipped):,} of {total:,} files taken; not taken:")
@@ -43,7 +43,7 @@ def report(where: str, total: int, skipped: Sequence[Skipped], repairs: Repairs)
 
 
 def commonest(skipped: Sequence[Skipped]) -> list[tuple[int, str, str]]:
-    """Number, kind of reason, and an example's name, the commonest first."""
+    """Return number, kind of reason, and an example's name, the commonest first."""
     kinds = [kind_of(reason) for _, reason in skipped]
     return [
         (count, kind, skipped[kinds.index(kind)][0]) for kind, count in Counter(kinds).most_common()
@@ -51,7 +51,7 @@ def commonest(skipped: Sequence[Skipped]) -> list[tuple[int, str, str]]:
 
 
 def kind_of(reason: str) -> str:
-    """A reason without place, names and advice; numbers become N, but for that of the voices."""
+    """Return a reason without positions, names and advice; numbers become N, except the voices'."""
     if reason.startswith(SAME_MUSIC):
         return f"{SAME_MUSIC} another one"
     kind = re.sub(r" ?\(.*\)", "", reason).partition("; ")[0]
@@ -71,7 +71,7 @@ def _write_list(where: str, skipped: Sequence[Skipped]) -> None:
     try:
         file = cache_folder() / "not_taken" / f"{name}-{digest}.csv"
         storage.write_bytes(str(file), text.getvalue().encode())
-    except (UserError, OSError) as error:  # a report must not end a run
+    except (UserError, OSError) as error:  # a failed report must not end a run
         say(f"the list of these files cannot be written: {error}")
     else:
         say(f"the list of these files, with reasons: {file}")

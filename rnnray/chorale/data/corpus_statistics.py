@@ -1,6 +1,6 @@
-"""Statistics of a corpus, and some of its pieces: what compositions are set beside.
+"""Statistics of a corpus and some of its pieces, for comparison with compositions.
 
-They travel in a composer's checkpoint, as a small JSON file, so that composing needs no corpus.
+A composer's checkpoint includes them as a small JSON file, so that composing needs no corpus.
 """
 
 import json
@@ -21,10 +21,10 @@ from rnnray.chorale.render.midi_writer import held_notes
 from rnnray.errors import UserError
 
 STATISTICS_FILE = "statistics.json"
-_EXAMPLES = 100  # pieces; the chorales of the book have 77 in their test split
-_LONGEST = 1 << 16  # chords of a piece; over an hour
+_EXAMPLES = 100  # most pieces; the book's chorales have 77 in their test split
+_LONGEST = 1 << 16  # most chords of a piece; over an hour
 
-# What json and NumPy raise of files that are damaged, or that a stranger made.
+# Errors of json and NumPy on damaged files, or on files that other programs made.
 _NOT_OURS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
@@ -33,22 +33,23 @@ class Statistics:
     """Statistics of a corpus, all splits together."""
 
     critique: Critique
-    """What a teacher of harmony would mark."""
+    """Faults that a harmony teacher would mark, and other counts."""
     pitches: NDArray[np.int64]
-    """How many sixteenths each voice sings each pitch, [4, 128] by MIDI pitch; 0 is silence."""
+    """Sixteenths for which each voice sings each pitch, [4, 128] by MIDI pitch; 0 is silence."""
     examples: tuple[tuple[str, Chords], ...]
     """Names ("test 12") and chords of at most 100 pieces: of the test split if there is one,
-    otherwise of valid, otherwise of train."""
+    otherwise of validation, otherwise of train.
+    """
 
 
 def pitch_counts(chorales: Sequence[Chords]) -> NDArray[np.int64]:
-    """How often each voice has each MIDI pitch in some chorales, int64 [4, 128]."""
+    """Return how often each voice has each MIDI pitch, int64 [4, 128]."""
     chords = np.concatenate(chorales)
     return np.stack([np.bincount(column, minlength=128) for column in chords.T])
 
 
 def named_pieces(corpus: pa.Table, split: str) -> list[tuple[str, Chords]]:
-    """The pieces of a split in the table's order, as "test 12" and chords int16 [n, 4]."""
+    """Return the pieces of a split in the table's order, as "test 12" and chords int16 [n, 4]."""
     rows = corpus.filter(pc.equal(corpus["split"], split))
     return [
         (f"{split} {index}", piece) for index, piece in enumerate(chorale_table.chords_of(rows))
@@ -56,7 +57,7 @@ def named_pieces(corpus: pa.Table, split: str) -> list[tuple[str, Chords]]:
 
 
 def statistics_of(corpus: pa.Table) -> Statistics:
-    """The statistics of a chorale table that has pieces."""
+    """Return the statistics of a chorale table that is not empty."""
     chorales = chorale_table.chords_of(corpus)
     splits = (named_pieces(corpus, split) for split in ("test", "valid", "train"))
     examples = next(pieces for pieces in splits if pieces)
@@ -64,7 +65,7 @@ def statistics_of(corpus: pa.Table) -> Statistics:
 
 
 def to_json(statistics: Statistics) -> str:
-    """As JSON; pieces as the held notes of each voice: pitch, length in sixteenths, and so on."""
+    """Return statistics as JSON; each voice of a piece as pitch, sixteenths, pitch, and so on."""
     return json.dumps(
         {
             "critique": asdict(statistics.critique),
@@ -85,13 +86,13 @@ def to_json(statistics: Statistics) -> str:
 
 
 def read_statistics(checkpoint: str) -> tuple[Statistics, bytes] | None:
-    """The statistics in a checkpoint and the bytes of their file; None in one from before them.
+    """Return a checkpoint's statistics and the bytes of their file; None for an older checkpoint.
 
     Args:
         checkpoint: path or URI of the folder.
 
     Raises:
-        UserError: the file is not one that `to_json` made.
+        UserError: the file was not made by `to_json`.
     """
     uri = storage.join(checkpoint, STATISTICS_FILE)
     content = storage.read_bytes(uri)

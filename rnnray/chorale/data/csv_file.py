@@ -1,6 +1,7 @@
 """Chords as CSV: a header `note0,note1,note2,note3`, then one line a sixteenth note.
 
-The form of the JSB chorales at https://github.com/ageron/data; fewer columns hold fewer voices.
+The form of the JSB chorales at https://github.com/ageron/data; with fewer voices there are fewer
+columns.
 """
 
 import csv
@@ -16,13 +17,13 @@ from rnnray.errors import UserError
 def read_csv(
     content: bytes, where: str, *, any_voices: bool = False, pitches: range = PITCHES
 ) -> Chords:
-    """The chords in a CSV: int16 [n, 4], MIDI pitches and 0 for silence.
+    """Return the chords in a CSV: int16 [n, 4], MIDI pitches and 0 for silence.
 
     Args:
-        content: of the file; UTF-8, with or without a byte order mark.
-        where: the file, for messages.
-        any_voices: one to four voices will do (note0 is the highest); the result is int16 [n, v].
-        pitches: those that there may be, 36 to 81 by default.
+        content: content of the file; UTF-8, with or without a byte-order mark.
+        where: name of the file, for messages.
+        any_voices: accept one to four voices (note0 is the highest); the result is int16 [n, v].
+        pitches: accepted pitches, 36 to 81 by default.
 
     Raises:
         UserError: the file is anything else (line and column are named).
@@ -33,7 +34,7 @@ def read_csv(
         raise UserError(f"{where}: not UTF-8 text (byte {error.start}), so not a CSV") from error
     if not text.strip():
         raise UserError(f"{where}: the file is empty; a chorale begins with {_header(VOICE_COUNT)}")
-    # Blank lines at the end are what editors leave; elsewhere they are a mistake.
+    # Editors leave blank lines at the end; elsewhere they are a mistake.
     lines = csv.reader(text.rstrip().splitlines(), skipinitialspace=True)
     rows: list[tuple[int, ...]] = []
     known = {str(pitch): pitch for pitch in (0, *pitches)}

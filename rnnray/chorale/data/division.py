@@ -10,10 +10,10 @@ from rnnray.training.training_config import parse_shares
 
 
 def divide(corpus: pa.Table, split: str, data: str) -> pa.Table:
-    """Divide the pieces of a corpus by a hash of their names, in exactly the shares that are asked.
+    """Divide the pieces of a corpus by a hash of their names, in exactly the given shares.
 
-    A split of more than 0 % has one piece at least, where there are pieces enough; more pieces may
-    move some that were there, unlike with `chorale_table.hashed_split`.
+    A split of more than 0 % has at least one piece if there are enough. Unlike with
+    `chorale_table.hashed_split`, further pieces may move earlier ones.
 
     Args:
         corpus: a chorale table.
@@ -35,13 +35,13 @@ def divide(corpus: pa.Table, split: str, data: str) -> pa.Table:
     chosen = [name for _, name in sorted(zip(order, in_order, strict=True))]
     column = pa.array(chosen, pa.string())
     divided = corpus.set_column(corpus.schema.get_field_index("split"), "split", column)
-    # As `from_chorales` sorts them.
+    # In the order of `from_chorales`.
     rows = sorted(range(len(names)), key=lambda row: (SPLITS.index(chosen[row]), names[row]))
     return divided.take(rows)
 
 
 def _counts(pieces: int, percent: tuple[int, int, int]) -> list[int]:
-    """Pieces of each split."""
+    """Return the number of pieces of each split."""
     held_out = [round(pieces * share / 100) or int(share > 0) for share in percent[1:]]
     while sum(held_out) >= pieces and any(held_out):
         held_out[held_out[1] >= held_out[0]] -= 1

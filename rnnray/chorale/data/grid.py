@@ -17,13 +17,14 @@ from rnnray.chorale.data.repairs import Repair, Repairs
 Column = npt.NDArray[np.int16]
 """int16 [n]: the pitch of a voice at each sixteenth note, 0 = silence."""
 
-MOST_STEPS = 1 << 16  # over an hour of music; a damaged MIDI file can ask for years
+MOST_STEPS = 1 << 16  # over an hour of music; a damaged MIDI file may claim years
 # A gap up to this share of the time from a note's beginning to the next one is articulation, not a
 # rest: players and programs hold notes for 75 to 100 % of it. A dotted quarter before an eighth
-# rest has as large a gap, but only if it is held to its end, and then gaps are whole sixteenths.
-# Such gaps are rests, unless a quarter of the line's small gaps are of other lengths.
+# rest has an equally large gap if it is held to its end, but then gaps are whole sixteenths. Such
+# gaps are rests, unless a quarter of the line's small gaps have other lengths.
 _ARTICULATION = Fraction(1, 4)
-# A line that is divided, or in unison, for a larger share of its time is not one with a fault.
+# A line that is divided, or in unison, for a larger share of its time has more than one voice, not
+# a fault.
 SMALL = Fraction(1, 4)
 
 
@@ -32,9 +33,9 @@ class Voices:
     """A line on the grid."""
 
     line: Line
-    columns: list[Column] = field(default_factory=list)  # highest first, of any lengths
+    columns: list[Column] = field(default_factory=list)  # highest first; lengths may differ
     repairs: Repairs = field(default_factory=Repairs)
-    fault: str = ""  # why there are no columns, with the place
+    fault: str = ""  # reason why there are no columns, with the position
 
 
 @dataclass
@@ -47,16 +48,16 @@ class _Held:
 
 
 def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
-    """The voices of a line: one, or several where it always has as many notes at once.
+    """Return the voices of a line: one, or several if it always has several notes at once.
 
-    Beginnings and ends move to the nearest sixteenth; in a played line an end that comes a little
-    before the next beginning moves there. What is left of gaps, overlaps and chords is repaired by
-    the rules of `Repair`, or the fault is told.
+    Beginnings and ends move to the nearest sixteenth. In a played line, an end that comes a little
+    before the next beginning moves there. Remaining gaps, overlaps and chords are repaired by the
+    rules of `Repair`, or become the fault.
 
     Args:
-        line: its notes.
+        line: notes of the line.
         lowest: whether it is the lowest line, of whose chords the lowest note is kept.
-        pitches: those that there may be.
+        pitches: accepted pitches.
     """
     voices = Voices(line, fault=line.fault)
     bad = next((note for note in line.notes if note.pitch not in pitches), None)
@@ -84,7 +85,7 @@ def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
     counts = _counts(held, length)
     sounding = counts > 0
     uneven = np.flatnonzero(sounding & (counts != count))
-    # The last chord may be divided in full, however short the piece is.
+    # The whole last chord may be divided, however short the piece is.
     before = uneven[uneven < max(item.start for item in held)]
     wrong = uneven if len(before) > SMALL * int(sounding.sum()) else uneven[:0]
     if line.played and count == 1 and not len(wrong):
@@ -102,18 +103,18 @@ def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
 
 
 def _notes_at_once(held: list[_Held]) -> int:
-    """The commonest number of notes at once."""
+    """Return the commonest number of notes at once."""
     counts = _counts(held, max((item.stop for item in held), default=0))
     return int(np.bincount(counts[counts > 0]).argmax()) if held else 0
 
 
 def _to_next_beginning(notes: list[Note], repairs: Repairs, *, alone: bool) -> list[Note]:
-    """Notes of which those that are released a little early last until the next beginning.
+    """Let notes that are released a little early last until the next beginning.
 
-    That of the line's next note, of whatever voice; in a line of single notes (`alone`), those that
-    are released a little late are cut there. In a line whose notes are released early, those before
-    rests last to the next quarter or eighth note by the same rule; in one whose notes are released
-    late, to the nearest quarter note.
+    That is the beginning of the line's next note, in any of its voices. In a line of single notes
+    (`alone`), notes that are released a little late are cut there. In a line whose notes are
+    released early, notes before rests last to the next quarter or eighth note by the same rule; in
+    a line whose notes are released late, to the nearest quarter note.
     """
     starts = sorted({note.start for note in notes})
     begun = set(starts)
@@ -147,7 +148,7 @@ def _on_sixteenths(quarters: Fraction) -> bool:
 
 
 def _near(note: Note, targets: list[Fraction]) -> Fraction:
-    """The target, if the note ends near it, or the note's end."""
+    """Return the target that the note ends near, or the note's own end."""
     near = [end for end in targets if abs(end - note.end) <= _ARTICULATION * (end - note.start)]
     return near[0] if near else note.end
 
@@ -159,19 +160,19 @@ def _rounded(notes: list[Note], repairs: Repairs) -> list[_Held]:
         if item.start >= item.stop:
             repairs[Repair.TOO_SHORT] += 1
             continue
-        # As no player's haste moves it, but every triplet.
+        # A player's haste moves notes less than this, and triplets move more.
         repairs[Repair.MOVED] += abs(note.start * 4 - item.start) >= SMALL
         held.append(item)
     return sorted(held, key=lambda item: item.start)
 
 
 def _step(quarters: Fraction) -> int:
-    """The nearest sixteenth; what lies in the middle goes up."""
+    """Return the nearest sixteenth; the middle between two is rounded up."""
     return int((quarters * 8 + 1) // 2)
 
 
 def _counts(held: list[_Held], length: int) -> npt.NDArray[np.int64]:
-    """The number of notes at each step."""
+    """Return the number of notes at each step."""
     changes = np.zeros(length + 1, np.int64)
     for item in held:
         changes[item.start] += 1
@@ -180,7 +181,7 @@ def _counts(held: list[_Held], length: int) -> npt.NDArray[np.int64]:
 
 
 def _begun_together(held: list[_Held], length: int) -> npt.NDArray[np.bool_]:
-    """Whether all notes that sound at a step began together, for each step."""
+    """Return, for each step, whether all notes that sound there began together."""
     first = np.full(length, length, np.int64)
     last = np.zeros(length, np.int64)
     for item in held:
@@ -191,7 +192,7 @@ def _begun_together(held: list[_Held], length: int) -> npt.NDArray[np.bool_]:
 
 
 def _without_doubled(held: list[_Held], repairs: Repairs) -> list[_Held]:
-    """The first of equal notes that begin together."""
+    """Return the first of equal notes that begin together."""
     first: dict[tuple[int, int], _Held] = {}
     for item in held:
         repairs[Repair.DOUBLED] += first.setdefault((item.start, item.note.pitch), item) is not item
@@ -199,8 +200,9 @@ def _without_doubled(held: list[_Held], repairs: Repairs) -> list[_Held]:
 
 
 def _cut_overlaps(held: list[_Held], count: int, repairs: Repairs) -> None:
-    """Cut notes where others begin and too many sound: by up to half of the shorter of the two, or
-    where the same note is struck again.
+    """Cut notes where others begin and too many sound.
+
+    Cuts at most half of the shorter of two notes, or any length if the same pitch begins again.
     """
     active: list[_Held] = []
     for start, group in groupby(held, key=lambda item: item.start):
@@ -218,7 +220,7 @@ def _cut_overlaps(held: list[_Held], count: int, repairs: Repairs) -> None:
 def _grid(
     held: list[_Held], length: int, count: int, lowest: bool, repairs: Repairs
 ) -> npt.NDArray[np.int16]:
-    """int16 [n, count]: chords reduced to their outer notes, unisons sung by two voices."""
+    """Return int16 [n, count]: chords are reduced to their outer notes, two voices sing unisons."""
     at_once: list[list[_Held]] = [[] for _ in range(length)]
     for item in held:
         for step in range(item.start, item.stop):
@@ -245,7 +247,7 @@ def _grid(
 
 
 def _in_unison(pitches: list[int], before: Column) -> list[int]:
-    """Fewer notes than voices, highest first, so shared that voices move least."""
+    """Share fewer notes than voices, highest first, so that voices move least."""
     choices = [
         [pitches[sum(cut <= voice for cut in cuts)] for voice in range(len(before))]
         for cuts in combinations(range(1, len(before)), len(pitches) - 1)
@@ -254,9 +256,9 @@ def _in_unison(pitches: list[int], before: Column) -> list[int]:
 
 
 def without_divisions(lines: list[Line]) -> list[Line]:
-    """Lines of which those that sound for a small share of their part's main line join it.
+    """Join each line that sounds for a small share of its part's time to the nearest main line.
 
-    Voices written for a divided chord or two, where four voices are wanted.
+    Such lines are voices for a divided chord or two, in a score of four voices.
     """
     joined: list[Line] = []
     for _, group in groupby(lines, key=lambda line: line.part):
@@ -270,6 +272,6 @@ def without_divisions(lines: list[Line]) -> list[Line]:
                 notes = sorted(home.notes + line.notes, key=lambda note: note.start)
                 of_part[nearest] = replace(home, notes=notes, fault=home.fault or line.fault)
         joined += [of_part[at] for at in main]
-    # A part of one line needs no number for it.
+    # A part's only line needs no number.
     alone = Counter(line.part for line in joined)
     return [replace(line, voice="") if alone[line.part] == 1 else line for line in joined]

@@ -8,15 +8,15 @@ from rnnray.chorale.data.lines import Line, Note
 from rnnray.chorale.data.repairs import Repairs
 from rnnray.errors import UserError
 
-_MAX_BYTES = 1 << 20  # a chorale has some thousands; music21 takes minutes for this much
+_MAX_BYTES = 1 << 20  # a chorale has some thousand; music21 takes minutes for this limit
 
 
 def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
-    """The notes of each spine, highest first, as they sound; nothing is repaired.
+    """Return the notes of each spine, highest first, as they sound; nothing is repaired.
 
     Args:
-        content: of the file, UTF-8 or Latin-1.
-        where: the file, for messages.
+        content: content of the file, UTF-8 or Latin-1.
+        where: name of the file, for messages.
 
     Raises:
         UserError: the file is anything else.
@@ -36,7 +36,7 @@ def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
             Line(number, _name(part) or f"spine {number + 1}", "", list(_notes(part)))
             for number, part in enumerate(collection.stream.parts)
         ]
-    # What music21 raises on damaged files is anything.
+    # music21 raises all kinds of errors on damaged files.
     except Exception as error:
         words = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{where}: not **kern that can be read ({words[:200]})") from error
@@ -44,7 +44,7 @@ def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
 
 
 def _name(part: Any) -> str:
-    """What a spine's *I" says, which music21 keeps as a word that it does not know."""
+    """Return the text of a spine's *I", which music21 keeps as a word that it does not know."""
     for token in part.recurse().getElementsByClass("MiscTandem"):
         _, quote, name = token.tandem.partition('"')
         if quote and name.strip():

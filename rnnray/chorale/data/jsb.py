@@ -16,9 +16,9 @@ JSB_SHA256 = "e722fbc866fc1ba0bac56a6fcad95d7e3e584da80173e13932e3da441440efd7"
 
 
 def jsb_folder(url: str = JSB_URL, sha256: str = JSB_SHA256) -> Path:
-    """The folder with the unpacked archive, downloaded and unpacked if need be.
+    """Return the folder of the unpacked archive; download and unpack it if needed.
 
-    It lies in `cache_folder()`; once it is there, no network is needed.
+    The folder is in `cache_folder()`; once it exists, no network is needed.
 
     Raises:
         UserError: the archive cannot be downloaded, unpacked or written, or is another one.
@@ -27,7 +27,7 @@ def jsb_folder(url: str = JSB_URL, sha256: str = JSB_SHA256) -> Path:
     folder = archive.with_suffix("")
     if not folder.exists():
         download(url, archive, sha256=sha256)
-        # Once more, for an archive that was put there by hand.
+        # Again, for an archive that was put there by hand.
         found = hashlib.sha256(archive.read_bytes()).hexdigest()
         if found != sha256:
             raise UserError(

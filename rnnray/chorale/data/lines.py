@@ -1,4 +1,4 @@
-"""Lines of notes: what files of scores hold, before it is put on the grid."""
+"""Lines of notes, as files of scores have them, before they are put on the grid."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ class Note(NamedTuple):
     """A note of a score."""
 
     pitch: int  # MIDI
-    start: Fraction  # in quarter notes from the beginning
+    start: Fraction  # quarter notes from the beginning
     end: Fraction
-    place: str  # for messages
+    place: str  # position in the score, for messages
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Line:
 
     part: int  # parts and tracks count from 0
     part_name: str
-    voice: str  # "voice 2", "channel 3"; empty where the part has a single line
+    voice: str  # "voice 2", "channel 3"; empty for a part's single line
     notes: list[Note]
-    played: bool = False  # ends of notes are a player's, not a score's
-    fault: str = ""  # why the line cannot be used, with the place
+    played: bool = False  # notes end as a player released them, not as in a score
+    fault: str = ""  # reason why the line cannot be used, with the position
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class Line:
 
 
 def overlap(one: Iterable[Note], other: Iterable[Note]) -> bool:
-    """Whether a note of one line sounds together with a note of the other."""
+    """Return whether a note of one line sounds together with a note of the other."""
     spans = sorted(
         [(note.start, note.end, 0) for note in one if note.start < note.end]
         + [(note.start, note.end, 1) for note in other if note.start < note.end]

@@ -1,8 +1,8 @@
 """Notes of MIDI files.
 
 The format: Standard MIDI Files 1.0 (RP-001), https://midi.org/standard-midi-files-specification.
-Only what notes depend on is looked at: a key signature or a controller with a value that does not
-exist, which strict readers take for a damaged file, changes no note.
+Only events that affect notes are checked. Strict readers refuse a file for a key signature or a
+controller with an impossible value, which changes no note.
 """
 
 import struct
@@ -18,13 +18,14 @@ _PERCUSSION = 9  # the channel, counted from 0, whose notes are drums in General
 _NOTE_OFF, _NOTE_ON, _PROGRAM, _PRESSURE = 0x8, 0x9, 0xC, 0xD
 _META, _SYSEX, _SYSEX_ON = 0xFF, 0xF0, 0xF7
 _TRACK_NAME, _KEY_SIGNATURE = 0x03, 0x59
-_SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data of system messages, which files should not have
+# data bytes of system messages, which should not be in files
+_SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 
 
 class _Event(NamedTuple):
     tick: int
     status: int
-    kind: int  # of a meta event
+    kind: int  # type of a meta event
     data: bytes
 
 
@@ -34,11 +35,11 @@ class _Key(NamedTuple):
 
 
 def read_midi(content: bytes, where: str) -> tuple[list[Line], Repairs]:
-    """The notes of a MIDI file by track and channel, without drums, and what was repaired.
+    """Return the notes of a MIDI file by track and channel, without drums, and the repairs.
 
     Args:
-        content: of the file.
-        where: the file, for messages.
+        content: content of the file.
+        where: name of the file, for messages.
 
     Raises:
         UserError: no MIDI file, a damaged one (track and byte are named), or one without a beat.
@@ -63,11 +64,11 @@ def read_midi(content: bytes, where: str) -> tuple[list[Line], Repairs]:
 
 
 class _DamagedError(Exception):
-    """Bytes that are no MIDI file; says where."""
+    """The bytes are no MIDI file; the message says where."""
 
 
 def _chunks(content: bytes) -> tuple[int, int, list[bytes]]:
-    """Type, ticks a quarter note, and the tracks' bytes."""
+    """Return type, ticks a quarter note, and the tracks' bytes."""
     if content[:4] != b"MThd" or len(content) < 14:
         raise _DamagedError("it does not begin with a MIDI header")
     size, kind, count, division = struct.unpack(">LHHH", content[4:14])
@@ -77,7 +78,7 @@ def _chunks(content: bytes) -> tuple[int, int, list[bytes]]:
         name = content[position : position + 4]
         (size,) = struct.unpack(">L", content[position + 4 : position + 8])
         position += 8
-        if name == b"MTrk":  # other chunks are for other programs
+        if name == b"MTrk":  # other chunks belong to other programs
             if position + size > len(content):
                 raise _DamagedError(
                     f"track {len(tracks)} should end at byte {position + size} "
@@ -118,7 +119,7 @@ def _events(track: bytes) -> Iterator[_Event]:
 
 
 def _number(track: bytes, position: int) -> tuple[int, int]:
-    """A number of variable length, and the position after it."""
+    """Return a number of variable length, and the position after it."""
     value = 0
     for byte in track[position : position + 4]:
         position += 1
@@ -165,10 +166,10 @@ def _lines(number: int, events: list[_Event], division: int, repairs: Repairs) -
 def _notes(
     presses: dict[int, list[tuple[int, bool]]], last: int, division: int, repairs: Repairs
 ) -> tuple[list[Note], str]:
-    """The notes of a channel, and what is wrong with them.
+    """Return the notes of a channel, and their fault, if any.
 
-    A note without an end lasts until the same note is struck again, or to the end where nothing
-    follows; where another note follows, nobody knows how long it should last.
+    A note without an end lasts until the same pitch begins again, or to the end if nothing follows.
+    If another note follows, its length is unknown.
     """
     begins = sorted({tick for its in presses.values() for tick, on in its if on})
     spans: list[tuple[int, int, int]] = []
@@ -192,11 +193,11 @@ def _notes(
 
 
 def _pairs(presses: list[tuple[int, bool]]) -> tuple[list[tuple[int, int]], list[int]]:
-    """Begin and end of each note of one pitch, and the begins of those that never end.
+    """Return begin and end of each note of one pitch, and the begins of notes that never end.
 
-    An end is that of the oldest note: two voices may meet in one, or a note may be struck again in
-    the very tick in which it ends. Where an end is missing, it is that of the newest, so that what
-    is left over is the note whose end is missing.
+    An end belongs to the oldest note: two voices may meet in one pitch, or a note may begin again
+    in the very tick in which it ends. If an end is missing, ends belong to the newest notes
+    instead, so that the note without an end is left over.
     """
     for newest in (False, True):
         pairs: list[tuple[int, int]] = []
@@ -218,7 +219,7 @@ def _place(tick: int, division: int) -> str:
 
 
 def _is_key(data: bytes) -> bool:
-    """Whether data are a key signature: up to seven flats or sharps, major or minor."""
+    """Return whether data are a key signature: up to seven flats or sharps, major or minor."""
     return len(data) == 2 and (data[0] <= 7 or data[0] >= 0x100 - 7) and data[1] <= 1
 
 

@@ -1,8 +1,8 @@
-"""The chorales that the music21 library carries, for a machine without a network.
+"""The chorales in the music21 library, for a machine without a network.
 
-Of the Bach files in music21's corpus
-(https://www.music21.org/music21docs/about/referenceCorpus.html) those with a soprano, an alto, a
-tenor and a bass; what instruments play beside them is left out.
+These are the Bach files in music21's corpus
+(https://www.music21.org/music21docs/about/referenceCorpus.html) that have a soprano, an alto, a
+tenor and a bass. Accompanying instruments are left out.
 """
 
 from collections.abc import Sequence
@@ -22,19 +22,19 @@ from rnnray.errors import UserError
 from rnnray.progress import Every, say
 from rnnray.storage import write_bytes
 
-_REVISION = 2  # of what this module makes of the files; a new one is parsed anew
-# Cantatas repeat chorales, in other keys and with a few passing notes changed. In two splits they
-# would make the test a test of memory. Different chorales agree in less than half of the notes.
+_REVISION = 2  # version of this module's results; files are parsed again when it changes
+# Cantatas repeat chorales in other keys, with a few passing notes changed. In two splits they would
+# make the test a test of memory. Different chorales agree in less than half of the notes.
 _SAME_MUSIC = 0.8
-# Movements in which the choir mostly waits for the orchestra.
+# Limit of silence, which excludes movements in which the choir mostly waits for the orchestra.
 _MOST_SILENCE = 0.25
 
 
 def open_music21() -> pa.Table:
-    """The chorale table of music21's corpus; parsed once (a minute), then kept as Parquet.
+    """Return the chorale table of music21's corpus; parsed once (a minute), then saved as Parquet.
 
-    The splits are `hashed_split` of the names, such as `bwv269`. They are not those of `jsb`, whose
-    chorales are mostly here too, some in another key: train and evaluate on the same corpus.
+    The splits are `hashed_split` of the names, such as `bwv269`. They are not those of `jsb`, most
+    of whose chorales are here too, some in another key: train and evaluate on the same corpus.
 
     Raises:
         UserError: music21 has no corpus, or the cache folder cannot be written.
@@ -57,11 +57,11 @@ def open_music21() -> pa.Table:
 
 
 def parse_chorales(files: Sequence[Path]) -> pa.Table:
-    """The chorale table of MusicXML files, each named after its file.
+    """Return the chorale table of MusicXML files, each chorale named after its file.
 
-    Files that are no chorale in four voices, or the same music as an earlier one, are skipped and
-    told of by `chorale_table.skipped_of`. Takes about an eighth of a second a file; says how far it
-    is.
+    Skips files that are no chorale in four voices, or the same music as an earlier one;
+    `chorale_table.skipped_of` names them. Takes about an eighth of a second a file, and prints its
+    progress.
 
     Raises:
         UserError: there is no chorale among them.
@@ -88,7 +88,7 @@ def parse_chorales(files: Sequence[Path]) -> pa.Table:
 
 
 def corpus_files() -> list[Path]:
-    """The MusicXML files of Bach in the installed music21, sorted."""
+    """Return the MusicXML files of Bach in the installed music21, sorted."""
     from music21 import corpus  # noqa: PLC0415  (seconds)
 
     files: list[Any] = corpus.getComposer("bach")
@@ -104,7 +104,7 @@ def _chords(path: Path) -> Chords:
 
 
 def same_music(one: Chords, other: Chords) -> bool:
-    """Whether most notes of two chorales agree, note by note, in the same or in another key."""
+    """Return whether most notes of two chorales agree, in the same key or transposed."""
     length = min(len(one), len(other))
     if length < _SAME_MUSIC * max(len(one), len(other)):
         return False

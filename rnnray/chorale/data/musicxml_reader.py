@@ -1,7 +1,7 @@
 """Notes of MusicXML files, plain or compressed (https://www.w3.org/2021/06/musicxml40/).
 
-Read without music21: it does not keep which voice a bar's only voice is, nor cue notes, and it lets
-a bar that is short in one part shift that part.
+Read without music21, which loses the number of a bar's only voice and cue notes, and which shifts a
+part after a bar that is too short in that part.
 """
 
 import io
@@ -21,7 +21,7 @@ from rnnray.errors import UserError
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ZIP = b"PK\x03\x04"
-_WHOLE = Fraction(4)  # quarters in a bar of no known metre
+_WHOLE = Fraction(4)  # quarters in a bar of unknown metre
 
 
 class _Sung(NamedTuple):
@@ -29,7 +29,7 @@ class _Sung(NamedTuple):
 
     staff: str
     voice: str
-    start: Fraction  # from the bar's beginning
+    start: Fraction  # quarters from the bar's beginning
     length: Fraction
     pitch: int
 
@@ -37,26 +37,26 @@ class _Sung(NamedTuple):
 @dataclass
 class _Bar:
     number: str
-    upbeat: bool  # may be shorter than its metre says
+    upbeat: bool  # may be shorter than its metre
     notes: list[_Sung] = field(default_factory=list)
     content: Fraction = Fraction()  # length of notes and rests
-    rest: Fraction = Fraction()  # length of a rest that fills the bar, however long that is
+    rest: Fraction = Fraction()  # length of a rest that fills the bar, whatever the metre
     metre: Fraction = _WHOLE
 
 
 def read_musicxml(content: bytes, where: str) -> tuple[list[Line], Repairs]:
-    """The notes of a MusicXML file by voice, as they sound, and what was repaired.
+    """Return the notes of a MusicXML file by voice, as they sound, and the repairs.
 
-    A bar is as long as it is in the part in which it is longest. A chord in one voice, while
-    another voice of its staff is silent, is for both. A voice that never sounds together with
-    another one of its staff continues that one.
+    A bar is as long as in the part in which it is longest. A chord in one voice, while another
+    voice of its staff is silent, belongs to both. A voice that never sounds together with another
+    one of its staff continues that one.
 
     Args:
-        content: of the file.
-        where: the file, for messages.
+        content: content of the file.
+        where: name of the file, for messages.
 
     Raises:
-        UserError: not MusicXML that can be read.
+        UserError: the file is not readable MusicXML.
     """
     repairs = Repairs()
     try:
@@ -76,7 +76,7 @@ def read_musicxml(content: bytes, where: str) -> tuple[list[Line], Repairs]:
 
 
 class _UnreadableError(Exception):
-    """No MusicXML; says why."""
+    """The content is no MusicXML; the message says why."""
 
 
 def _uncompressed(content: bytes) -> bytes:
@@ -96,7 +96,7 @@ def _uncompressed(content: bytes) -> bytes:
 
 
 def _parts(root: ElementTree.Element) -> Iterator[tuple[str, list[ElementTree.Element]]]:
-    """Name and bars of each part."""
+    """Yield name and bars of each part."""
     names = {
         part.get("id"): " ".join((part.findtext("part-name") or "").split())
         for part in root.iterfind("part-list/score-part")
@@ -174,7 +174,7 @@ def _transposed(attributes: ElementTree.Element, before: int) -> int:
 
 
 def _metre(attributes: ElementTree.Element) -> Fraction | None:
-    """Quarters in a bar, None where the metre does not change or is not a fraction."""
+    """Return the quarters in a bar; None if the metre does not change or is not a fraction."""
     beats = attributes.findtext("time/beats") or ""
     unit = attributes.findtext("time/beat-type") or ""
     counts = beats.split("+")
@@ -190,13 +190,13 @@ def _midi(pitch: ElementTree.Element) -> int:
 
 
 def _aligned(parts: list[list[_Bar]], repairs: Repairs) -> list[Fraction]:
-    """Where each bar begins, the same for all parts."""
+    """Return the beginning of each bar, the same for all parts."""
     starts = [Fraction()]
     for index in range(max(map(len, parts), default=0)):
         bars = [bars[index] for bars in parts if index < len(bars)]
         content = max(bar.content for bar in bars)
-        # The rest that fills a bar may say any length: it counts where it is the metre's, and no
-        # upbeat is to be expected.
+        # A rest that fills a bar may claim any length. It counts if its length is the metre's and
+        # no upbeat is expected.
         full = [bar.rest for bar in bars if bar.rest == bar.metre and not bar.upbeat]
         length = max([content, *full]) or max(bar.rest for bar in bars) or bars[0].metre
         repairs[Repair.SHORT_BAR] += sum(0 < bar.content < length and not bar.rest for bar in bars)
@@ -205,7 +205,7 @@ def _aligned(parts: list[list[_Bar]], repairs: Repairs) -> list[Fraction]:
 
 
 def _lines(number: int, name: str, bars: list[_Bar], starts: list[Fraction]) -> list[Line]:
-    """The lines of a part, staff by staff."""
+    """Return the lines of a part, staff by staff."""
     by_voice: dict[tuple[str, str], list[Note]] = defaultdict(list)
     for bar, offset in zip(bars, starts, strict=False):
         for note in bar.notes:
@@ -213,7 +213,7 @@ def _lines(number: int, name: str, bars: list[_Bar], starts: list[Fraction]) -> 
             by_voice[note.voice, note.staff].append(
                 Note(note.pitch, start, start + note.length, f"bar {bar.number}")
             )
-    # A voice that crosses to the other staff stays where most of its notes are.
+    # A voice that crosses to the other staff belongs to the staff of most of its notes.
     for voice, staff in sorted(by_voice, key=lambda key: len(by_voice[key])):
         homes = [key for key in by_voice if key[0] == voice and key[1] != staff]
         for home in sorted(homes, key=lambda key: -len(by_voice[key])):
@@ -239,7 +239,7 @@ def _begin(note: Note) -> tuple[Fraction, int]:
 
 
 def _continued(voices: dict[str, list[Note]]) -> list[list[Note]]:
-    """The voices of a staff, of which those that never sound together are one."""
+    """Return the voices of a staff; those that never sound together are joined."""
     order = list(voices)
     kept: list[str] = []
     for voice in sorted(order, key=lambda voice: -len(voices[voice])):
@@ -253,7 +253,7 @@ def _continued(voices: dict[str, list[Note]]) -> list[list[Note]]:
 
 
 def _shared(lines: list[list[Note]]) -> list[list[Note]]:
-    """Lines of a staff in which a chord goes to all voices that are silent meanwhile."""
+    """Return the lines of a staff; voices that are silent meanwhile share each chord."""
     if len(lines) == 1:
         return lines
     shared: list[list[Note]] = [[] for _ in lines]
@@ -271,14 +271,14 @@ def _shared(lines: list[list[Note]]) -> list[list[Note]]:
             chord.sort(key=lambda note: -note.pitch)
             takers = sorted([index, *silent][: len(chord)])
             for place, note in enumerate(chord):
-                # Of more notes than voices the lowest is for the lowest voice.
+                # If there are more notes than voices, the lowest note is for the lowest voice.
                 last = place == len(chord) - 1
                 shared[takers[-1] if last else takers[min(place, len(takers) - 1)]].append(note)
     return shared
 
 
 class _Silences:
-    """Where a line is silent."""
+    """The silences of a line."""
 
     def __init__(self, line: list[Note]) -> None:
         spans = sorted((note.start, note.end) for note in line)
@@ -286,6 +286,6 @@ class _Silences:
         self._ends = list(accumulate((end for _, end in spans), max))
 
     def lasts(self, start: Fraction, end: Fraction) -> bool:
-        """Whether no note sounds between two times."""
+        """Return whether no note sounds between two times."""
         begun = bisect_left(self._starts, end)
         return begun == 0 or self._ends[begun - 1] <= start

@@ -1,4 +1,4 @@
-"""The corpus that compositions are set beside: the checkpoint's own, unless one is named."""
+"""The corpus for comparison with compositions: the checkpoint's own, unless one is named."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,33 +19,33 @@ from rnnray.chorale.data.corpus_statistics import (
 from rnnray.chorale.given import read_opening
 from rnnray.errors import UserError
 
-_SPLITS = ("test", "valid", "train")  # in the order in which examples are looked for
+_SPLITS = ("test", "valid", "train")  # in the order of preference for examples
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What composing needs of a corpus."""
+    """The part of a corpus that composing needs."""
 
     statistics: Statistics
     examples: tuple[tuple[tuple[str, Chords], ...], ...]
-    """Groups of real pieces, names ("test 12") and chords; the first groups are to be preferred."""
+    """Groups of real pieces, as names ("test 12") and chords, the preferred groups first."""
     digest: str
     """SHA-256 of the corpus, or of the checkpoint's statistics file."""
     opening: Chords | None
-    """What --seed-from names, int16 [n, 4]."""
+    """Chords that --seed-from names, int16 [n, 4]."""
 
 
 def read_reference(checkpoint: str, data: str | None, seed_from: str | None) -> Reference:
-    """Read what composing needs of a corpus, from the checkpoint alone where that is enough.
+    """Read the part of a corpus that composing needs, from the checkpoint alone if that is enough.
 
     Args:
         checkpoint: path or URI of a composer's checkpoint.
-        data: the corpus, as `open_corpus` takes it; None for the one of the checkpoint.
-        seed_from: see `read_opening`; it needs the corpus, and so does a checkpoint from before
-            `STATISTICS_FILE`.
+        data: the corpus, see `open_corpus`; None for the checkpoint's.
+        seed_from: see `read_opening`. It needs the corpus, and so does a checkpoint that is older
+            than `STATISTICS_FILE`.
 
     Raises:
-        UserError: not a composer's checkpoint, no such corpus, or an opening that is not there.
+        UserError: not a composer's checkpoint, no such corpus, or no such opening.
     """
     config = read_checkpoint(checkpoint)
     kept = None if data is not None else read_statistics(checkpoint)
@@ -65,7 +65,7 @@ def read_reference(checkpoint: str, data: str | None, seed_from: str | None) -> 
 
 
 def open_corpus_of(config: ChoraleConfig, data: str | None) -> pa.Table:
-    """The corpus `data`, or, where that is None, the one that a checkpoint was trained on.
+    """Return the corpus `data`, or, if that is None, the one that a checkpoint was trained on.
 
     Raises:
         UserError: see `open_corpus`.
@@ -73,7 +73,7 @@ def open_corpus_of(config: ChoraleConfig, data: str | None) -> pa.Table:
     if data is not None and data != config.data:
         return open_corpus(data)
     try:
-        return open_corpus(config.data, split=config.split)  # as it was divided in training
+        return open_corpus(config.data, split=config.split)  # divided as in training
     except UserError as error:
         raise UserError(
             f"{error} (the corpus that the checkpoint was trained on; name another with --data)"

@@ -1,17 +1,17 @@
-"""What reading a score changes, so that one small fault does not discard the piece.
+"""Repairs of scores while reading them, so that a small fault does not discard the piece.
 
-Each change follows a stated rule and is counted; a corpus adds the counts up.
+Each repair follows a fixed rule and is counted; a corpus adds up the counts.
 """
 
 from collections import Counter
 from enum import StrEnum
 
 Repairs = Counter["Repair"]
-"""The number of changes of each kind."""
+"""Number of repairs of each kind."""
 
 
 class Repair(StrEnum):
-    """A kind of change; its value completes the words "NUMBER times: "."""
+    """A kind of repair; its value completes the words "NUMBER times: "."""
 
     ARTICULATION = "a note released early lasts until the next one begins"
     OVERLAP = "a note is cut where the next one of its voice begins"
@@ -28,5 +28,5 @@ class Repair(StrEnum):
 
 
 def described(repairs: Repairs) -> list[str]:
-    """A line for people for each kind that occurred, in the order of `Repair`."""
+    """Return a line for people for each kind that occurred, in the order of `Repair`."""
     return [f"{repairs[kind]} times: {kind}" for kind in Repair if repairs[kind]]

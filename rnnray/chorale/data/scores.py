@@ -1,7 +1,7 @@
 """Voices from MIDI, MusicXML, Humdrum and CSV files.
 
-Pitches are as they sound and are never transposed otherwise; repeats are not expanded, fermatas are
-ignored, a pickup stays where it is.
+Pitches are as they sound, and are not transposed further. Repeats are not expanded, fermatas are
+ignored, an upbeat stays at its position in the bar.
 """
 
 import io
@@ -33,28 +33,29 @@ _READERS = {
     **dict.fromkeys(MUSICXML_SUFFIXES, read_musicxml),
     **dict.fromkeys(KERN_SUFFIXES, read_kern),
 }
-_MAX_BYTES = 64 << 20  # unpacked; a score for a whole orchestra has some megabytes
+_MAX_BYTES = 64 << 20  # unpacked; a score for an orchestra has some megabytes
 
 
 class Score(NamedTuple):
-    """What was read from a file."""
+    """The voices and repairs of a file."""
 
-    voices: npt.NDArray[np.int16]  # [n, v], as `read_voices` gives them
-    repairs: Repairs  # what was changed on the way
+    voices: npt.NDArray[np.int16]  # [n, v], see `read_voices`
+    repairs: Repairs  # number of repairs of each kind
 
 
 def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
-    """The voices of a MIDI, MusicXML, Humdrum or CSV file, on the grid of sixteenth notes.
+    """Return the voices of a MIDI, MusicXML, Humdrum or CSV file, on the grid of sixteenth notes.
 
-    A voice is a part, a voice of a part (a staff that two voices share), a track or a channel. One
-    of these that mostly sounds the same number of notes at once is as many voices. Of more than
-    four, soprano, alto, tenor and bass are chosen by name or by range (`choir.four_voices`). Labels
-    soprano, alto, tenor and bass order the voices, otherwise the mean pitch does. Beginnings and
-    ends of notes move to the nearest sixteenth; small faults are repaired (`repairs.Repair`).
+    A voice is a part, a voice of a part (a staff that two voices share), a track or a channel. If
+    one of these mostly sounds the same number of notes at once, it has that number of voices. Of
+    more than four voices, soprano, alto, tenor and bass are chosen by name or by range
+    (`choir.four_voices`). Names of soprano, alto, tenor and bass order the voices, otherwise the
+    mean pitch does. Beginnings and ends of notes move to the nearest sixteenth; small faults are
+    repaired (`repairs.Repair`).
 
     Args:
-        path: a local file, told by its suffix (`SUFFIXES`).
-        pitches: those that there may be, 36 to 81 by default.
+        path: a local file, whose suffix (`SUFFIXES`) decides its format.
+        pitches: accepted pitches, 36 to 81 by default.
 
     Returns:
         int16 [n, v], one to four voices, highest first; MIDI pitch, 0 = silence.
@@ -67,7 +68,7 @@ def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.in
 
 
 def read_score(path: Path, pitches: range = PITCHES) -> Score:
-    """As `read_voices`, with the number of changes of each kind."""
+    """Return the result of `read_voices`, with the number of repairs of each kind."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: not a file that voices are read from ({', '.join(SUFFIXES)})")
@@ -87,16 +88,20 @@ def read_score(path: Path, pitches: range = PITCHES) -> Score:
 
 
 def _unpacked(content: bytes) -> int:
-    """Bytes that a zip archive (.mxl) says that it holds; more of them are never read."""
+    """Return the size that a zip archive (.mxl) declares; never more of it is read."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return 0  # no archive, or a damaged one, of which its reader tells
+        return 0  # no archive, or a damaged one, which its reader reports
 
 
 def in_four_voices(voices: npt.NDArray[np.int16], where: str) -> Chords:
-    """The voices themselves, if they are four: chords, int16 [n, 4]; else a `UserError`."""
+    """Return the voices themselves if they are four, as chords int16 [n, 4].
+
+    Raises:
+        UserError: they are not four.
+    """
     if voices.shape[1] != VOICE_COUNT:
         count = "1 voice" if voices.shape[1] == 1 else f"{voices.shape[1]} voices"
         raise UserError(f"{where}: has {count}, a chorale has {VOICE_COUNT}")
@@ -125,20 +130,20 @@ def _score(lines: list[Line], repairs: Repairs, where: str, pitches: range) -> S
         repairs = repairs + its.repairs
     parts = {its.line.part for its in voices} - {its.line.part for its in taken}
     repairs[Repair.LEFT_OUT] += len(parts)
-    # All notes of a line doubled are two equal columns.
+    # A line whose notes are all doubled has two equal columns.
     repairs[Repair.DOUBLED] += sum(len(its.columns) for its in taken) - len(chosen)
     return Score(_together(chosen), +repairs)
 
 
 def _on_grid(lines: list[Line], pitches: range) -> list[Voices]:
-    """The lines that have notes, on the grid."""
+    """Return the lines that have notes, on the grid."""
     lowest = _lowest(lines)
     voices = [on_grid(line, lowest=line is lowest, pitches=pitches) for line in lines]
     return [its for its in voices if its.columns or its.fault]
 
 
 def _lowest(lines: list[Line]) -> Line | None:
-    """The bass by its name, or, of several lines, the one whose mean pitch is lowest."""
+    """Return the bass by its name, or, of several lines, the one with the lowest mean pitch."""
     basses = [line for line in lines if voices_named(line.part_name) == (VOICE_COUNT - 1,)]
     with_notes = [line for line in lines if line.notes]
     return min(
@@ -149,7 +154,7 @@ def _lowest(lines: list[Line]) -> Line | None:
 
 
 def _together(chosen: list[Choice]) -> npt.NDArray[np.int16]:
-    """int16 [n, v] of columns, all as long as the longest."""
+    """Join columns to int16 [n, v], all as long as the longest."""
     columns = [column for _, column in chosen if column is not None]
     voices = np.zeros((max(map(len, columns)), len(columns)), np.int16)
     for voice, column in enumerate(columns):

@@ -1,4 +1,4 @@
-"""Chorales as `Jsb16thSeparated.json` and `.npz` hold them: all splits in one file.
+"""Chorales in `Jsb16thSeparated.json` and `.npz`: all splits in one file.
 
 The form of https://github.com/czhuang/JSB-Chorales-dataset: for train, valid and test a list of
 chorales, each a list of chords of four pitches, soprano to bass, a chord a sixteenth note; silence
@@ -25,14 +25,14 @@ _SPLITS = {**{split: split for split in SPLITS}, "validation": "valid"}
 
 
 def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, str, Chords]]:
-    """Split, name and chords of each chorale.
+    """Return split, name and chords of each chorale.
 
     Args:
-        content: of the file.
+        content: content of the file.
         suffix: `.json` or `.npz`. In `.npz` only plain arrays are read: [chorales, n, 4] for a
-            split, filled up with NaN. Pickled ones, as the archive of that repository has, are
+            split, filled up with NaN. Pickled ones, as in the archive of that repository, are
             refused, because unpickling can run code.
-        where: the file, for messages.
+        where: name of the file, for messages.
 
     Raises:
         UserError: the file is anything else (split, chorale, chord and voice are named).
@@ -99,7 +99,7 @@ def _array(arrays: Any, key: str, where: str) -> Any:
 
 
 def _unpadded(chorale: Any) -> Any:
-    """Without the silence that fills a chorale up to the longest."""
+    """Remove the silence that fills a chorale up to the longest."""
     sounding = np.flatnonzero((np.nan_to_num(chorale) > 0).any(axis=1))
     return chorale[: sounding[-1] + 1] if sounding.size else chorale[:0]
 

@@ -1,4 +1,4 @@
-"""What a composer trains on: windows of chorales."""
+"""The windows of chorales that a composer trains on."""
 
 import hashlib
 from collections import Counter
@@ -15,7 +15,7 @@ from rnnray.training.rows import Blocks, TrainingData, mixed
 
 
 def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
-    """The windows of a corpus's train split, mixed, and the whole pieces of its valid split.
+    """Return the windows of the train split, mixed, and the whole pieces of the validation split.
 
     Raises:
         UserError: a split is missing, or the windows are longer than every piece.
@@ -42,7 +42,7 @@ def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
 
 
 def identity(corpus: pa.Table) -> dict[str, Any]:
-    """What a corpus is: a digest of each piece, by split and name."""
+    """Return a digest of each piece of a corpus, by split and name."""
     pieces = zip(
         corpus["split"].to_pylist(),
         corpus["name"].to_pylist(),

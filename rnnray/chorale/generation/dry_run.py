@@ -1,4 +1,4 @@
-"""What a run would write, how large it is, and what is there already."""
+"""A dry run: the files that a run would write, their size, and those that exist already."""
 
 from collections import Counter
 from typing import Any
@@ -21,14 +21,18 @@ _SUFFIXES = tuple(f".{suffix}" for suffix in FORMATS)
 
 
 def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, Any]:
-    """Say and return what `generate` would write; writes nothing, and needs no cluster.
+    """Print and return what `generate` would write; writes nothing, and needs no cluster.
 
-    A WAV's size is exact, as it follows from chords and tempo; the others' are those of an excerpt
-    of Bach. The page and the manifest, some percent of the MIDI and MusicXML, are left out. What is
-    missing is counted by whole parts, as for CPUs where no run has begun.
+    The size of a WAV is exact, because it follows from chords and tempo. The other sizes are those
+    of an excerpt of Bach. The page and the manifest, some percent of the MIDI and MusicXML, are
+    left out. Missing chorales are counted by whole parts, as for CPUs if no run has begun.
+
+    Args:
+        config: what to compose.
+        options: where to store it.
 
     Raises:
-        UserError: as in `generate`.
+        UserError: see `generate`.
     """
     store = open_run(options)
     plan = make_plan(options.name, config)
@@ -39,7 +43,7 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
         complete = folder.is_complete(store)
         missing = [plan.part(place) for place in folder.unfinished(store, plan)]
     chorales, to_compose = count_chorales(plan.parts()), count_chorales(missing)
-    # Of the length that is composed, also where no chorale of Bach's is that long.
+    # As long as the composed chorales, even if no chorale of Bach's is that long.
     excerpt = np.resize(plan.bach[0][1], (config.chords, VOICE_COUNT))
     each = {suffix: len(content) for suffix, content in file_contents(excerpt, "", config).items()}
     there: Counter[str] = Counter()

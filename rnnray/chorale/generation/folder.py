@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, what is there, and how to start over."""
+"""A run's folder: its owner, its finished parts, and how to start over."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,20 +24,20 @@ from rnnray.progress import Every, say
 from rnnray.run_lock import LOCK
 from rnnray.yaml_file import read_mapping
 
-# Where a run says what it was asked; the places themselves may move, their digests may not.
+# Fields with paths or URIs, which may change between runs; the digests of their content may not.
 _PLACES = ("checkpoint", "data")
 _MANIFESTS = ("manifest/", BACH_PART)
-# An object store deletes some ten a second one after the other, and a run may have 30,000.
+# Sequentially, an object store deletes about ten files a second, and a run may have 30,000.
 _DELETING_THREADS = 8
-_DELETED_AT_ONCE = 1000  # so many keys are held
+_DELETED_AT_ONCE = 1000  # most keys in memory
 
 
 def saved_run(store: Store, *, overwrite: bool = False) -> dict[str, Any] | None:
-    """What an earlier run was asked; None for a folder that is empty.
+    """Return the configuration of the run in a folder; None for an empty folder.
 
     Args:
-        store: of the run.
-        overwrite: the run is to be replaced, so what it was asked may be damaged: {} then.
+        store: store of the run.
+        overwrite: whether the run will be replaced; its configuration may then be damaged: {}.
 
     Raises:
         UserError: the folder has something else in it, or cannot be read.
@@ -60,10 +60,15 @@ def saved_run(store: Store, *, overwrite: bool = False) -> dict[str, Any] | None
 
 
 def begun(store: Store, saved: dict[str, Any], plan: Plan) -> Plan:
-    """The plan of a run that was begun, for the kind of device that composes it.
+    """Return the plan of a run that has begun, for the kind of device that composes it.
+
+    Args:
+        store: store of the run.
+        saved: configuration of the run in the folder.
+        plan: plan of this run.
 
     Raises:
-        UserError: it was asked something else, or does not say what composes it.
+        UserError: the run has another configuration, or does not name its device.
     """
     device = saved.get("device")
     if device not in ("cpu", "gpu"):
@@ -74,7 +79,13 @@ def begun(store: Store, saved: dict[str, Any], plan: Plan) -> Plan:
 
 
 def check_same(store: Store, saved: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Raise `UserError` with all differences, unless an earlier run was asked the same."""
+    """Raise `UserError` with all differences, unless an earlier run had the same configuration.
+
+    Args:
+        store: store of the run.
+        saved: configuration of the earlier run.
+        asked: configuration of this run.
+    """
     names = [name for name in asked if name not in _PLACES]
     on_cpus = saved.get("device") == "cpu" and asked.get("device") == "gpu"
     run_folder.check_same(
@@ -89,16 +100,16 @@ def check_same(store: Store, saved: dict[str, Any], asked: dict[str, Any]) -> No
 def save(
     store: Store, plan: Plan, *, made_with: Mapping[str, str] = {}, replaces: bool = False
 ) -> None:
-    """Write what a new run was asked.
+    """Write the configuration of a new run.
 
     Args:
-        store: of the run.
-        plan: of the run.
+        store: store of the run.
+        plan: plan of the run.
         made_with: software and devices of the run; see `provenance`.
-        replaces: an earlier run of which nothing else is left.
+        replaces: whether the configuration of an earlier run, now deleted, may be replaced.
 
     Raises:
-        UserError: another run has done so meanwhile.
+        UserError: another run has written its own meanwhile.
     """
     values = plan.asked() | ({provenance.FIELD: dict(made_with)} if made_with else {})
     content = yaml.safe_dump(values, sort_keys=False).encode()
@@ -115,27 +126,27 @@ def save(
 
 
 def is_complete(store: Store) -> bool:
-    """Whether the run has done all its work."""
+    """Return whether the run has finished all its work."""
     return store.size(SUMMARY) is not None
 
 
 def unfinished(store: Store, plan: Plan) -> list[int]:
-    """The places of the parts whose manifest is not there."""
+    """Return the indices, in the plan's list, of the parts without a manifest."""
     there = {entry.key for prefix in _MANIFESTS for entry in store.list(prefix)}
     return [place for place, part in enumerate(plan.parts()) if part.manifest not in there]
 
 
 def clear(store: Store) -> None:
-    """Delete what runs write, and nothing else.
+    """Delete the files that runs write, and no others.
 
-    But for run.yaml, which says whose folder this is, whatever ends this before its time: put
-    another one in its place, or delete it.
+    Leaves run.yaml, so that an interrupted clear still marks the folder as ours; the caller
+    replaces or deletes it.
     """
     store.delete(SUMMARY)
     every = Every()
     deleted = 0
     with ThreadPoolExecutor(_DELETING_THREADS) as threads:
-        # First what says of other files that they are there.
+        # Manifests first: they claim that other files exist.
         for prefix in (*_MANIFESTS, ""):
             keys = (
                 entry.key

@@ -1,4 +1,4 @@
-"""What a generation run is asked: what determines its result, and where it runs."""
+"""The options of a generation run: those that determine its result, and those that do not."""
 
 from typing import Annotated, Literal
 
@@ -15,10 +15,10 @@ FORMATS: tuple[Format, ...] = ("wav", "mid", "musicxml")
 
 
 class GenerationConfig(Config):
-    """What determines every byte of a run.
+    """The options that determine every byte of a run.
 
-    Chorales of one index share their random numbers at all temperatures: good for comparing them in
-    pairs, but they are no independent samples.
+    Chorales of one index share their random numbers at all temperatures. That is good for comparing
+    them in pairs, but they are not independent samples.
     """
 
     checkpoint: composing_options.Checkpoint
@@ -54,7 +54,7 @@ class GenerationConfig(Config):
 
 
 class GenerationOptions(Config):
-    """Where and on what a run runs; what it writes does not depend on these, but for links."""
+    """Place and resources of a run; its files' content, except links, does not depend on them."""
 
     output: Annotated[str, Field(min_length=1)] = "generated"
     """Folder of all runs, which all nodes share, or s3://bucket/prefix; gs:// is not supported."""

@@ -1,4 +1,4 @@
-"""Work of a few threads at once, for storage that takes its time to answer."""
+"""Calls in a few threads at once, for storage that is slow to answer."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,9 +13,9 @@ R = TypeVar("R")
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """The results of `work`, which must be fit for threads, in the order of the items.
+    """Yield the results of `work`, which must be safe for threads, in the order of the items.
 
-    No more than 16 results are held, so items and results may be many and large.
+    At most 16 results are held, so items and results may be many and large.
     """
     with ThreadPoolExecutor(_THREADS) as threads:
         pending: deque[Future[R]] = deque()

@@ -1,6 +1,7 @@
 """The manifest: Parquet, a row a chorale, a file a part.
 
-A part's file is a function of its rows, however they came: sorted, and without times.
+A part's file depends only on its rows, in whatever order they came: rows are sorted, and there are
+no times.
 """
 
 import io
@@ -30,7 +31,7 @@ FIGURES = (
     "silence",
     "longest_frozen",
 )
-"""Of a single chorale; see `rnnray.chorale.critique.Critique`."""
+"""Statistics of a single chorale; see `rnnray.chorale.critique.Critique`."""
 
 FILE = pa.struct([("key", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
 SCHEMA = pa.schema(
@@ -38,9 +39,10 @@ SCHEMA = pa.schema(
         ("index", pa.int64()),
         ("temperature", pa.float64()),  # null: Bach's
         ("seed", pa.int64()),
-        ("checkpoint", pa.string()),  # SHA-256 of its model
+        ("checkpoint", pa.string()),  # SHA-256 of the checkpoint's model
         ("chords", pa.list_(pa.int16())),  # S A T B of each chord
-        ("nats_per_note", pa.float64()),  # of composed notes; of all notes of Bach's
+        # mean of composed notes; for Bach's chorales, of all notes
+        ("nats_per_note", pa.float64()),
         *((name, pa.float64()) for name in FIGURES),
         ("files", pa.list_(FILE)),
     ]
@@ -49,23 +51,23 @@ ROW = pa.struct(list(SCHEMA))
 
 
 def figures_of(chords: Chords) -> dict[str, float]:
-    """The `FIGURES` of a chorale."""
+    """Return the `FIGURES` of a chorale."""
     figures = critique([chords]).as_dict()
     return {name: float(figures[name]) for name in FIGURES}
 
 
 class Parts:
-    """Collects rows until a part is whole, and writes it. Holds unfinished parts alone."""
+    """Collects rows until a part is whole, and writes it; holds only unfinished parts."""
 
     def __init__(self, store: Store, plan: Plan) -> None:
         self._store, self._plan = store, plan
         self._tables: dict[int, list[pa.Table]] = {}
 
     def add(self, number: int, rows: pa.Table) -> None:
-        """Take rows, `SCHEMA`, of a part, given as its place in the plan's list.
+        """Add rows, `SCHEMA`, to the part with an index in the plan's list.
 
         Raises:
-            UserError: another run wrote the part meanwhile, and not the same.
+            UserError: another run wrote the part meanwhile, with other content.
         """
         part = self._plan.part(number)
         tables = self._tables.setdefault(number, [])
@@ -90,7 +92,7 @@ class Parts:
 
 
 def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
-    """The rows of some parts, in order; chords as int16 [n, 4].
+    """Yield the rows of some parts, in order; chords as int16 [n, 4].
 
     Raises:
         UserError: a part is missing or cannot be read.
@@ -113,7 +115,7 @@ def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
 
 
 def _check(part: Part, rows: pa.Table) -> None:
-    """Raise ValueError unless the rows are a part's: the page links to the files that they name."""
+    """Raise ValueError unless the rows are the part's: the page links to files that they name."""
     indices = rows["index"].to_pylist()
     if indices != list(range(part.start, part.stop)):
         raise ValueError("other chorales")

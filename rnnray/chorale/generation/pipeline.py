@@ -1,8 +1,8 @@
 """Parts -> chorales -> files -> stored files, as a Ray Data pipeline.
 
-Each stage is sized by itself: samplers are actors that have loaded the checkpoint, rendering is
-tasks that keep the CPUs busy, uploads wait for the storage with a few threads each. Between the
-stages go sheaves of a few chorales; back to the driver come rows of the manifest.
+Each stage has its own size. Samplers are actors that have loaded the checkpoint, rendering is tasks
+that keep the CPUs busy, and uploads wait for the storage with a few threads each. Between the
+stages pass batches of a few chorales (`SHEAF`); rows of the manifest return to the driver.
 """
 
 import hashlib
@@ -33,34 +33,35 @@ from rnnray.errors import UserError
 if TYPE_CHECKING:
     from rnnray.chorale.sampler import Sampler
 
-# Of a sheaf, at most; some 20 MB of files.
+# Limits of a batch: about 20 MB of files.
 _SHEAF_CHORALES, _SHEAF_SECONDS = 8, 100
 
-# Rendering bounds a run, and is given two tasks a CPU: one often waits for its turn, and Ray Data
-# sets a third of the CPUs aside for the stages that need few.
+# Rendering limits the speed of a run. It gets two tasks a CPU: one often waits for its turn, and
+# Ray Data reserves a third of the CPUs for the stages that need few.
 _SAMPLER_CPUS, _RENDER_CPUS, _UPLOAD_CPUS = 0.25, 0.5, 0.05
 _UPLOAD_THREADS = 8
-_CPUS_A_SAMPLER = 8  # composing costs a tenth of what rendering does
+_CPUS_A_SAMPLER = 8  # composing costs a tenth of rendering
 
 _SECONDS = [(f"{stage}_seconds", pa.float64()) for stage in ("compose", "render", "upload")]
 SHEAF = pa.schema(
     [
-        ("part", pa.int64()),  # its place in the plan's list of parts
+        ("part", pa.int64()),  # index in the plan's list of parts
         ("rows", pa.list_(ROW)),
-        ("contents", pa.list_(pa.large_binary())),  # of the rows' files, one row after the other
-        ("chorales", pa.int64()),  # that were composed: 0 for Bach's
-        ("written", pa.int64()),  # of them, those of which a file was not there before
-        *_SECONDS,  # of a CPU for composing and rendering, of the clock for uploading
+        # content of the rows' files, one row after the other
+        ("contents", pa.list_(pa.large_binary())),
+        ("chorales", pa.int64()),  # number of composed chorales: 0 for Bach's
+        ("written", pa.int64()),  # number of those with a file that did not exist before
+        *_SECONDS,  # CPU time for composing and rendering, wall time for uploading
     ]
 )
-Row = dict[str, Any]  # of the manifest; columns that are not known yet are left out
+Row = dict[str, Any]  # a row of the manifest, without the columns that are not known yet
 
 
 class Compose:
-    """Composes parts; the checkpoint is loaded with the first one.
+    """Composes parts; loads the checkpoint with the first one.
 
-    Not in the constructor: of an actor that fails there, Ray tells the traceback's text alone, and
-    tries again.
+    Not in the constructor: Ray passes on only the text of a failure there, and starts the actor
+    again.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -69,10 +70,10 @@ class Compose:
     @cached_property
     def _sampler(self) -> "Sampler":
         checkpoint = self._plan.config.checkpoint
-        # One thread: sums are added up in one order, however many cores a machine has, and the
-        # other cores are rendering.
+        # One thread: sums are added in the same order on any number of cores, and the other cores
+        # are rendering.
         composer = TrainedComposer(checkpoint, threads=1, needs_gpu=self._plan.device == "gpu")
-        # After loading, so that it is the digest of what was loaded or of something newer.
+        # After loading, so that the digest is that of the loaded model or of a newer one.
         if model_digest(checkpoint) != self._plan.model:
             raise UserError(
                 f"{checkpoint}: is another model on {socket.gethostname()} than where the run "
@@ -81,7 +82,7 @@ class Compose:
         return composer.sampler(batch_size=self._plan.part_size, seed=self._plan.config.seed)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """Parts, given by their place in the plan -> sheaves."""
+        """Compose parts, given by their index in the plan, into batches."""
         for place in table["part"].to_pylist():
             started = time.process_time()
             part = self._plan.part(place)
@@ -110,13 +111,13 @@ class Compose:
 
 
 def sheaf_size(config: GenerationConfig) -> int:
-    """Chorales in a sheaf, at most: fewer long ones, since all their sound is held at once."""
+    """Return the most chorales in a batch; fewer long ones, since it holds all their sound."""
     seconds = config.chords * 15 / config.tempo
     return max(1, min(_SHEAF_CHORALES, int(_SHEAF_SECONDS / seconds)))
 
 
 def render(table: pa.Table, plan: Plan) -> pa.Table:
-    """A sheaf with the contents of all files, and with the figures of its chorales."""
+    """Return a batch with the contents of all files, and with the statistics of its chorales."""
     started = time.process_time()
     (sheaf,) = table.to_pylist()
     part = plan.part(sheaf["part"])
@@ -139,7 +140,13 @@ def render(table: pa.Table, plan: Plan) -> pa.Table:
 
 
 def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[str, bytes]:
-    """The files of a chorale by suffix: the same bytes for the same arguments."""
+    """Return the files of a chorale by suffix: the same bytes for the same arguments.
+
+    Args:
+        chords: int16 [n, 4].
+        title: title of the chorale.
+        config: tempo, instrument and formats.
+    """
     makers: dict[str, Callable[[], bytes]] = {
         "wav": lambda: wav_bytes(
             synthesize(chords, tempo=config.tempo, instrument=config.instrument)
@@ -151,13 +158,14 @@ def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[
 
 
 class Upload:
-    """Puts the files of sheaves into the store.
+    """Puts the files of batches into the store.
 
     Args:
-        store: of the run.
-        plan: of the run.
-        resumes: files may be there already, and are not put again if they have their content: all
-            WAVs of a run have one size, and other versions or devices may have written these.
+        store: store of the run.
+        plan: plan of the run.
+        resumes: whether files may exist already. They are put again only if their content differs:
+            all WAVs of a run have the same size, and other versions or devices may have written
+            these.
     """
 
     def __init__(self, store: Store, plan: Plan, resumes: bool) -> None:
@@ -165,7 +173,7 @@ class Upload:
         self._threads = ThreadPoolExecutor(_UPLOAD_THREADS)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """A sheaf without its contents, once they are stored."""
+        """Store the files of a batch; return the batch without their contents."""
         started = time.perf_counter()
         (sheaf,) = table.drop_columns(["contents"]).to_pylist()
         contents = iter(table["contents"].combine_chunks().flatten())
@@ -189,7 +197,7 @@ class Upload:
         return _table(sheaf)
 
     def _put(self, file: dict[str, Any], content: pa.Scalar, metadata: dict[str, str]) -> bool:
-        """Whether the file was not there before, with this content."""
+        """Return whether the file, with this content, was not there before."""
         key = file["key"]
         if self._resumes and self._store.sha256(key) == file["sha256"]:
             return False
@@ -204,19 +212,19 @@ def sheaves(
     """Compose, render and store some parts of a plan.
 
     Args:
-        plan: of the run.
-        places: of the parts, in the plan's list.
-        store: of the run.
+        plan: plan of the run.
+        places: indices of the parts in the plan's list.
+        store: store of the run.
         resumes: see `Upload`.
-        samplers: actors that compose, at most; by default one a GPU, or one for eight CPUs.
+        samplers: the most composing actors; by default one a GPU, or one for eight CPUs.
 
     Returns:
-        Tables of `SHEAF` without contents, as they come.
+        Batches, `SHEAF` without contents, as they are finished.
     """
     parts = ray.data.from_items(
         [{"part": place} for place in places], override_num_blocks=len(places)
     )
-    # In bytes; a block, which is a task's worth, is then a single row: a part, or a sheaf.
+    # In bytes: each block, the input of a task, then has a single row, a part or a batch.
     parts.context.target_max_block_size = 1
     stored = (
         parts.map_batches(
@@ -250,8 +258,15 @@ def sheaves(
 
 
 def sampler_pool(plan: Plan, parts: int, samplers: int | None) -> ray.data.ActorPoolStrategy:
-    """One sampler to begin with; at most one a part and, unless their number is given, one a GPU or
-    one for eight CPUs, of all nodes that the cluster may start.
+    """Return a pool that begins with one sampler.
+
+    It grows to at most one a part and, unless `samplers` is given, one a GPU or one for eight CPUs
+    of all nodes that the cluster may start.
+
+    Args:
+        plan: plan of the run.
+        parts: number of parts to compose.
+        samplers: the most samplers; None for the default.
     """
     if samplers is None:
         gpu = plan.device == "gpu"
@@ -260,7 +275,7 @@ def sampler_pool(plan: Plan, parts: int, samplers: int | None) -> ray.data.Actor
 
 
 def upload_pool(parts: int) -> ray.data.ActorPoolStrategy:
-    """An uploader for two CPUs: of those that are there and, at most, of those that may come."""
+    """Return a pool of one uploader for every two CPUs of the cluster, even after it has grown."""
     now, most = (
         max(1, min(int(cpus / 2), parts))
         for cpus in (ray.cluster_resources().get("CPU", 0), cluster.most("CPU"))
@@ -269,7 +284,7 @@ def upload_pool(parts: int) -> ray.data.ActorPoolStrategy:
 
 
 def rows_of(sheaf: pa.Table) -> pa.Table:
-    """The rows of the manifest in a sheaf."""
+    """Return the rows of the manifest in a batch."""
     return pa.Table.from_struct_array(sheaf["rows"].combine_chunks().flatten())
 
 

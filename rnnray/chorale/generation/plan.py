@@ -1,4 +1,4 @@
-"""What a run composes and how its files are called: a function of its configuration alone."""
+"""The chorales and the file names of a run, which depend on its configuration alone."""
 
 import hashlib
 import io
@@ -27,8 +27,10 @@ from rnnray.training import checkpoints
 
 Device = Literal["cpu", "gpu"]
 PART_SIZES: Mapping[Device, int] = {"cpu": 64, "gpu": 512}
-"""Chorales of a part, and the sampler's batch, by the kind of device: a part is always composed as
-the same batch. More at once keep a GPU busy; on a CPU the first ones would only come later."""
+"""Chorales of a part, and the sampler's batch size, by the kind of device: a part is always
+composed as the same batch. Large batches keep a GPU busy; on a CPU they would only delay the first
+chorales.
+"""
 BACH_COUNT = 40
 
 RUN, SUMMARY, PAGE = "run.yaml", "summary.json", "index.html"
@@ -42,7 +44,7 @@ CONTENT_TYPES: Mapping[str, str] = {
     "yaml": "application/yaml",
 }
 
-_TEMPERATURE = r"\d[\d.e-]*"  # as `temperature_text` writes it
+_TEMPERATURE = r"\d[\d.e-]*"  # see `temperature_text`
 _WRITTEN = re.compile(
     "|".join(
         [
@@ -59,12 +61,14 @@ _WRITTEN = re.compile(
 
 @dataclass(frozen=True)
 class Part:
-    """Chorales that are composed in one batch and stand in one file of the manifest."""
+    """Chorales that are composed in one batch, with one file of the manifest."""
 
     temperature: float | None
-    """None: excerpts of Bach's own chorales, which cost the composer something but no choice."""
+    """None: excerpts of Bach's own chorales, for which the composer computes costs but composes
+    nothing.
+    """
     number: int
-    """Counts the parts of a temperature."""
+    """Number of the part within its temperature."""
     start: int
     """Index of the first chorale."""
     stop: int
@@ -72,7 +76,7 @@ class Part:
 
     @property
     def folder(self) -> str:
-        """Of the chorales' files."""
+        """Folder of the chorales' files."""
         if self.temperature is None:
             return "bach"
         return f"temperature={temperature_text(self.temperature)}"
@@ -82,45 +86,46 @@ class Part:
         """Key of the part's manifest."""
         if self.temperature is None:
             return BACH_PART
-        # Not "temperature=…": readers of the whole folder would make that a column, and it is one.
+        # Not "temperature=…", which readers of the whole folder would take for a second such
+        # column.
         folder = temperature_text(self.temperature)
         return f"manifest/{folder}/part-{self.number:05d}.parquet"
 
     def key(self, index: int, suffix: str) -> str:
-        """Key of a file of a chorale."""
+        """Return the key of a file of a chorale."""
         width = 4 if self.temperature is None else 6
         return f"{self.folder}/{index:0{width}d}.{suffix}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, with all that it needs from elsewhere but the weights. Small: tasks are sent it."""
+    """A run and its input except the weights. Small: it is sent to tasks."""
 
     name: str
     config: GenerationConfig
     model: str
     """SHA-256 of the checkpoint's model."""
     corpus: str
-    """SHA-256 of the corpus, or of what the checkpoint carries of its own."""
+    """SHA-256 of the corpus, or of the checkpoint's own statistics."""
     given: Tokens
-    """Of every chorale, int8 [4n], -1 is to be composed."""
+    """Given notes of every chorale, int8 [4n], -1 for notes to compose."""
     bach: tuple[tuple[str, Chords], ...]
     """Name ("test 12") and chords of real excerpts."""
     device: Device = "cpu"
-    """What composes. A GPU's arithmetic is another one, so a run keeps to what it began on."""
+    """Kind of device that composes; a GPU's arithmetic differs, so a run keeps its first kind."""
 
     @property
     def part_size(self) -> int:
-        """Chorales of a part, at most, and the sampler's batch."""
+        """Most chorales of a part, and the sampler's batch size."""
         return PART_SIZES[self.device]
 
     def parts(self) -> list[Part]:
-        """All parts: one of each temperature after the other, so that all are soon to be heard."""
+        """Return all parts, one of each temperature in turn, so that all can soon be heard."""
         composed = len(self.config.temperatures) * -(-self.config.count // self.part_size)
         return [self.part(place) for place in range(composed + 1)]
 
     def part(self, place: int) -> Part:
-        """The part at a place of that list; Bach's is the last."""
+        """Return the part with an index in that list; Bach's is the last."""
         temperatures, count = self.config.temperatures, self.config.count
         number, which = divmod(place, len(temperatures))
         start = number * self.part_size
@@ -129,7 +134,7 @@ class Plan:
         return Part(temperatures[which], number, start, min(start + self.part_size, count))
 
     def requests(self, part: Part) -> list[Request]:
-        """What the sampler is asked for, at most `part_size`."""
+        """Return the requests to the sampler, at most `part_size`."""
         indices = range(part.start, part.stop)
         if part.temperature is None:
             return [Request(tokens.to_tokens(self.bach[index][1]), index) for index in indices]
@@ -137,14 +142,17 @@ class Plan:
         return [Request(self.given, index, part.temperature, top_p) for index in indices]
 
     def title(self, part: Part, index: int) -> str:
-        """What stands above a chorale's score."""
+        """Return the title of a chorale's score."""
         if part.temperature is None:
             return f"Bach, {self.bach[index][0]}"
         return f"Chorale {index} at temperature {temperature_text(part.temperature)}"
 
     def metadata(self, part: Part | None = None, index: int | None = None) -> dict[str, str]:
-        """What a file of the run carries in an object store: one of a part, of a chorale, or of
-        neither.
+        """Return the metadata of a file of the run in an object store.
+
+        Args:
+            part: part of the file; None if it belongs to none.
+            index: index of the file's chorale; None if it belongs to none.
         """
         about = {"run": self.name, "model": self.model}
         if part is not None:
@@ -156,7 +164,7 @@ class Plan:
         return about
 
     def asked(self) -> dict[str, object]:
-        """What run.yaml keeps; the digests say what the places held."""
+        """Return the content of run.yaml; digests identify the content of paths and URIs."""
         config = self.config.model_dump(mode="json")
         config["checkpoint"] = _without_secrets(self.config.checkpoint)
         config["data"] = self.config.data and _without_secrets(self.config.data)
@@ -165,18 +173,19 @@ class Plan:
 
 
 def is_written_by_runs(key: str) -> bool:
-    """Whether a run may have written this key, so that starting over may delete it."""
+    """Return whether a run may have written this key, so that starting over may delete it."""
     return _WRITTEN.fullmatch(key) is not None
 
 
 def make_plan(name: str, config: GenerationConfig) -> Plan:
-    """Check the configuration, and read all that a run needs but the weights.
+    """Check the configuration, and read all input of a run except the weights.
 
     Raises:
-        UserError: not a composer's checkpoint, no such corpus, an opening that is not there or
-            leaves nothing to compose, more than an hour of music.
+        UserError: not a composer's checkpoint, no such corpus, an opening that does not exist or
+            leaves nothing to compose, or more than an hour of music.
     """
-    # Processes of a cluster that was started elsewhere have another working directory.
+    # An absolute path: processes of a cluster that was started elsewhere have another working
+    # directory.
     config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
     check_length(config.chords, config.tempo)
     reference = read_reference(config.checkpoint, config.data, config.seed_from)
@@ -199,8 +208,9 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
 def _excerpts(
     groups: Sequence[Sequence[tuple[str, Chords]]], chords: int, seed: int
 ) -> list[tuple[str, Chords]]:
-    """The beginnings of some real chorales, of the first group that has any that are long enough;
-    where nothing is that long, the longest ones of the first group, whole.
+    """Return the beginnings of some real chorales, from the first group with long enough ones.
+
+    If no chorale is long enough, the longest ones of the first group, whole.
     """
     for pieces in groups:
         fitting = [(name, piece[:chords]) for name, piece in pieces if len(piece) >= chords]
@@ -212,10 +222,10 @@ def _excerpts(
 
 
 def model_digest(checkpoint: str) -> str:
-    """SHA-256 of a checkpoint's model.
+    """Return the SHA-256 of a checkpoint's model.
 
     Raises:
-        UserError: it is not there, or no such file.
+        UserError: the model does not exist, or is no such file.
     """
     uri = storage.join(checkpoint, checkpoints.MODEL)
     content = storage.read_bytes(uri)
@@ -226,7 +236,7 @@ def model_digest(checkpoint: str) -> str:
 
 
 def _without_secrets(uri: str) -> str:
-    """A URI without user, password and query, in which pyarrow takes keys of a store."""
+    """Return a URI without user, password and query, in which pyarrow accepts keys of a store."""
     if "://" not in uri:
         return uri
     parts = urlsplit(uri)

@@ -1,4 +1,4 @@
-"""What made a run's files: software and devices, which a run that goes on compares and tells."""
+"""The software and devices that made a run's files, compared when the run is resumed."""
 
 from collections.abc import Mapping
 from importlib import metadata
@@ -12,13 +12,13 @@ from rnnray.chorale.generation.plan import Device
 from rnnray.progress import say
 
 FIELD = "made_with"
-"""Of run.yaml."""
+"""Field of run.yaml."""
 
-_ACCELERATOR = "accelerator_type:"  # Ray's resource of a node with one
+_ACCELERATOR = "accelerator_type:"  # prefix of Ray's resource for a node's accelerator
 
 
 def made_with(device: Device) -> dict[str, str]:
-    """Versions, and the models of GPUs in the cluster if those compose; needs a cluster then."""
+    """Return versions, and the cluster's GPU models if GPUs compose (then needs a cluster)."""
     about = {"rnnray": rnnray.__version__}
     for name in ("tensorflow", "keras", "numpy"):
         about[name] = _version(name)
@@ -29,10 +29,15 @@ def made_with(device: Device) -> dict[str, str]:
 
 
 def say_differences(store: Store, saved: Mapping[str, object], now: Mapping[str, str]) -> None:
-    """Warn where a run goes on with other software or another GPU than it began with.
+    """Warn if a run is resumed with other software or another GPU than it began with.
 
-    Not refused: the files of each part still come from one attempt alone, and are those that the
-    manifest names. Runs from before this was recorded differ in nothing.
+    It is not refused: the files of each part still come from one attempt, and are those that the
+    manifest names. Runs from before this record existed count as equal.
+
+    Args:
+        store: store of the run.
+        saved: content of the run's run.yaml.
+        now: software and devices of this process.
     """
     began = saved.get(FIELD)
     if not isinstance(began, dict):

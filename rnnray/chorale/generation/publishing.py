@@ -1,4 +1,4 @@
-"""What a run ends with: the page to listen to, and the summary, from the manifest alone."""
+"""The end of a run: the page to listen to, and the summary, from the manifest alone."""
 
 import json
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from rnnray.progress import Every, say
 
 
 def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bool) -> None:
-    """Write the page, and then the summary, with which the run is complete.
+    """Write the page, and then the summary, which completes the run.
 
     Args:
-        store: of the run, with all parts in it.
-        plan: of the run.
-        presign_hours: make the page's links presigned ones, good for so long.
-        summarise: false to write the page alone, with new links.
+        store: store of the run, with all parts in it.
+        plan: plan of the run.
+        presign_hours: lifetime of the page's presigned links; None for plain links.
+        summarise: whether to write the summary; false to renew only the page's links.
 
     Raises:
         UserError: the storage refuses it, or a part of the manifest is missing.
@@ -49,7 +49,7 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
     for number, file in enumerate(in_order(put, others()), 1):
         if every():
             say(f"{store.uri}: {number:,} files of the page are written, up to {file.key}")
-    put(*index)  # once all that it names is there
+    put(*index)  # last, once all files that it names exist
     if not summarise:
         return
     temperatures = {
@@ -78,7 +78,7 @@ def _parts(plan: Plan, temperature: float | None) -> list[Part]:
 
 
 def _figures(store: Store, parts: list[Part]) -> dict[str, Any]:
-    """The critique of all chorales of some parts, mean nats a note, and what is stored of them."""
+    """Return the critique of all chorales of some parts, mean nats a note, and file counts."""
     chorales, nats, files, size = [], [], 0, 0
     for row in manifest.read(store, parts):
         chorales.append(row["chords"])

@@ -1,4 +1,4 @@
-"""A generation run from beginning to end, on the driver: small, however many chorales."""
+"""A generation run from beginning to end, on the driver, whose memory does not grow with it."""
 
 import resource
 import time
@@ -26,60 +26,64 @@ _PRESIGNED = b"X-Amz-Signature"  # in every presigned link
 
 @dataclass(frozen=True)
 class Generated:
-    """A run that is complete."""
+    """Result of a complete run."""
 
     output: str
-    """Its folder, a path or URI."""
+    """Path or URI of the run's folder."""
     page: str
-    """Where index.html is; a presigned link if such were asked for."""
+    """Address of index.html; a presigned link if presigned links were requested."""
     written: int
-    """Chorales of which a file was written now."""
+    """Number of chorales of which this run wrote a file."""
     found: int
-    """Chorales that were there already."""
+    """Number of chorales that existed already."""
     seconds: dict[str, float]
-    """compose, render: of CPUs, added up over the stage's workers; upload: that workers waited for
-    the store, added up; first, pieces: until the first and the last chorales were stored, once the
-    cluster is there; publish: for page and summary; total: of everything."""
+    """compose, render: CPU seconds, added up over the stage's workers; upload: seconds that workers
+    waited for the store, added up; first, pieces: from the connection to the cluster to the storing
+    of the first and of the last chorale; publish: page and summary; total: everything.
+    """
     driver_mib: float
-    """The most memory that this process held; it does not grow with the number of chorales."""
+    """Peak memory of this process, MiB; it does not grow with the number of chorales."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; chorales/s are of the time until the last chorale was stored, with the start of
-        the cluster's processes, without the page."""
+        """Return the result for JSON.
+
+        chorales/s count the time until the last chorale was stored, including the start of the
+        cluster's processes, excluding the page.
+        """
         pieces = self.seconds["pieces"]
         rate = self.written / pieces if pieces else None
         return {"complete": True, **asdict(self), "chorales_per_second": rate}
 
 
 def open_run(options: GenerationOptions) -> Store:
-    """The store of a run's folder.
+    """Return the store of a run's folder.
 
     Raises:
-        UserError: no such place, or one without the links that are asked for.
+        UserError: no such path or URI, or no presigned links there although they were requested.
     """
     store = open_store(storage.join(options.output, options.name))
     if options.presign_hours is not None:
-        store.presign(PAGE, options.presign_hours)  # a local folder has no links, and says so
+        store.presign(PAGE, options.presign_hours)  # raises for a local folder, which has no links
     return store
 
 
 def generate(
     config: GenerationConfig, options: GenerationOptions, *, verbose: bool = False
 ) -> Generated:
-    """Compose, render and store all chorales of a run that are not there yet.
+    """Compose, render and store all chorales of a run that do not exist yet.
 
-    What is written depends on `config`, the name, the kind of device and the software that run.yaml
-    names, however often the run is interrupted and on how many machines it goes on; with
-    `presign_hours`, the page's links also on the time.
+    The files depend on `config`, the name, the kind of device and the software that run.yaml names,
+    but not on interruptions or machines. With `presign_hours`, the page's links also depend on the
+    time.
 
     Args:
         config: what to compose.
-        options: where.
+        options: where to store it.
         verbose: see `cluster.connect`.
 
     Raises:
-        UserError: bad input, a folder that belongs to something else or is another run's, or a
-            storage that refuses.
+        UserError: bad input, a folder of something else or of another run, or a storage that
+            refuses.
     """
     started = time.monotonic()
     store = open_run(options)
@@ -97,7 +101,7 @@ def generate(
     plan = replace(plan, device="gpu" if gpu else "cpu")
     with RunLock(store) as lock:
         store = GuardedStore(store, lock.held.check)
-        # Another run may have begun, and even ended, while this one connected.
+        # Another run may have begun, and even ended, while this process connected.
         saved = folder.saved_run(store, overwrite=options.overwrite)
         resumes = saved is not None and not options.overwrite
         made_with = provenance.made_with(plan.device)
@@ -122,7 +126,8 @@ def generate(
                 collected.add(sheaf["part"][0].as_py(), rows_of(sheaf))
         say(f"{store.uri}: {watch}; writing the page and the summary")
         publishing = time.monotonic()
-        # In a task, because it holds the figures of all chorales, and the driver stays small.
+        # In a task, because it holds the statistics of all chorales, and the driver should stay
+        # small.
         task = ray.remote(publish)
         ray.get(task.remote(store, plan, options.presign_hours, summarise=True))
     ended = time.monotonic()
@@ -132,7 +137,7 @@ def generate(
 
 
 class _Watch:
-    """Counts the chorales of sheaves and the seconds of their stages, and tells of progress."""
+    """Counts the chorales of batches and the seconds of their stages, and prints progress."""
 
     def __init__(self, chorales: int, missing: int) -> None:
         self._chorales, self._missing = chorales, missing
@@ -142,7 +147,7 @@ class _Watch:
 
     @property
     def found(self) -> int:
-        """Chorales that had all their files."""
+        """Number of chorales whose files all existed."""
         return self._chorales - self.written
 
     def __str__(self) -> str:
@@ -150,7 +155,7 @@ class _Watch:
         return f"{there:,} of {self._chorales:,} chorales"
 
     def over(self, sheaves: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """The sheaves themselves, one a table."""
+        """Yield the batches themselves, one a table."""
         started = time.monotonic()
         every = Every()
         for sheaf in sheaves:
@@ -168,14 +173,14 @@ class _Watch:
 
 
 def count_chorales(parts: Iterable[Part]) -> int:
-    """Chorales of some parts, without Bach's."""
+    """Return the number of chorales of some parts, without Bach's."""
     return sum(part.stop - part.start for part in parts if part.temperature is not None)
 
 
 def _complete_already(store: Store, plan: Plan, options: GenerationOptions) -> Generated:
     chorales = count_chorales(plan.parts())
     say(f"{store.uri}: complete, nothing to do for {chorales:,} chorales")
-    # Links of an earlier run have expired, or will.
+    # Renew presigned links: those of an earlier run have expired, or will.
     if options.presign_hours is not None or _PRESIGNED in (store.get(PAGE) or b""):
         say("writing the page with new links")
         publish(store, plan, options.presign_hours, summarise=False)
@@ -184,7 +189,7 @@ def _complete_already(store: Store, plan: Plan, options: GenerationOptions) -> G
 
 
 def _peak_mib() -> float:
-    """The most memory that this process held, MiB."""
+    """Return the peak memory of this process, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB, on Linux
 
 

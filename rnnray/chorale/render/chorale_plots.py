@@ -1,7 +1,7 @@
-"""Pictures of chorales.
+"""Plots of chorales.
 
-Each public function writes one PNG to `path`, whole or not at all, making its folder if need be;
-it raises `UserError` if that cannot be written. No display is needed: pyplot is never used.
+Each public function writes one PNG to `path`, whole or not at all, and makes its folder if needed.
+It raises `UserError` if the file cannot be written. No display is needed: pyplot is never used.
 """
 
 import math
@@ -23,17 +23,24 @@ from rnnray.plot_style import BLUE, BODY, FAINT, GREEN, MUTED, ORANGE, PAPER, SM
 VOICES = {"soprano": VERMILION, "alto": BLUE, "tenor": ORANGE, "bass": GREEN}
 BEAT = 4  # steps (sixteenth notes)
 _LINE = 8 * BAR  # steps in a line of a piano roll
-_LINES = 20  # at most, so that the picture stays one that programs open: then lines grow longer
-_HEIGHT = 0.9  # of a note, in semitones
+_LINES = 20  # most lines: for longer pieces lines grow, so that other programs can open the PNG
+_HEIGHT = 0.9  # height of a note, in semitones
 
 
 def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
     """Draw the notes of four voices over time, in lines of eight bars, as in a score.
 
-    `chords` is int16 [n, 4]; equal pitches in a row are one held note, 0 is silence. The first
-    `given` chords are shaded as such. Bar lines stand every 16 steps from the first chord on: the
-    chords do not know the music's own bars, whose upbeat or three beats may differ.
-    Raises ValueError if chords are not [n, 4] for n > 0, or there are fewer than given.
+    Bar lines are 16 steps apart, from the first chord. Chords do not have the music's own bars,
+    which may have an upbeat or three beats.
+
+    Args:
+        path: path of the PNG.
+        chords: int16 [n, 4]; equal pitches in a row are one held note, 0 is silence.
+        title: title of the plot.
+        given: number of chords at the beginning that are shaded as given.
+
+    Raises:
+        ValueError: chords are not [n, 4] for n > 0, or fewer than `given`.
     """
     if chords.ndim != 2 or chords.shape[1] != 4 or not 0 <= given <= len(chords) > 0:
         raise ValueError(f"chords {chords.shape}, {given} given: no such piano roll")
@@ -42,7 +49,7 @@ def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
     lines = math.ceil(steps / line)
     sung = chords[chords > 0]
     low, high = (int(sung.min()), int(sung.max())) if len(sung) else (55, 65)
-    width = 1.2 + min(9.6, max(3.4, 0.15 * line))  # inches, as the heights of lines and texts
+    width = 1.2 + min(9.6, max(3.4, 0.15 * line))  # inches, like the heights of lines and texts
     height = 1.0 + lines * (0.35 + 0.068 * max(high - low + 3, 12))
     figure = plot_style.new(width, height)
     for i in range(lines):
@@ -66,8 +73,15 @@ def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
 def pitch_histogram(path: Path, composed: Sequence[Chords], bach: Statistics) -> None:
     """Draw how often each voice sings each pitch, beside how often it does so in Bach.
 
-    `composed` are chorales, int16 [n, 4] each (n may differ); shares are of the voice's own
-    sounding steps, so that long and short chorales compare. Raises ValueError without a chorale.
+    Shares are of the voice's own sounding steps, so that long and short chorales compare.
+
+    Args:
+        path: path of the PNG.
+        composed: chorales, int16 [n, 4] each; n may differ.
+        bach: statistics of Bach's chorales.
+
+    Raises:
+        ValueError: there is no chorale.
     """
     if not composed:
         raise ValueError("no chorales: a pitch histogram needs at least one")
@@ -103,12 +117,12 @@ def pitch_histogram(path: Path, composed: Sequence[Chords], bach: Statistics) ->
 
 
 def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The share of the sounding notes that have each pitch; zeros if none sounds."""
+    """Return the share of the sounding notes that have each pitch; zeros if none sounds."""
     return np.asarray(counts / max(1, counts.sum()), np.float64)
 
 
 def _draw_time(axes: Axes, start: int, length: int, end: int, given: int) -> None:
-    """Paper, bar lines and beats of a line of the roll; the last line may end early."""
+    """Draw paper, bar lines and beats of a line of the roll; the last line may end early."""
     axes.grid(visible=False)
     axes.set_xlim(start, start + length)
     axes.axvspan(start, end, color=PAPER, zorder=0)
@@ -121,7 +135,7 @@ def _draw_time(axes: Axes, start: int, length: int, end: int, given: int) -> Non
 
 
 def _draw_notes(axes: Axes, chords: Chords, start: int) -> None:
-    """A bar for each held note; voices that sing the same pitch share its height, upper on top."""
+    """Draw a bar for each held note; voices on the same pitch share its height, upper on top."""
     same = chords[:, :, None] == chords[:, None, :]
     sharing = same.sum(axis=2)
     above = np.tril(same, -1).sum(axis=2)

@@ -4,11 +4,12 @@ from xml.etree import ElementTree
 
 from rnnray.errors import UserError
 
-TITLE = 60  # characters that fit on the page's width: Verovio would cut a title off at both ends
+# characters that fit on the page's width: Verovio would cut off both ends of a longer title
+TITLE = 60
 OPTIONS = {
     "inputFrom": "xml",
-    # A4 is 2100 times 2970 tenths of a millimetre, a page 840 pixels wide; the view box lets a
-    # browser scale it to any other width.
+    # A4 is 2100 by 2970 tenths of a millimetre, a page 840 pixels wide; the view box lets a browser
+    # scale it.
     "pageWidth": 2100,
     "pageHeight": 2970,
     "pageMarginLeft": 100,
@@ -20,22 +21,24 @@ OPTIONS = {
     "svgViewBox": True,
     "svgFormatRaw": True,  # no indentation: a third smaller
     "spacingSystem": 8,
-    "footer": "none",  # it would name the software
+    "footer": "none",  # "auto" would name the software
     "smuflTextFont": "embedded",  # the tempo's note is text
     "xmlIdSeed": 1,  # 0 would draw the ids at random
 }
 
 
 def svg_pages(musicxml: bytes) -> list[str]:
-    """Engrave a score: an SVG for each A4 page, only as high as what is on it.
+    """Engrave a score: one SVG for each A4 page, only as high as its content.
 
-    The SVGs hold their musical glyphs and need nothing else, no file, script or network; words
-    are set in the reader's own Times or another serif font. The same score gives the same SVGs.
-    Raises `UserError` if `musicxml` is not a MusicXML score with at least one bar.
+    The SVGs contain their musical glyphs and need no file, script or network. Words are set in the
+    reader's own Times or another serif font. The same score gives the same SVGs.
+
+    Raises:
+        UserError: `musicxml` is not a MusicXML score with at least one bar.
     """
-    import verovio  # noqa: PLC0415  (only for those who engrave)
+    import verovio  # noqa: PLC0415  (slow, and only needed to engrave)
 
-    # Verovio takes anything, and engraves an empty page for what it cannot read.
+    # Verovio accepts anything, and engraves an empty page if it cannot read the input.
     try:
         score = ElementTree.fromstring(musicxml)
     except (ElementTree.ParseError, ValueError) as error:

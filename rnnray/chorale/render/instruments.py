@@ -9,18 +9,18 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]
 
 _TABLE = 8192  # samples of one period; linear interpolation between them errs below -80 dB
-_BLOCK = 32768  # samples looked up at a time, so that what is in between stays in the cache
+_BLOCK = 32768  # samples looked up at a time, so that intermediate results stay in the cache
 
 
 @dataclass(frozen=True)
 class Rank:
-    """One row of pipes, or one singer: a tone of its own that sounds with the others.
+    """A row of pipes, or a singer: a tone of its own that sounds with the others.
 
-    Ranks are apart by fractions of a hertz and not by cents, so that they beat as slowly in the
+    Ranks differ by fractions of a hertz and not by cents, so that they beat as slowly in the
     soprano as in the bass.
     """
 
-    multiple: int = 1  # of the note's frequency: 1 is an organ's 8' stop, 2 is 4', 4 is 2'
+    multiple: int = 1  # multiple of the note's frequency: 1 is an organ's 8' stop, 2 is 4', 4 is 2'
     level: float = 1.0  # amplitude of the first harmonic
     detune: float = 0.0  # Hz
     slope: float = 1.0  # harmonic k has the amplitude k ** -slope, before formants
@@ -33,8 +33,8 @@ class Instrument:
     """Ranks and the envelope of a note; one tuple of ranks a voice (S, A, T, B)."""
 
     ranks: tuple[tuple[Rank, ...], ...]
-    attack: float  # s, to full loudness
-    release: float  # s, on into the next chord: so much longer that power neither dips nor swells
+    attack: float  # seconds to full loudness
+    release: float  # seconds into the next chord, chosen so that power neither dips nor swells
     formants: bool = False
 
 
@@ -45,7 +45,7 @@ _FIFTEENTH = Rank(multiple=4, level=0.15, slope=1.6, detune=0.5)
 
 
 def _section(rate: float, depth: float) -> tuple[Rank, ...]:
-    """Three singers of one voice: each has her own pitch and her own vibrato."""
+    """Return three singers of one voice, each with her own pitch and her own vibrato."""
     return (
         Rank(vibrato_rate=rate, vibrato_depth=depth),
         Rank(level=0.35, detune=0.7, vibrato_rate=rate * 1.11, vibrato_depth=depth * 0.8),
@@ -79,27 +79,27 @@ _AH = np.array(
 
 
 def frequency(pitch: float) -> float:
-    """The frequency in Hz of a MIDI pitch, equal temperament, A4 = 69 = 440 Hz."""
+    """Return the frequency in Hz of a MIDI pitch, equal temperament, A4 = 69 = 440 Hz."""
     return float(440.0 * 2.0 ** ((pitch - 69.0) / 12.0))
 
 
 def steady_tone(
     instrument: Instrument, voice: int, pitch: int, count: int, sample_rate: int
 ) -> Samples:
-    """A note that begins at full loudness and never ends, as loud to the ear as any other.
+    """Return a note that begins at full loudness and never ends, as loud to the ear as any other.
 
-    Its loudness is its power after the B-weighting of IEC 60651, which is how the ear hears at a
-    moderate level: so basses come out stronger than sopranos, and sound the same.
+    Its loudness is its power after the B-weighting of IEC 60651, which approximates the ear at a
+    moderate level. So basses get more power than sopranos, and sound equally loud.
 
     Args:
-        instrument: the ranks.
+        instrument: ranks of the instrument.
         voice: 0 to 3 for S, A, T, B.
         pitch: MIDI pitch, 1 to 127.
-        count: samples wanted.
+        count: number of samples.
         sample_rate: samples a second.
 
     Returns:
-        float32 [count], of harmonics below half the sample rate alone.
+        float32 [count], only harmonics below half the sample rate.
     """
     base = frequency(pitch)
     tone = np.zeros(count, np.float32)
@@ -116,9 +116,9 @@ def steady_tone(
 def _harmonics(
     rank: Rank, hertz: float, voice: int | None, sample_rate: int
 ) -> npt.NDArray[np.float64]:
-    """Amplitudes of harmonics 1, 2, ... of a rank, as far as they are below Nyquist."""
-    # Vibrato spreads a harmonic over its swing and, below -80 dB, ten times its rate beyond. Above
-    # 18 kHz few hear anything.
+    """Return the amplitudes of harmonics 1, 2, ... of a rank, up to Nyquist."""
+    # Vibrato spreads a harmonic over its swing and, below -80 dB, ten times its rate beyond. Few
+    # people hear anything above 18 kHz.
     nyquist = min(sample_rate / 2, 18000.0)
     highest = (nyquist - 10 * rank.vibrato_rate) / 2 ** (rank.vibrato_depth / 1200)
     k = np.arange(1.0, int(highest / hertz) + 1)
@@ -126,24 +126,24 @@ def _harmonics(
     if voice is not None:
         amplitudes *= _formant_gain(k * hertz, voice)
         # The strongest harmonic of a bass's "ah" is the eighth. The lines of a chorale are easier
-        # to follow where a note's own pitch leads, as it nearly does when one sings softly.
+        # to follow if a note's own pitch leads, as it nearly does in soft singing.
         amplitudes[0] = max(amplitudes[0], 2.5 * amplitudes[1:].max(initial=0.0))
         amplitudes /= amplitudes[0]
-    # Pipes and throats both are mild at the top: 12 dB an octave from 3.5 kHz.
+    # Both pipes and throats are soft at the top: 12 dB an octave from 3.5 kHz.
     return rank.level * amplitudes / np.sqrt(1 + (k * hertz / 3500) ** 4)
 
 
 def _formant_gain(hertz: npt.NDArray[np.float64], voice: int) -> npt.NDArray[np.float64]:
-    """How much the throat lets through: resonances in parallel, and what passes beside them."""
+    """Return the gain of the throat: parallel resonances, and the sound that bypasses them."""
     center, decibels, bandwidth = _AH[voice][:, :, None]
-    # Twice as wide as one singer's, as no two singers of a choir have the same throat.
+    # Twice as wide as one singer's, because no two singers of a choir have the same throat.
     peaks = 10 ** (decibels / 20) / (1 + ((hertz - center) / bandwidth) ** 2)
     gain: npt.NDArray[np.float64] = 0.1 + peaks.sum(axis=0)
     return gain
 
 
 def _b_weighting(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Amplitude factor of the B-weighting of IEC 60651 (1979), about 1 at 1 kHz."""
+    """Return the amplitude factor of the B-weighting of IEC 60651 (1979), about 1 at 1 kHz."""
     f2 = hertz**2
     factor: npt.NDArray[np.float64] = (
         12194.0**2 * f2 * hertz / ((f2 + 20.6**2) * np.sqrt(f2 + 158.5**2) * (f2 + 12194.0**2))
@@ -162,23 +162,23 @@ def _add_rank(
     """Add a rank to `tone` in place, from a table of one period."""
     coefficients = np.zeros(_TABLE // 2 + 1, np.complex64)
     k = np.arange(1, len(spectrum) + 1)
-    # Quadratic phases spread a period's energy over the period (Schroeder 1970): without them all
-    # harmonics peak together, and the loudest peak decides how loud the whole piece may be.
+    # Quadratic phases spread a period's energy over the period (Schroeder 1970). Without them all
+    # harmonics peak together, and the loudest peak limits the loudness of the whole piece.
     coefficients[k] = spectrum * np.exp(1j * np.pi * k * (k - 1) / max(len(k), 16)) / 2j
-    # Scaled, because NumPy computes in double precision otherwise, at a quarter of the speed.
+    # Scaled, because NumPy otherwise computes in double precision, at a quarter of the speed.
     table = np.fft.irfft(coefficients * np.float32(_TABLE))
     table = np.append(table, table[0])
     slope = np.diff(table)
 
     rate = 2 * np.pi * rank.vibrato_rate
-    # The depth is that of the frequency; the phase swings by depth / rate.
+    # `vibrato_depth` is the frequency's; the phase swings by depth / rate.
     swing = hertz * (2 ** (rank.vibrato_depth / 1200) - 1) / rate if rate else 0.0
     for start in range(0, len(tone), _BLOCK):
         block = tone[start : start + _BLOCK]
         seconds = np.arange(start, start + len(block)) / sample_rate
         cycles = hertz * seconds
         if swing:
-            # Singers set in with a straight tone; the vibrato is there after a third of a second.
+            # Singers begin with a straight tone; the vibrato grows within a third of a second.
             grown = 1 - np.exp(-seconds / 0.3)
             cycles += swing * grown * np.sin((rate * seconds + phase).astype(np.float32))
         position = (cycles - np.floor(cycles)) * _TABLE

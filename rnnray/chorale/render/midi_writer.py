@@ -16,26 +16,32 @@ from rnnray.errors import UserError
 PART_NAMES = ("Soprano", "Alto", "Tenor", "Bass")
 TICKS_PER_QUARTER = 480
 TICKS_PER_CHORD = TICKS_PER_QUARTER // 4  # a chord lasts a sixteenth
-CHOIR_AAHS = 52  # General MIDI's number, from 0: it sustains, as held notes must
+CHOIR_AAHS = 52  # General MIDI's number, from 0: a sound that sustains, as held notes must
 VELOCITY = 80
 
 
 def midi_bytes(
     chords: NDArray[np.integer], *, tempo: float = 80.0, title: str | None = None
 ) -> bytes:
-    """A chorale as a MIDI file of format 1, the same bytes for the same arguments.
+    """Return a chorale as a MIDI file of format 1, the same bytes for the same arguments.
 
-    `chords` is int [n, 4]: soprano, alto, tenor, bass, a row a sixteenth; MIDI pitch from 1 to
-    127, 0 = silence. `tempo` is in quarters a minute. The first track has title, tempo and metre;
-    then comes a track for each voice, on a channel of its own. Equal pitches in a row are one held
-    note. Every track lasts as long as the chords, also where they end in silence.
+    The first track has title, tempo and metre; each voice follows as a track, on a channel of its
+    own. Equal pitches in a row are one held note. Every track is as long as the chords, even if
+    they end in silence.
 
-    Raises ValueError for chords that are not such an array, `UserError` for a tempo that a MIDI
-    file cannot hold.
+    Args:
+        chords: int [n, 4]: soprano, alto, tenor, bass, a row a sixteenth; MIDI pitch from 1 to 127,
+            0 = silence.
+        tempo: quarters a minute.
+        title: title of the chorale.
+
+    Raises:
+        ValueError: chords are not such an array.
+        UserError: a MIDI file cannot hold the tempo.
     """
     voices = held_notes(chords)
     check_tempo(tempo)
-    # Titles need not be Latin-1, mido's default.
+    # Titles may have characters outside Latin-1, mido's default.
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8")
     first = file.add_track()
     if title is not None:
@@ -64,10 +70,12 @@ def midi_bytes(
 
 
 def held_notes(chords: NDArray[np.integer]) -> list[list[tuple[int, int]]]:
-    """The notes and rests of each voice, in order: (MIDI pitch or 0 = rest, length in sixteenths).
+    """Return the notes and rests of each voice: (MIDI pitch or 0 = rest, length in sixteenths).
 
-    `chords` is int [n, 4], pitches 0 to 127; equal pitches in a row are one held note. Raises
-    ValueError for another shape, type or pitch.
+    `chords` is int [n, 4], pitches 0 to 127; equal pitches in a row are one held note.
+
+    Raises:
+        ValueError: another shape, type or pitch.
     """
     if chords.ndim != 2 or chords.shape[1] != len(PART_NAMES) or chords.dtype.kind not in "iu":
         raise ValueError(f"chords are int [n, 4], not {chords.dtype} {list(chords.shape)}")
@@ -83,11 +91,14 @@ def held_notes(chords: NDArray[np.integer]) -> list[list[tuple[int, int]]]:
 
 
 def check_tempo(tempo: float) -> None:
-    """Raise `UserError` unless `tempo` is one that MIDI and MusicXML can say."""
-    if not SLOWEST <= tempo <= FASTEST:  # also where it is NaN
+    """Raise `UserError` unless MIDI and MusicXML can both express `tempo`."""
+    if not SLOWEST <= tempo <= FASTEST:  # also true for NaN
         raise UserError(f"tempo {tempo:g}: give quarters a minute, from {SLOWEST:g} to {FASTEST:g}")
 
 
 def printable(title: str) -> str:
-    """A title without what XML forbids or UTF-8 cannot encode (a file's name may have either)."""
+    """Return a title without characters that XML forbids or UTF-8 cannot encode.
+
+    The name of a file may have either.
+    """
     return "".join(character if character.isprintable() else " " for character in title)

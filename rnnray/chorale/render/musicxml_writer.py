@@ -1,9 +1,9 @@
 """Chorales as MusicXML 4.0 (https://www.w3.org/2021/06/musicxml40/).
 
-Four parts on a staff each, not the two staves of a hymn book: every program then reads back four
-voices, ours too, and voices that cross, meet or rest, as those of a model do, stay readable.
+Four parts on a staff each, not the two staves of a hymn book. So every program, ours too, reads
+back four voices, and a model's voices stay readable where they cross, meet or rest.
 
-Written by hand: through music21 a chorale takes forty times as long.
+Written without music21, which takes forty times as long for a chorale.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ _BEAT = 4
 _ACCIDENTALS = {-2: "flat-flat", -1: "flat", 0: "natural", 1: "sharp", 2: "double-sharp"}
 _FIFTHS = "FCGDAEB"  # the order in which sharps enter a key signature
 
-# How well each pitch class fits major and minor, from its tonic upwards: the profiles of B. Aarden
+# The fit of each pitch class to major and minor, from the tonic upwards: the profiles of B. Aarden
 # from the Essen folk songs, as in David Temperley, Music and Probability (2007), and in music21.
 _MAJOR = (17.7661, 0.145624, 14.9265, 0.160186, 19.8049, 11.3587, 0.291248, 22.062, 0.145624,
           8.15494, 0.232998, 4.95122)  # fmt: skip
@@ -61,7 +61,7 @@ class Key(NamedTuple):
 
     tonic: int  # pitch class, 0 is C
     mode: str  # major or minor
-    sharps: int  # of its signature; flats count below 0
+    sharps: int  # sharps of the key signature; flats are negative
 
 
 class _Note(NamedTuple):
@@ -70,23 +70,28 @@ class _Note(NamedTuple):
     pitch: int  # MIDI, 0 = rest
     start: int  # in sixteenths from the beginning
     length: int
-    tied_back: bool  # goes on from the note before
-    tied_on: bool  # goes on in the next note
+    tied_back: bool  # continues the note before
+    tied_on: bool  # continues in the next note
 
 
 def musicxml_bytes(
     chords: NDArray[np.integer], *, tempo: float = 80.0, title: str | None = None
 ) -> bytes:
-    """A chorale as MusicXML, the same bytes for the same arguments.
+    """Return a chorale as MusicXML, the same bytes for the same arguments.
 
-    `chords` is int [n, 4]: soprano, alto, tenor, bass, a row a sixteenth, the first on the first
-    beat of a 4/4 bar; MIDI pitch from 1 to 127, 0 = silence. `tempo` is in quarters a minute.
     Equal pitches in a row are one held note, tied where a bar ends or a beat would be hidden. The
     last bar ends with the last chord; without chords there is one empty bar. The key signature is
     that of `estimate_key`, and `spell` spells the notes for it.
 
-    Raises ValueError for chords that are not such an array, `UserError` for a tempo that is not a
-    number or absurd.
+    Args:
+        chords: int [n, 4]: soprano, alto, tenor, bass, a row a sixteenth, the first on the first
+            beat of a 4/4 bar; MIDI pitch from 1 to 127, 0 = silence.
+        tempo: quarters a minute.
+        title: title of the chorale.
+
+    Raises:
+        ValueError: chords are not such an array.
+        UserError: the tempo is not a number or out of range.
     """
     voices = held_notes(chords)
     check_tempo(tempo)
@@ -124,15 +129,15 @@ def musicxml_bytes(
 
 
 def estimate_key(chords: NDArray[np.integer]) -> Key:
-    """The major or minor key that a chorale is in; C major for silence.
+    """Return the major or minor key of a chorale; C major for silence.
 
-    `chords` is int [n, 4], MIDI pitches or 0 = silence. How long each pitch class sounds is
+    `chords` is int [n, 4], MIDI pitches or 0 = silence. The time that each pitch class sounds is
     correlated with the profiles of Aarden and Essen
-    (https://www.music21.org/music21docs/moduleReference/moduleAnalysisDiscrete.html), which name
+    (https://www.music21.org/music21docs/moduleReference/moduleAnalysisDiscrete.html). These name
     Bach's own signature and last bass note more often than those of Krumhansl and Kessler.
     """
     lengths = np.bincount(chords[chords > 0] % 12, minlength=12)
-    if np.ptp(lengths) == 0:  # nothing stands out
+    if np.ptp(lengths) == 0:  # no pitch class stands out
         return Key(0, "major", 0)
     fits = {
         mode: [float(np.corrcoef(np.roll(profile, tonic), lengths)[0, 1]) for tonic in range(12)]
@@ -144,11 +149,11 @@ def estimate_key(chords: NDArray[np.integer]) -> Key:
 
 
 def spell(pitch: int, sharps: int) -> tuple[str, int, int]:
-    """Step, alteration and octave of a MIDI pitch where the key signature has so many sharps.
+    """Return step, alteration and octave of a MIDI pitch in a key signature of `sharps` sharps.
 
-    Flats count below 0. On the line of fifths (... B flat, F, C, G, D ...) the twelve pitch
-    classes are those from two below to nine above the signature's major tonic: in C major and A
-    minor from B flat to D sharp. Of the notes of 119 chorales of Bach, 99.9 % are spelled so.
+    Flats are negative. On the line of fifths (... B flat, F, C, G, D ...) the twelve pitch classes
+    are those from two below to nine above the signature's major tonic: in C major and A minor from
+    B flat to D sharp. Of the notes of 119 chorales of Bach, 99.9 % are spelled so.
     """
     lowest = sharps - 2  # C is at 0; a fifth is seven semitones, so pitch class p is at 7 p
     fifths = lowest + (7 * pitch - lowest) % 12
@@ -159,8 +164,9 @@ def spell(pitch: int, sharps: int) -> tuple[str, int, int]:
 def split_at_beats(start: int, end: int) -> list[tuple[int, int]]:
     """Cut a note from `start` to `end` (in sixteenths) into the values that readers expect.
 
-    Bars always cut. The middle of a bar cuts unless the note starts and ends on beats; a beat cuts
-    unless it starts and ends on eighths. So each piece has a length of 1, 2, 3, 4, 6, 8, 12 or 16.
+    Bar lines always cut. The middle of a bar cuts unless the note starts and ends on beats; a beat
+    cuts unless it starts and ends on eighths. So each piece has a length of 1, 2, 3, 4, 6, 8, 12 or
+    16.
     """
     for size in (BAR, BAR // 2, BAR // 4):
         cut = (start // size + 1) * size
@@ -172,7 +178,7 @@ def split_at_beats(start: int, end: int) -> list[tuple[int, int]]:
 def _part(
     notes: list[tuple[int, int]], length: int, key: Key, clef: str, tempo: float | None
 ) -> Iterator[str]:
-    """The bars of a voice of so many sixteenths, a line a note."""
+    """Yield the bars of a voice of `length` sixteenths, a line a note."""
     bars: list[list[_Note]] = [[] for _ in range(0, max(length, 1), BAR)]
     position = 0
     for pitch, held in notes:
@@ -205,10 +211,10 @@ def _part(
 
 
 def _bar(notes: Sequence[_Note], sharps: int, read: dict[tuple[str, int], int]) -> Iterator[str]:
-    """The notes of a bar.
+    """Yield the notes of a bar.
 
-    `read` is what the notes of the bar before were, by step and octave, and then those of this one:
-    an accidental that a reader may still have in mind is taken back with one.
+    `read` has the alterations of the bar before, by step and octave, and then those of this one: an
+    accidental that a reader may still remember is cancelled by another.
     """
     signature = {step: _signed(step, sharps) for step in _FIFTHS}
     before = dict(read)
@@ -248,13 +254,13 @@ def _bar(notes: Sequence[_Note], sharps: int, read: dict[tuple[str, int], int]) 
 
 
 def _signed(step: str, sharps: int) -> int:
-    """Whether a key signature sharpens (1) or flattens (-1) a step."""
+    """Return whether a key signature sharpens (1) or flattens (-1) a step."""
     place = _FIFTHS.index(step)
     return int(place < sharps) - int(6 - place < -sharps)
 
 
 def _beams(notes: Sequence[_Note]) -> list[list[str]]:
-    """The beams of each note of a bar, longest first: notes within a beat are joined."""
+    """Return the beams of each note of a bar, longest first: notes within a beat are joined."""
     beams: list[list[str]] = [[] for _ in notes]
     groups: list[list[int]] = []
     for place, note in enumerate(notes):

@@ -1,4 +1,4 @@
-"""A chorale to listen to and to look at: sound, MIDI, MusicXML, a piano roll and a score."""
+"""A chorale in all its forms: sound, MIDI, MusicXML, a piano roll and a score."""
 
 import tempfile
 from pathlib import Path
@@ -27,14 +27,14 @@ def render(
     Args:
         uri: path or URI of the files, without their suffix.
         chords: int16 [n, 4].
-        title: stands above score and piano roll.
+        title: title of the score and the piano roll.
         tempo: quarter notes a minute.
         instrument: see `rnnray.chorale.render.sound.synthesize`.
-        given: so many chords at the beginning are shaded in the piano roll.
+        given: number of chords at the beginning that the piano roll shades.
 
     Returns:
         Paths or URIs of the files: .wav, .mid, .musicxml, .png (piano roll), and a score of one or
-        more pages: .svg, -page2.svg and so on.
+            more pages: .svg, -page2.svg and so on.
 
     Raises:
         UserError: the tempo is out of range, or the storage refuses a file.
@@ -53,7 +53,7 @@ def render(
         contents[".png"] = picture.read_bytes()
     for suffix, content in contents.items():
         storage.write_bytes(uri + suffix, content)
-    # Pages that a longer chorale left under this name would pass for this one's.
+    # Pages of an earlier, longer chorale of this name would pass for this one's.
     while storage.delete(f"{uri}-page{number + 1}.svg"):
         number += 1
     return [uri + suffix for suffix in contents]

@@ -1,4 +1,4 @@
-"""The room that a chorale sounds in."""
+"""The reverberation of the room that a chorale sounds in."""
 
 from functools import lru_cache
 
@@ -8,20 +8,20 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]
 
 DECAY_SECONDS = 1.7
-"""How long the room sounds on after the last note; then it is silent."""
+"""Time that the room sounds on after the last note; then it is silent."""
 
 
 def add_reverb(audio: Samples, sample_rate: int, level: float) -> None:
-    """Add the room's answer to what is heard, in place: a convolution with decaying noise.
+    """Add the room's reverberation to a sound, in place, by convolution with decaying noise.
 
     The room is linear and always the same, so it changes nothing about which notes sound when.
     Memory does not grow with the length (overlap-add, Oppenheim and Schafer, section 8.7).
 
     Args:
-        audio: float32 [2, samples], left and right; the answer to its last `DECAY_SECONDS` is
-            cut off at its end.
+        audio: float32 [2, samples], left and right; the reverberation of its last `DECAY_SECONDS`
+            is cut off at its end.
         sample_rate: samples a second.
-        level: amplitude of the answer to white noise, 1 for as loud as the noise itself.
+        level: amplitude of the reverberation of white noise, 1 for as loud as the noise itself.
     """
     spectra, tail = _spectra(sample_rate)
     size = 2 * (spectra.shape[1] - 1)
@@ -31,7 +31,7 @@ def add_reverb(audio: Samples, sample_rate: int, level: float) -> None:
         for start in range(0, len(channel), step):
             block = channel[start : start + step]
             wet: Samples = np.zeros(size, np.float32)
-            if block.any():  # otherwise it is a piece's end, where the room alone sounds on
+            if block.any():  # a silent block is a piece's end, where only the room sounds on
                 spread = np.fft.rfft(block, size, norm="forward")
                 wet = np.fft.irfft(spread * spectrum, size).astype(np.float32, copy=False)
             wet[:tail] += carried
@@ -41,10 +41,10 @@ def add_reverb(audio: Samples, sample_rate: int, level: float) -> None:
 
 @lru_cache(maxsize=2)
 def _spectra(sample_rate: int) -> tuple[npt.NDArray[np.complex64], int]:
-    """The room's spectra, complex64 [2, bins], and by how much its answer to a block is longer.
+    """Return the room's spectra, complex64 [2, bins], and how much it lengthens a block.
 
-    NumPy computes a transform in double precision, four times slower, unless it has to scale it:
-    so a block's is divided by its size, and the room's is multiplied with it.
+    NumPy computes transforms in double precision, four times slower, unless it has to scale them:
+    so a block's transform is divided by its size, and the room's is multiplied by it.
     """
     room = _room(sample_rate)
     size = 1 << (2 * room.shape[1]).bit_length()
@@ -55,22 +55,22 @@ def _spectra(sample_rate: int) -> tuple[npt.NDArray[np.complex64], int]:
 
 @lru_cache(maxsize=2)
 def _room(sample_rate: int) -> Samples:
-    """The answer to a hand clap, float32 [2, samples], of energy 1 in each channel.
+    """Return the response to a hand clap, float32 [2, samples], of energy 1 in each channel.
 
-    Two bands of noise: the low one decays slowly, the high one fast, as air and walls swallow
-    treble first. The channels are independent, which is what makes a room sound wide.
+    Two bands of noise: the low one decays slowly, the high one fast, because air and walls absorb
+    treble first. The channels are independent, which makes a room sound wide.
     """
     n = int(DECAY_SECONDS * sample_rate)
     seconds = np.arange(n) / sample_rate
     noise = np.fft.rfft(np.random.default_rng(1750).standard_normal((2, n)))
     hertz = np.fft.rfftfreq(n, 1 / sample_rate)
     low = 1 / (1 + (hertz / 1500) ** 2)
-    # Little below 200 Hz: a bass that booms hides the other voices.
+    # Little below 200 Hz: a booming bass hides the other voices.
     audible = hertz**2 / (hertz**2 + 200.0**2)
     # 60 dB down after 1.6 s and after 0.8 s.
     slow = np.fft.irfft(noise * low * audible, n) * np.exp(-6.91 * seconds / 1.6)
     fast = np.fft.irfft(noise * (1 - low) * audible, n) * np.exp(-6.91 * seconds / 0.8)
-    # The first answer comes from the walls, after 15 ms and not at once; the last one fades out.
+    # The first reflection comes after 15 ms, from the walls; the last one fades out.
     fade = np.clip((seconds - 0.015) / 0.02, 0, 1) * np.clip((seconds[-1] - seconds) / 0.3, 0, 1)
     room: Samples = ((slow + fast) * fade).astype(np.float32)
     room /= np.sqrt(np.sum(room**2, axis=1, keepdims=True))

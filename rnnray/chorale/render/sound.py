@@ -1,4 +1,4 @@
-"""Chords into sound: an organ, a choir or the book's sine waves, and a WAV file of it."""
+"""Chords as sound (an organ, a choir or the book's sine waves), and as a WAV file."""
 
 import io
 import math
@@ -20,24 +20,24 @@ from rnnray.errors import UserError
 Samples = npt.NDArray[np.float32]
 
 TAIL_SECONDS = 2.0
-"""How long a piece sounds on after its last chord's time is over."""
+"""Time that a piece sounds on after its last chord."""
 
 PEAK = 10 ** (-1 / 20)
 """The largest sample of a piece: 1 dB below full scale, as converters overshoot between samples."""
 
 _LONGEST_SECONDS = 3600.0
 
-# Soprano, alto, tenor and bass stand from left to right; -1 is the left speaker, 1 the right one.
+# Positions of soprano, alto, tenor and bass; -1 is the left speaker, 1 the right one.
 _PLACES = (-0.5, -0.2, 0.2, 0.5)
 
-# A little more of the melody; the voices are equally loud to the ear otherwise.
+# The melody is a little louder; the voices are equally loud to the ear otherwise.
 _LEVELS = (1.2, 1.0, 1.0, 1.0)
 
 _ROOM_LEVEL = 0.3
 
-_BLOCK = 1 << 14  # samples that are mixed at a time, so that what is in between stays in the cache
+_BLOCK = 1 << 14  # samples mixed at a time, so that intermediate results stay in the cache
 
-# Samples of the tones that are kept: the shortest one is longer than any attack.
+# Samples of cached tones: the shortest one is longer than any attack.
 _SHORTEST_TONE, _LONGEST_TONE = 1 << 15, 1 << 18
 
 
@@ -55,16 +55,14 @@ def synthesize(
     instrument: InstrumentName = "organ",
     sample_rate: int = 44100,
 ) -> Samples:
-    """What chords sound like.
+    """Return the sound of chords; the same arguments give the same samples.
 
-    Equal pitches in a row of one voice are one held note. `organ` and `choir` are sums of
-    harmonics in a room, the four voices from left to right. `sine` is the plain sine of A. Géron,
-    Hands-On Machine Learning (3rd edition), chapter 15, the same in both channels: frequencies
-    are rounded so that a note ends at a zero crossing, which makes a short bass note up to a third
-    of a semitone impure. (The book rounds within each chord to whole periods; here it is a whole
-    note and half periods, which is nearer to the pitch.)
-
-    The same arguments give the same samples.
+    Equal pitches in a row of one voice are one held note. `organ` and `choir` are sums of harmonics
+    in a room, the four voices from left to right. `sine` is the plain sine of A. Géron, Hands-On
+    Machine Learning (3rd edition), chapter 15, the same in both channels. Its frequencies are
+    rounded so that a note ends at a zero crossing, which makes a short bass note up to a third of a
+    semitone impure. (The book rounds to whole periods within each chord; here it is half periods
+    within a whole note, which is nearer to the pitch.)
 
     Args:
         chords: integers [n, 4], soprano to bass: MIDI pitches 36 to 81, 0 = silence; a row is a
@@ -78,8 +76,8 @@ def synthesize(
         lasts n * 15 / tempo seconds and `TAIL_SECONDS` more; no chords give no samples.
 
     Raises:
-        UserError: a tempo that is not finite or not above 0, or that stretches the piece beyond
-            an hour.
+        UserError: a tempo that is not finite or not above 0, or that makes the piece longer than an
+            hour.
         ValueError: chords of another shape, type or range, an unknown instrument, a sample rate
             that is too low.
     """
@@ -87,7 +85,7 @@ def synthesize(
     _check(chords, tempo, instrument, sample_rate)
     if len(chords) == 0:
         return np.zeros((0, 2), np.float32)
-    # Times are rounded once and not added up, so that a long piece does not drift.
+    # Times are rounded once, not added up, so that a long piece does not drift.
     times = np.rint(np.arange(len(chords) + 1) * (15 / tempo) * sample_rate).astype(np.int64)
     notes = _timed(voices, times)
     count = int(times[-1]) + round(TAIL_SECONDS * sample_rate)
@@ -102,7 +100,7 @@ def synthesize(
 
 
 def wav_bytes(audio: Samples, sample_rate: int = 44100) -> bytes:
-    """A WAV file: 16-bit PCM, stereo, without dither, so that silence stays silent.
+    """Return a WAV file: 16-bit PCM, stereo, without dither, so that silence stays silent.
 
     Args:
         audio: float [samples, 2] from -1 to 1.
@@ -126,9 +124,9 @@ def wav_bytes(audio: Samples, sample_rate: int = 44100) -> bytes:
 
 
 def check_length(chords: int, tempo: float) -> None:
-    """Raise `UserError` where so many chords last more than an hour at so many quarters a minute.
+    """Raise `UserError` if `chords` chords last more than an hour at `tempo` quarters a minute.
 
-    The samples of a piece are held in memory, and a tempo of 0.01 would ask for all of it.
+    The samples of a piece are held in memory, and a tempo of 0.01 would need all of it.
     """
     if chords * (15 / tempo) > _LONGEST_SECONDS:
         raise UserError(
@@ -156,7 +154,7 @@ def _check(
 
 
 def _timed(voices: list[list[tuple[int, int]]], times: npt.NDArray[np.int64]) -> list[_Note]:
-    """`held_notes` with times; `times` are the samples at which rows begin, and the last ends."""
+    """Return `held_notes` with times in samples; `times` has each row's begin and the last end."""
     notes = []
     for voice, line in enumerate(voices):
         row = 0
@@ -168,10 +166,10 @@ def _timed(voices: list[list[tuple[int, int]]], times: npt.NDArray[np.int64]) ->
 
 
 def _voices(notes: list[_Note], instrument: Instrument, count: int, sample_rate: int) -> Samples:
-    """The four voices at their places in the room, float32 [2, count].
+    """Return the four voices at their positions in the room, float32 [2, count].
 
-    A tone is computed once for each pitch of a voice, and each note is a piece of it: that is what
-    makes this fast.
+    A tone is computed once for each pitch of a voice, and each note is a piece of it, which is
+    fast.
     """
     release = _half_cosine(instrument.release, sample_rate)[::-1]
     by_tone: dict[tuple[int, int], list[_Note]] = defaultdict(list)
@@ -187,7 +185,7 @@ def _voices(notes: list[_Note], instrument: Instrument, count: int, sample_rate:
             held = note.stop - note.start
             line[note.start : note.stop] += tone[:held]
             line[note.stop : note.stop + len(release)] += tone[held : held + len(release)] * release
-    # Constant power: a voice is as loud at the side as in the middle.
+    # Constant power: a voice is equally loud at the side and in the middle.
     angles = (np.array(_PLACES) + 1) * math.pi / 4
     gains = (np.stack([np.cos(angles), np.sin(angles)]) * _LEVELS).astype(np.float32)
     mix = np.empty((2, count), np.float32)
@@ -202,11 +200,11 @@ def _voices(notes: list[_Note], instrument: Instrument, count: int, sample_rate:
 
 
 def _tone(instrument: Instrument, voice: int, pitch: int, count: int, sample_rate: int) -> Samples:
-    """A note that sets in and never ends, float32 [count or more]; not to be written to."""
+    """Return a note that begins and never ends, float32 [count or more]; not to be written to."""
     length = _SHORTEST_TONE
     while length < count:
         length *= 2
-    # An organ's four voices have the same pipes.
+    # All voices of an organ have the same pipes.
     same = instrument.ranks.index(instrument.ranks[voice]) if not instrument.formants else voice
     if length > _LONGEST_TONE:
         return _make_tone(instrument, same, pitch, length, sample_rate)
@@ -223,18 +221,18 @@ def _make_tone(
     return tone
 
 
-# At most 128 MB; chorale after chorale has the same pitches.
+# At most 128 MB; the same pitches occur in chorale after chorale.
 _kept_tone = lru_cache(maxsize=128)(_make_tone)
 
 
 def _half_cosine(seconds: float, sample_rate: int) -> Samples:
-    """From 0 to 1, flat at both ends: neither the sound nor its slope jumps."""
+    """Return a rise from 0 to 1, flat at both ends: neither the sound nor its slope jumps."""
     n = round(seconds * sample_rate)
     return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)).astype(np.float32)
 
 
 def _sines(notes: list[_Note], end: int, count: int, sample_rate: int) -> Samples:
-    """The book's sine waves, float32 [2, count]; the last chord sounds on and fades."""
+    """Return the book's sine waves, float32 [2, count]; the last chord sounds on and fades."""
     line = np.zeros(count, np.float32)
     for note in notes:
         held = note.stop - note.start

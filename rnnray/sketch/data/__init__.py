@@ -1,1 +1,1 @@
-"""Drawings from every source and format, as the sketch table."""
+"""Drawings from every source and format, as sketch tables."""

@@ -16,7 +16,7 @@ _KEPT = 1000
 
 
 class _Tally:
-    """An actor's state: a record that is read again, in a later epoch, counts once."""
+    """State of an actor that counts a record once, even if later epochs read it again."""
 
     def __init__(self) -> None:
         self._messages: dict[str, None] = {}
@@ -29,30 +29,30 @@ class _Tally:
 
 
 class BadRecords:
-    """Takes the errors of bad records from any process of the cluster: call it with an error."""
+    """Collects errors of bad records from all processes of the cluster; called with an error."""
 
     def __init__(self) -> None:
         tally = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(_Tally)
         self._actor: Any = tally.remote()
 
     def __call__(self, error: UserError) -> None:
-        """Count a bad record; waits, so that the tally is complete when the data are read."""
+        """Count a bad record; waits, so that the tally is complete once the data are read."""
         ray.get(self._actor.add.remote(str(error)))
 
     def messages(self) -> tuple[int, list[str]]:
-        """The number of different bad records, and the messages of the first thousand."""
+        """Return the number of different bad records, and the messages of the first thousand."""
         count, messages = ray.get(self._actor.messages.remote())
         return count, messages
 
     @property
     def count(self) -> int:
-        """The number of different bad records."""
+        """Return the number of different bad records."""
         return self.messages()[0]
 
 
 @contextmanager
 def counted(mode: OnBadRecord) -> Iterator[BadRecords | None]:
-    """For `skip`, something that counts bad records, and says at the end what was skipped."""
+    """For `skip`, yield a counter of bad records, and print at the end what was skipped."""
     if mode == "error":
         yield None
         return

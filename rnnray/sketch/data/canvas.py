@@ -1,8 +1,8 @@
-"""A drawing as people have it -> the strokes and the ink that the classifier was trained on.
+"""Drawings in the forms of files and canvases -> the strokes and ink that the classifier reads.
 
 Strokes come as lists `[[x, ...], [y, ...]]` (with times, `[t, ...]`, as third), as in the official
 files, or as points `[[x, y], ...]`, `[[x, y, t], ...]`, `[{"x": x, "y": y}, ...]`, as a canvas
-collects them. x comes first and y points down: one drawing cannot say that it is otherwise.
+collects them. x comes first and y points down, since a single drawing cannot show otherwise.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,13 +16,13 @@ from rnnray.sketch.data.ink import ink_of_points, join_strokes
 from rnnray.sketch.data.simplify import is_simplified, simplify
 
 Layout = Literal["lists", "points"]
-"""How nested lists are read: lists of x, y and perhaps times, or points of these numbers."""
+"""The meaning of nested lists: lists of x, y and perhaps times, or points of these numbers."""
 
-# x and y, and perhaps times.
+# Sizes of a point: x and y, and perhaps time.
 _NUMBERS = {2, 3}
-# Drawings held back until one of their source can be read in one way only.
+# Limit of drawings that wait for the first unambiguous one of their source.
 _MOST_HELD = 1000
-# Lines that go the other way round are often a little shorter by chance, seldom twice.
+# Lines that go the other way round are often a little shorter by chance, seldom half as long.
 _MUCH_SHORTER = 2.0
 
 _Item = TypeVar("_Item")
@@ -31,17 +31,16 @@ _Item = TypeVar("_Item")
 def drawing_to_ink(
     drawing: Any, *, layout: Layout | None = None, y_up: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Ink of a drawing in any form of this module; simplified first, unless it is already.
+    """Return the ink of a drawing in any form of this module, simplified first if needed.
 
-    Simplified already is a drawing without times, in whole numbers from 0 to 255, with no more
+    A drawing counts as simplified if it has no times, only whole numbers from 0 to 255, and no more
     points than the official simplified drawings have for their length (`is_simplified`).
 
     Args:
-        drawing: sequence of strokes, in any unit. A stroke is a mapping of `x` and `y` to
-            sequences of numbers, an array [2, n] or [n, 2], or a sequence of lists or points.
-            A mapping of `x` and `y` to a sequence of such sequences a stroke is a drawing, too.
-        layout: of strokes that can be read both ways; None decides by the drawing alone
-            (`layout_of`).
+        drawing: sequence of strokes, in any unit. A stroke is a mapping of `x` and `y` to sequences
+            of numbers, an array [2, n] or [n, 2], or a sequence of lists or points. A mapping of
+            `x` and `y` to sequences with one such sequence a stroke is a drawing, too.
+        layout: layout of ambiguous strokes; None decides by this drawing alone (`layout_of`).
         y_up: y grows upwards, as in mathematics, and not downwards, as on screens.
 
     Returns:
@@ -60,14 +59,15 @@ def drawing_to_ink(
 
 
 def as_strokes(drawing: Any, layout: Layout | None = None) -> tuple[list[npt.ArrayLike], bool]:
-    """The strokes of a drawing as pairs of x and y, and whether it has times, as raw ones do.
+    """Return a drawing's strokes as pairs of x and y, and whether it has times, as raw ones do.
 
     Args:
         drawing: see `drawing_to_ink`.
-        layout: of strokes that can be read both ways.
+        layout: layout of ambiguous strokes.
 
     Returns:
-        Array-likes [2, n_i], whose numbers are not looked at, for `join_strokes`.
+        Array-likes [2, n_i] for `join_strokes`, with unchecked numbers; and whether there are
+        times.
 
     Raises:
         UserError: the strokes are in none of the forms, or not all in the same.
@@ -85,12 +85,12 @@ def as_strokes(drawing: Any, layout: Layout | None = None) -> tuple[list[npt.Arr
 
 
 def layout_of(drawings: Iterable[Any]) -> Layout:
-    """The layout of the drawings of one source, none of which says it by itself.
+    """Return the layout of the drawings of one source, all of which are ambiguous.
 
-    Those that can be read both ways have 2 or 3 entries in every stroke, of 2 or 3 numbers each.
-    They are lists, as in the official files, with two exceptions: as lists they would have times
-    that do not ascend from 0 through a drawing, as points not; or the pen's way through all
-    drawings is less than half as long if they are points.
+    Ambiguous drawings have 2 or 3 entries in every stroke, of 2 or 3 numbers each. They are lists,
+    as in the official files, with two exceptions. The first: as lists they would have times that do
+    not ascend from 0 through a drawing, as points they would not. The second: the pen's way through
+    all drawings is less than half as long if they are points.
     """
     ways = np.zeros(2)
     for drawing in drawings:
@@ -99,7 +99,7 @@ def layout_of(drawings: Iterable[Any]) -> Layout:
             if len(_possible(filled)) < 2:
                 continue
             lists = [np.asarray(stroke, np.float64) for stroke in filled]
-        except (UserError, ValueError, TypeError, OverflowError):  # for `as_strokes` to refuse
+        except (UserError, ValueError, TypeError, OverflowError):  # `as_strokes` will refuse it
             continue
         points = [stroke.T for stroke in lists]
         if _has_impossible_times(lists) != _has_impossible_times(points):
@@ -111,14 +111,14 @@ def layout_of(drawings: Iterable[Any]) -> Layout:
 def with_layouts(
     items: Iterable[_Item], drawing_of: Callable[[_Item], Any]
 ) -> Iterator[tuple[_Item, Layout]]:
-    """Items of one source, in order, each with the layout for its drawing.
+    """Yield the items of one source in order, each with the layout of its drawing.
 
-    A drawing that can be read both ways is read like the first one of the source that cannot;
-    where the first 1,000 all can, `layout_of` decides for all.
+    An ambiguous drawing has the layout of the source's first unambiguous one. If the first 1,000
+    are all ambiguous, `layout_of` decides for all.
 
     Args:
-        items: such as the lines of a file.
-        drawing_of: the drawing of an item. What is no drawing is given back like others, for
+        items: items of the source, such as the lines of a file.
+        drawing_of: returns the drawing of an item. Invalid drawings are passed through, for
             `as_strokes` to refuse.
     """
     known: Layout | None = None
@@ -141,13 +141,13 @@ def with_layouts(
             else:
                 yield item, known
     except Exception:
-        yield from release()  # a file that is damaged further on has drawings up to there
+        yield from release()  # a file that is damaged later still has drawings up to there
         raise
     yield from release()
 
 
 def _plain(drawing: Any) -> list[Any]:
-    """The strokes of a drawing without mappings."""
+    """Return the strokes of a drawing without mappings."""
     if isinstance(drawing, Mapping):
         columns = _x_and_y(drawing, "the drawing")
         if not all(_is_sequence(column) for column in columns):
@@ -186,7 +186,7 @@ def _x_and_y(mapping: Mapping[Any, Any], what: str) -> list[Any]:
 
 
 def _is_sequence(value: Any) -> bool:
-    if isinstance(value, list):  # asked millions of times, and abstract classes answer slowly
+    if isinstance(value, list):  # called millions of times, and abstract classes answer slowly
         return True
     if isinstance(value, np.ndarray):
         return value.ndim > 0
@@ -198,7 +198,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _possible(filled: Sequence[Any]) -> tuple[Layout, ...]:
-    """How strokes can be read, by the lengths alone; those without entries say nothing."""
+    """Return the layouts that the lengths of the strokes allow; empty strokes allow all."""
     if not filled:
         return ("lists",)
     outer = {len(stroke) for stroke in filled}
@@ -233,7 +233,7 @@ def _refusal(filled: Sequence[Any]) -> str:
 
 
 def _has_impossible_times(strokes: Sequence[npt.NDArray[np.float64]]) -> bool:
-    """Whether strokes [2 or 3, n_i] have a third row that does not ascend from 0."""
+    """Return whether strokes [2 or 3, n_i] have a third row that does not ascend from 0."""
     if len(strokes[0]) == len("xy"):
         return False
     times = np.concatenate([stroke[2] for stroke in strokes])
@@ -241,7 +241,7 @@ def _has_impossible_times(strokes: Sequence[npt.NDArray[np.float64]]) -> bool:
 
 
 def _way(strokes: Sequence[npt.NDArray[np.float64]]) -> float:
-    """Length of the pen's way through strokes [2 or 3, n_i], in the air too."""
+    """Return the length of the pen's way through strokes [2 or 3, n_i], lifted or not."""
     points = np.concatenate([stroke[:2] for stroke in strokes], axis=1)
-    with np.errstate(invalid="ignore", over="ignore"):  # what is infinite is refused later
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite coordinates are refused later
         return float(np.hypot(*np.diff(points)).sum())

@@ -1,4 +1,4 @@
-"""The checksum of TFRecord files, which also tells them from others."""
+"""The checksum of TFRecord files, by which they are recognised too."""
 
 import struct
 
@@ -9,13 +9,13 @@ HEADER = struct.Struct("<QI")
 
 
 def masked_crc(data: bytes) -> int:
-    """CRC-32C with the rotation and offset that TFRecords store."""
+    """Return the CRC-32C with the rotation and offset of TFRecords."""
     crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def is_tfrecord(head: bytes) -> bool:
-    """True when the first 12 bytes are a record's length with its right checksum."""
+    """Return whether the first 12 bytes are a record's length with its right checksum."""
     if len(head) < HEADER.size:
         return False
     return bool(masked_crc(head[:8]) == HEADER.unpack_from(head)[1])

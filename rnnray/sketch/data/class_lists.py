@@ -1,4 +1,4 @@
-"""Lists of class names beside shards of drawings, one name a line in the order of class_index."""
+"""Class lists beside shards of drawings: one name a line, in the order of class_index."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -10,19 +10,19 @@ from pyarrow import fs
 from rnnray.errors import UserError
 from rnnray.sketch.data import sketch_table
 
-# `classes.txt` is what checkpoints and exports write.
+# The name in checkpoints and exports.
 _NAMES = ("classes.txt",)
 _SUFFIX = ".classes"
 
 
 def is_class_list(path: str) -> bool:
-    """Whether a file is a class list, by its name."""
+    """Return whether a file is a class list, by its name."""
     name = PurePosixPath(path).name
     return name.endswith(_SUFFIX) or name in _NAMES
 
 
 def beside(filesystem: fs.FileSystem, folder: str) -> list[str]:
-    """The class lists in a folder, sorted, without those in folders below."""
+    """Return the class lists in a folder, sorted, without those in its subfolders."""
     found = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
     return sorted(
         info.path for info in found if info.type == fs.FileType.File and is_class_list(info.path)
@@ -30,10 +30,10 @@ def beside(filesystem: fs.FileSystem, folder: str) -> list[str]:
 
 
 def read_list(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
-    """The names of a class list; a byte-order mark is no part of them.
+    """Return the names of a class list, without a byte-order mark.
 
     Raises:
-        UserError: a name twice, or none, or it is not UTF-8.
+        UserError: a name twice, no names, or a file that is not UTF-8.
     """
     with filesystem.open_input_stream(path) as stream:
         content = stream.read()
@@ -48,10 +48,10 @@ def read_list(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
 
 
 def common(found: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The one list of several.
+    """Return the one list that all class lists repeat.
 
     Raises:
-        UserError: they are not the same; two files are named.
+        UserError: they differ; two files are named.
     """
     first = next(iter(found))
     for path, names in found.items():
@@ -61,14 +61,14 @@ def common(found: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 
 
 def in_order_of(rows: Iterable[pa.Table], class_names: Sequence[str]) -> Iterable[pa.Table]:
-    """Sketch tables with their `class_index` mapped into a list of the same names in any order."""
+    """Yield sketch tables with `class_index` mapped into another order of the same names."""
     index_of = {name: index for index, name in enumerate(class_names)}
     for each in rows:
         own = sketch_table.class_names_of(each.schema) or ()
         if tuple(own) == tuple(class_names):
             yield each
             continue
-        # The last place is that of -1, the unknown class.
+        # The last element is that of index -1, the unknown class.
         mapped = np.array([*(index_of[name] for name in own), sketch_table.UNKNOWN_CLASS], np.int64)
         column = each.schema.get_field_index("class_index")
         indices = pa.array(mapped[each["class_index"].to_numpy()])

@@ -1,6 +1,6 @@
-"""Every place that drawings come from.
+"""All sources of drawings.
 
-`open_drawings` is the one door: `demo`, `quickdraw`, or a path or URI of files of drawings.
+`open_drawings` opens each of them: `demo`, `quickdraw`, or a path or URI of files of drawings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,14 @@ from rnnray.training.training_config import parse_shares
 
 DEMO_COUNT = 12_000
 
-# Written first by jobs/prepare_sketches.py and deleted last.
+# jobs/prepare_sketches.py writes this file first and deletes it last.
 UNFINISHED_MARK = "unfinished-preparation.json"
-# Of drawings with words that no name splits.
+# The split of drawings with words, if no name of a file or folder splits them.
 _USUAL_SPLIT = "80:10:10"
-# Reading the heads of files waits for storage, not for a processor.
+# Many threads: reading the heads of files waits for storage, not for a processor.
 _READERS = 16
 _FILES_A_GROUP = 500
-# What computers leave in folders; other files that hold no drawings are found by their content.
+# Files that operating systems leave in folders; the content shows which others hold no drawings.
 _LITTER = ("Thumbs.db", "desktop.ini")
 
 
@@ -61,23 +61,26 @@ def open_drawings(
     """Open a source of drawings.
 
     Args:
-        data: `demo` or `demo:COUNT` (drawings that the project generates: COUNT for training and
-            a tenth of it each for validation and test), `quickdraw` (the tutorial's archive,
-            downloaded to the cache), or a path or URI of a file or a folder in one of the
-            formats of `rnnray.sketch.data.detection`. What holds no drawings in a folder is passed
-            over (`Drawings.passed_over`).
-        class_names: what words, or shards without a class list, are looked up in; without it
-            files with words are read once for them. Lists of the same names in another order are
-            mapped to it.
-        labelled: the drawings' classes are needed; otherwise words that are not in the class
-            list give `sketch_table.UNKNOWN_CLASS`.
-        recognized_only: leave out drawings that say that the game did not recognise them.
+        data: one of
+            `demo` or `demo:COUNT`: drawings that the project generates, COUNT for training and a
+            tenth of it each for validation and test;
+            `quickdraw`: the tutorial's archive, downloaded to the cache;
+            a path or URI of a file or a folder in one of the formats of
+            `rnnray.sketch.data.detection`. Files of a folder that hold no drawings are passed over
+            (`Drawings.passed_over`).
+        class_names: class list for words, and for shards without one. Without it, files with words
+            are read once for their words. Lists of the same names in another order are mapped to
+            it.
+        labelled: whether the drawings' classes are needed; if not, words outside the class list
+            give `sketch_table.UNKNOWN_CLASS`.
+        recognized_only: leave out drawings marked as not recognised by the game.
         on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
             the error ends the run.
-        split: see `TrainingConfig.split`; drawings with words without it are divided 80:10:10.
+        split: see `TrainingConfig.split`; without it, drawings with words are divided 80:10:10.
 
     Raises:
-        UserError: nothing is there, or nothing that we know, or it has splits and is to be divided.
+        UserError: nothing is there, or no known format, or the source has splits and is to be
+            divided.
     """
     if data == "quickdraw" or data.partition(":")[0] == "demo":
         _check_undivided(data, {"test": [data]}, split)
@@ -124,7 +127,13 @@ def open_drawings(
 
 
 def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: str) -> None:
-    """Raise `UserError` unless the drawings have exactly these classes, in this order."""
+    """Raise `UserError` unless the drawings have exactly these classes, in this order.
+
+    Args:
+        drawings: an opened source.
+        class_names: the expected class list.
+        whose: owner of that list, for the message.
+    """
     if drawings.class_names == tuple(class_names):
         return
     pairs = zip(drawings.class_names, class_names, strict=False)
@@ -140,7 +149,7 @@ def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: st
 
 
 def _shares(split: str | None) -> dict[str, range]:
-    """The percents of a hash that make each split; none where nothing is to be divided."""
+    """Return each split's range of a hash from 0 to 99; empty if nothing is to be divided."""
     if split is None:
         return {}
     train, validation, _ = parse_shares(split)
@@ -192,7 +201,7 @@ def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequ
 def _files(
     data: str, filesystem: fs.FileSystem, root: str, paths: Sequence[str]
 ) -> tuple[list[_File], list[str]]:
-    """The files of drawings, and the paths of those that hold none."""
+    """Return the files of drawings, and the paths of files that hold none."""
     if list(paths) == [root] and not is_archive(filesystem, root):
         if not filesystem.get_file_info(root).size:
             raise UserError(f"{data}: an empty file")
@@ -222,21 +231,21 @@ def _says_nothing_of_recognition(data: str, what: str) -> UserError:
 
 
 def _files_at(filesystem: fs.FileSystem, path: str) -> list[_File]:
-    """The files of drawings at a path: itself, those in a zip archive, or none."""
+    """Return the files of drawings at a path: the file itself, those in a zip archive, or none."""
     if PurePosixPath(path).name in _LITTER or class_lists.is_class_list(path):
         return []
     if not is_archive(filesystem, path):
         kind = detection.recognise(filesystem, path)
         return [] if kind is None else [_File(path, None, kind)]
     names = Archive(filesystem, path).names()
-    if any(name.endswith(SUFFIX) for name in names):  # thousands, and all of them one part
+    if any(name.endswith(SUFFIX) for name in names):  # thousands of files, all of them one part
         return [_File(path, None, "svg")]
     kinds = [(name, detection.recognise(filesystem, path, name)) for name in names]
     return [_File(path, name, kind) for name, kind in kinds if kind is not None]
 
 
 def _lists_around(filesystem: fs.FileSystem, root: str, *, is_file: bool) -> list[str]:
-    """The class lists beside a file, and those above a folder that is one of several splits."""
+    """Return the class lists beside a file, and those above a folder that is one split."""
     folder = PurePosixPath(root).parent if is_file else PurePosixPath(root)
     found = class_lists.beside(filesystem, str(folder)) if is_file else []
     if not found and folder_split(str(folder.parent), f"{folder}/x"):
@@ -253,7 +262,7 @@ def _parts_with_words(
     on_bad: OnBad | None,
     where: dict[str, Any],
 ) -> tuple[list[FilePart], tuple[str, ...]]:
-    """Parts of files whose drawings say their words, and the sorted words of all of them."""
+    """Return the parts of files whose drawings have words, and all words, sorted."""
     parts = [
         FilePart(filesystem, file.path, file.format, (), labelled, member=file.member)
         for file in files
@@ -303,7 +312,7 @@ def _parts_with_indices(
     labelled: bool,
     lists: Sequence[str],
 ) -> tuple[list[FilePart], tuple[str, ...]]:
-    """Parts of files whose drawings have a class_index, and the names that it points into."""
+    """Return parts of files whose drawings have a class_index, and the names that it indexes."""
     own: list[tuple[str, ...]]
     if files[0].format == "parquet":
         with ThreadPoolExecutor(_READERS) as pool:
@@ -352,13 +361,13 @@ def _parts_with_indices(
 def _splits(
     data: str, root: str, parts: Sequence[FilePart], recognized_only: bool, split: str | None
 ) -> dict[str, list[FilePart]]:
-    """The parts of each split, by names, or by a hash: of the words' drawings, or of the ink."""
+    """Return the parts of each split, by names, or by a hash of the drawings' names or ink."""
     with_words = parts[0].format in formats.WITH_WORDS
     if recognized_only:
         parts = [replace(part, keep=scans.Share(0, 100, recognized_only=True)) for part in parts]
     places = {formats.place(part.path, part.member): part for part in parts}
     splits: dict[str, list[FilePart]] = {"all": list(parts)}
-    # An archive of sketch-rnn has three arrays, named for the splits.
+    # A sketch-rnn archive has three arrays, named after the splits.
     named = parts[0].format == "sketch-rnn" and not any(folder_split(root, p) for p in places)
     by_name: Mapping[str, Sequence[str]] = {}
     if named or not with_words or are_named(root, list(places)):
@@ -377,7 +386,7 @@ def _splits(
 
 
 def _grouped(parts: Sequence[FilePart]) -> tuple[Part, ...]:
-    """Parts of files with one drawing each, hundreds together; other parts as they are."""
+    """Group parts of files with one drawing each by the hundreds; leave other parts as they are."""
     loose = [part for part in parts if part.format == "svg" and part.path.endswith(SUFFIX)]
     if len(loose) < 2:
         return tuple(parts)

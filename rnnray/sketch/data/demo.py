@@ -1,8 +1,8 @@
 """Drawings that the project generates itself, to train on without network or data.
 
-The categories are those of the Quick, Draw! classes that a program can draw. Each drawing is
-sketched in strokes with a person's variety, simplified as the published drawings are and
-normalised to ink, so that everything built for the real data set runs on these.
+The categories are those Quick, Draw! classes that a program can draw. Each drawing is sketched in
+strokes with a person's variety, simplified like the published drawings, and normalised to ink. So
+everything built for the real data set runs on these.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rnnray.sketch.data.demo_shapes import SHAPES
 from rnnray.sketch.data.simplify import EPSILON, SIZE, ramer_douglas_peucker
 
-# Points are complex, x + iy with y downwards: a product rotates, a conjugate mirrors.
+# Points are complex, x + iy with y downwards: multiplication rotates, conjugation mirrors.
 Points = npt.NDArray[np.complexfloating[Any, Any]]
 Reals = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ Place = complex | Reals | Points
 
 CLASS_NAMES: tuple[str, ...] = tuple(sorted(SHAPES))
 
-# Drawings are made this many at a time, so that the price of a numpy call is shared by many.
+# Number of drawings made together, which share the fixed cost of NumPy calls.
 _BLOCK = 2048
 
 
@@ -33,14 +33,19 @@ def inks(
 ) -> tuple[npt.NDArray[np.float32], Integers, Integers]:
     """Make drawings number `start` to `start + count - 1` of the endless sequence of `seed`.
 
-    A drawing depends on the seed and its number alone, however the sequence is cut: many tasks
-    can each make a part, and a part made again is the same (on one version of numpy).
+    A drawing depends only on the seed and its number. So tasks can each make a part of the
+    sequence, and a part that is made again is the same (with the same version of NumPy).
+
+    Args:
+        count: number of drawings.
+        seed: seed of the sequence.
+        start: number of the first drawing.
 
     Returns:
         values: float32 [points, 3], the inks of all drawings end to end: rows (dx, dy,
-            end_of_stroke) in units of the drawing's bounding box, as the tutorial's data set.
+            end_of_stroke) in units of the drawing's bounding box, as in the tutorial's data set.
         lengths: int64 [count], the rows of each drawing's ink.
-        class_indices: int64 [count], positions in `CLASS_NAMES`, each equally likely.
+        class_indices: int64 [count], indices into `CLASS_NAMES`, each equally likely.
 
     Raises:
         ValueError: `count`, `start` or `seed` is negative.
@@ -63,8 +68,8 @@ def inks(
 class Pen:
     """Draws the same thing `count` times at once, each time a little differently.
 
-    Things are about 2 wide and high, around 0. Numbers and places may be arrays [count, 1] or
-    [count, n]; `when`, bool [count, 1], says which of the drawings get a stroke at all.
+    Things are about 2 wide and high, around 0. Numbers and points may be arrays [count, 1] or
+    [count, n]; `when`, bool [count, 1], selects the drawings that get a stroke at all.
     """
 
     def __init__(self, rng: np.random.Generator, count: int) -> None:
@@ -74,22 +79,22 @@ class Pen:
         self._strokes: list[tuple[Points, Integers]] = []
 
     def uniform(self, low: float, high: float, columns: int = 1) -> Reals:
-        """Draw numbers between low and high: float64 [count, columns]."""
+        """Draw random numbers between low and high: float64 [count, columns]."""
         return self._rng.uniform(low, high, (self.count, columns))
 
     def number(self, low: int, high: int) -> Integers:
-        """Draw integers from low to high, both included: int64 [count, 1]."""
+        """Draw random integers from low to high, both included: int64 [count, 1]."""
         return self._rng.integers(low, high, (self.count, 1), endpoint=True)
 
     def chance(self, probability: float) -> Flags:
-        """Decide for each drawing: bool [count, 1]."""
+        """Decide at random for each drawing: bool [count, 1]."""
         return self._rng.random((self.count, 1)) < probability
 
     def line(
         self, *corners: Place, when: Flags | None = None, used: Integers | None = None
     ) -> None:
         """Draw one stroke of straight edges through the corners, or the first `used` of them."""
-        samples = 4  # an edge, for the sway of the hand to bend
+        samples = 4  # points on an edge, for the hand's sway to bend
         lengths = None if used is None else (used - 1) * samples + 1
         self._add(_along_edges(self._jitter(self._row(corners)), samples), when, lengths)
 
@@ -101,11 +106,11 @@ class Pen:
     def loop(
         self, *corners: Place, when: Flags | None = None, samples: int = 6, smooth: bool = False
     ) -> None:
-        """Draw a closed outline: from any corner, either way, and not quite closed at the end."""
+        """Draw a closed outline from any corner, in either direction, not quite closed."""
         path = self._row(corners) if smooth else self._jitter(self._row(corners))
         outline = _along_edges(np.concatenate([path, path[:, :1]], axis=1), samples)
         around = outline.shape[1] - 1
-        most = around + around // 6 + 1  # people go on past the start, or stop before it
+        most = around + around // 6 + 1  # people draw past the start, or stop before it
         lengths = around + 1 + np.rint(self._rng.normal(0.0, 0.04, (self.count, 1)) * around)
         first = self._rng.integers(path.shape[1], size=(self.count, 1)) * samples
         way = np.where(self.chance(0.5), 1, -1)
@@ -114,7 +119,7 @@ class Pen:
         self._add(points, when, np.minimum(lengths, most).astype(np.int64))
 
     def polygon(self, *corners: Place, when: Flags | None = None, apart: float = 0.15) -> None:
-        """Draw a closed outline with corners, with probability `apart` side by side."""
+        """Draw a closed outline with corners; with probability `apart`, as separate sides."""
         split = self.chance(apart)
         wanted = self.chance(1.0) if when is None else when
         path = self._row(corners)
@@ -126,14 +131,29 @@ class Pen:
     def arc(
         self, center: Place, rx: float | Reals, ry: float | Reals, begin: float, end: float
     ) -> Points:
-        """Return points on an ellipse; begin and end in turns: 0 right, 0.25 down, 0.5 left."""
+        """Return points on an ellipse, complex128 [count, n].
+
+        Args:
+            center: center of the ellipse.
+            rx: radius along x.
+            ry: radius along y.
+            begin: first angle in turns: 0 right, 0.25 down, 0.5 left.
+            end: last angle in turns.
+        """
         angles = 2 * np.pi * np.linspace(begin, end, 3 + int(20 * abs(end - begin)))
         return self._row([center + rx * np.cos(angles) + 1j * ry * np.sin(angles)])
 
     def ellipse(
         self, center: Place, rx: float | Reals, ry: float | Reals, when: Flags | None = None
     ) -> None:
-        """Draw a closed ellipse, or what a hand makes of it."""
+        """Draw a closed ellipse, as a hand does.
+
+        Args:
+            center: center of the ellipse.
+            rx: radius along x.
+            ry: radius along y.
+            when: see the class.
+        """
         angles = 2 * np.pi * np.arange(24) / 24
         # A second harmonic of the radius makes it an egg or a tilted oval.
         bulge = 1 + 0.06 * self._sloppiness * np.cos(2 * angles + self.uniform(0, 6.28))
@@ -141,13 +161,19 @@ class Pen:
         self.loop(center + shape, when=when, samples=1, smooth=True)
 
     def dot(self, center: Place, radius: float | Reals, when: Flags | None = None) -> None:
-        """Draw a small blot: a curl of the pen."""
+        """Draw a small blot: a curl of the pen.
+
+        Args:
+            center: center of the blot.
+            radius: radius of the curl.
+            when: see the class.
+        """
         turns = np.linspace(0, 1.2, 8)
         self._add(center + radius * np.exp(2j * np.pi * (turns + self.uniform(0, 1))), when)
 
     def strokes(self) -> Iterator[tuple[Points, Integers, Integers, Reals]]:
         """Yield points [n], drawings [s], lengths [s] and times [s] of s strokes at a time."""
-        # Parts are drawn in their usual order, in the opposite one, or in a jumble.
+        # Parts are drawn in their usual order, in reverse, or in a jumble.
         onward = np.where(self.chance(0.2), -1.0, 1.0)[:, 0]
         jumble = self.uniform(0, 1.2)[:, 0]
         for order, (points, lengths) in enumerate(self._strokes):
@@ -164,7 +190,7 @@ class Pen:
         )
 
     def _noise(self, like: Points, scale: float, columns: int = 1) -> Points:
-        """Make shifts complex128 [count, columns] that grow with the part and the sloppiness."""
+        """Make shifts complex128 [count, columns] that grow with size and sloppiness."""
         x, y = like.real, like.imag
         size = np.maximum(np.ptp(x, axis=1, keepdims=True), np.ptp(y, axis=1, keepdims=True))
         shift = self._rng.normal(0.0, scale, (2, self.count, columns))
@@ -174,7 +200,7 @@ class Pen:
         return corners + self._noise(corners, 0.022, corners.shape[1])
 
     def _add(self, points: Points, when: Flags | None, lengths: Integers | None = None) -> None:
-        """Keep a stroke of the first `lengths` points, from its end to its start now and then."""
+        """Keep a stroke of the first `lengths` points, sometimes in reverse."""
         if lengths is None:
             lengths = np.full((self.count, 1), points.shape[1])
         order = np.arange(points.shape[1])
@@ -216,9 +242,9 @@ def _make_block(seed: int, block: int) -> tuple[npt.NDArray[np.float32], Integer
 def _by_hand(
     rng: np.random.Generator, points: Points, drawings: Integers, lengths: Integers
 ) -> Points:
-    """Bend strokes as a hand does: rounded corners, a slow sway, a whole that leans.
+    """Bend strokes as a hand does: rounded corners, a slow sway, a lean of the whole drawing.
 
-    Noise at every point would be a tremor: people drift, over a good part of the drawing.
+    Noise at every point would be a tremor; people drift slowly, over a good part of the drawing.
     """
     starts, stroke = np.cumsum(lengths) - lengths, np.repeat(np.arange(len(lengths)), lengths)
     ends = starts + lengths - 1
@@ -228,10 +254,10 @@ def _by_hand(
     bend = np.diff(steps, append=0)
     bend[starts] = bend[ends] = 0
     bent = points + rng.uniform(0, 0.2, len(lengths))[stroke] * bend
-    # A short stroke has no room to sway.
+    # Short strokes sway less.
     sloppiness = np.minimum(rng.lognormal(0.0, 0.5, _BLOCK), 2.5)[drawings]
     swing = 0.016 * sloppiness * np.minimum((travelled[ends] - travelled[starts]) / 2, 1)
-    # Radians a unit: to and fro along a side of a square, both ways round, and a faster ripple.
+    # Radians a unit: a sway along a side of a square in both directions, and a faster ripple.
     for low, high, share in ((1.0, 4.0, 1.0), (-4.0, -1.0, 1.0), (4.0, 8.0, 0.5)):
         pace = rng.uniform(low, high, len(lengths))
         amount = share * swing * (rng.normal(size=(2, len(lengths))).T @ [1, 1j])
@@ -255,7 +281,7 @@ def _fit_box(points: Points, drawing: Integers) -> Points:
 
 
 def _simplify(points: Points, lengths: Integers) -> Flags:
-    """Say which points Ramer-Douglas-Peucker keeps of strokes end to end: bool [points]."""
+    """Return the points that Ramer-Douglas-Peucker keeps of strokes end to end: bool [points]."""
     kept = np.zeros(len(points), np.bool_)
     coordinates = points.view(np.float64).reshape(-1, 2).T
     for start, end in pairwise([0, *np.cumsum(lengths).tolist()]):

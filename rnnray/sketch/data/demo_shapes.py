@@ -1,7 +1,7 @@
-"""What the demo drawings show: one function a category, which tells a `Pen` what to draw.
+"""The categories of the demo drawings: a function each, which draws with a `Pen`.
 
-Places are complex, x + iy with y downwards, from about -1 - 1j to 1 + 1j. Things come in the
-variants that people draw, and with the details that they leave out.
+Points are complex, x + iy with y downwards, from about -1 - 1j to 1 + 1j. Things vary as people
+draw them, and sometimes lack a detail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _box(left: Place, top: Place, right: Place, bottom: Place) -> tuple[Place, .
 
 
 def _polar(turns: float | Reals, radius: float | Reals = 1.0) -> Points:
-    """Points around 0: turns of 0 = right, 0.25 = down, 0.5 = left, 0.75 = up."""
+    """Return points around 0, by turns: 0 = right, 0.25 = down, 0.5 = left, 0.75 = up."""
     return np.asarray(radius * np.exp(2j * np.pi * turns), np.complex128)
 
 
@@ -295,4 +295,4 @@ SHAPES: dict[str, Callable[[Pen], None]] = {
     for name, draw in globals().items()
     if name.startswith("_draw_")
 }
-"""What draws each category, by its name in Quick, Draw!"""
+"""The function that draws each category, by its name in Quick, Draw!"""

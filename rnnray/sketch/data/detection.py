@@ -1,4 +1,4 @@
-"""Which format a file of drawings has, told by its content."""
+"""The format of a file of drawings, recognised by its content."""
 
 from pathlib import PurePosixPath
 from typing import Literal
@@ -13,21 +13,27 @@ from rnnray.sketch.data.unpacking import open_content
 Format = Literal[
     "tfrecords", "parquet", "ndjson", "json", "csv", "binary", "sketch-rnn", "strokes", "svg"
 ]
-"""`parquet` is of the sketch table, `strokes` is Parquet with a column drawing, `binary` is
-Quick, Draw!'s .bin, `sketch-rnn` an array of an .npz, `json` one document."""
+"""`parquet` is Parquet of the sketch table, `strokes` Parquet with a column `drawing`, `binary`
+Quick, Draw!'s .bin, `sketch-rnn` an array of an .npz, `json` a single document.
+"""
 
 KNOWN = (
     "TFRecords, Parquet, ndjson, a JSON array, CSV with a column drawing, Quick, Draw!'s .bin, "
     "sketch-rnn's .npz, SVG"
 )
 
-# The first drawing or two; a raw one has some ten kilobytes.
+# Room for the first drawing or two; a raw one has about ten kilobytes.
 _HEAD_BYTES = 1 << 16
-_MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors write
+_MARK = b"\xef\xbb\xbf"  # byte-order mark of UTF-8, which some editors write
 
 
 def detect(filesystem: fs.FileSystem, path: str, member: str | None = None) -> Format:
-    """The format of a file, told by its content, or by its name where the content is damaged.
+    """Return the format of a file, by its content, or by its name if the content is damaged.
+
+    Args:
+        filesystem: file system of the file.
+        path: path within the file system.
+        member: name of the file within a zip archive at `path`.
 
     Raises:
         UserError: none of the formats; the message says what it seems to be.
@@ -54,7 +60,13 @@ def detect(filesystem: fs.FileSystem, path: str, member: str | None = None) -> F
 
 
 def recognise(filesystem: fs.FileSystem, path: str, member: str | None = None) -> Format | None:
-    """The format of a file, or None for one that holds no drawings."""
+    """Return the format of a file, or None for a file without drawings.
+
+    Args:
+        filesystem: see `detect`.
+        path: see `detect`.
+        member: see `detect`.
+    """
     head = _head(filesystem, path, member)
     return _by_content(filesystem, path, member, head) or _by_name(member or path, head)
 
@@ -63,7 +75,7 @@ def _head(filesystem: fs.FileSystem, path: str, member: str | None) -> bytes:
     with open_content(filesystem, path, member) as stream:
         try:
             return stream.read1(_HEAD_BYTES)
-        except OSError:  # damage, which the reader tells of with its place
+        except OSError:  # damage, which the reader reports with its position
             return b""
 
 
@@ -92,7 +104,7 @@ def _kind_of_parquet(filesystem: fs.FileSystem, path: str, member: str | None) -
     with open_content(filesystem, path, member) as stream:
         try:
             columns = parquet_file.open_parquet(stream, path).schema_arrow.names
-        except UserError:  # damage, which the reader tells of
+        except UserError:  # damage, which the reader reports
             return "parquet"
     if "ink" in columns:
         return "parquet"
@@ -100,7 +112,7 @@ def _kind_of_parquet(filesystem: fs.FileSystem, path: str, member: str | None) -
 
 
 def _kind_of_json(text: bytes) -> Format | None:
-    """One document is told from an object a line by how its first line ends."""
+    """Tell a single document from an object a line, by the end of the first line."""
     if b'"drawing"' not in text:
         return None
     line = text.partition(b"\n")[0].rstrip()
@@ -110,7 +122,7 @@ def _kind_of_json(text: bytes) -> Format | None:
 
 
 def _by_name(path: str, head: bytes) -> Format | None:
-    """For damaged content, and for empty files."""
+    """Return the format by the name, for damaged or empty files."""
     name = PurePosixPath(path).name.lower()
     if ".tfrecord" in name:
         return "tfrecords"

@@ -1,4 +1,4 @@
-"""An opened source of drawings: its parts, as a `ray.data.Dataset` that streams them."""
+"""An opened source of drawings, whose parts a `ray.data.Dataset` streams."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,8 @@ from rnnray.sketch.data.scans import Scan, Share
 from rnnray.sketch.data.splits import SPLITS
 from rnnray.sketch.data.tfrecord_file import OnBad
 
-# Blocks of Ray Data: about 8,000 drawings, so that training starts early and memory stays small.
+# Size of Ray Data's blocks: about 8,000 drawings, so that training starts early and needs little
+# memory.
 _BLOCK_BYTES = 4 << 20
 DEMO_CHUNK = 4096
 _GROUP_TABLES = 500
@@ -31,13 +32,13 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class DemoPart:
-    """Some of the endless sequence of generated drawings."""
+    """A range of the endless sequence of generated drawings."""
 
     start: int
     length: int
 
     def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
-        """The drawings, as sketch tables."""
+        """Yield the drawings as sketch tables."""
         del on_bad  # generated drawings are never bad
         for first in range(self.start, self.start + self.length, DEMO_CHUNK):
             count = min(DEMO_CHUNK, self.start + self.length - first)
@@ -49,7 +50,7 @@ class DemoPart:
             yield rows
 
     def count(self) -> int:
-        """How many drawings it has."""
+        """Return the number of drawings."""
         return self.length
 
 
@@ -64,16 +65,16 @@ class FilePart:
     labelled: bool
     keep: Share | None = None
     member: str | None = None
-    """Its name in a zip archive at `path`."""
+    """Name of the file in a zip archive at `path`."""
     own_names: tuple[str, ...] | None = None
-    """The class names in the file's own order, where that is another one."""
+    """Class names in the file's own order, if that differs."""
     scan: Scan | None = None
-    """What one pass found in a file with words."""
+    """Result of one pass over a file with words."""
     share: range | None = None
-    """Percents, of a hash of each drawing's ink, that are in the part."""
+    """Range of the hash of a drawing's ink, within 0 to 99, of the drawings in the part."""
 
     def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
-        """The drawings, as sketch tables."""
+        """Yield the drawings as sketch tables."""
         rows = self._all_tables(origin=origin, on_bad=on_bad)
         if self.share is None:
             return rows
@@ -94,7 +95,7 @@ class FilePart:
         yield from class_lists.in_order_of(rows, self.class_names)
 
     def count(self) -> int:
-        """How many drawings it has."""
+        """Return the number of drawings."""
         if self.share is not None:
             return sum(map(len, self.tables(origin=False, on_bad=lambda _: None)))
         if self.scan is not None:
@@ -104,18 +105,18 @@ class FilePart:
 
 @dataclass(frozen=True)
 class FileGroup:
-    """Many small files, such as a drawing each, that are read one after the other."""
+    """Many small files, such as one a drawing, that are read one after the other."""
 
     parts: tuple[FilePart, ...]
 
     def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
-        """The drawings, as sketch tables."""
+        """Yield the drawings as sketch tables."""
         tables = (rows for part in self.parts for rows in part.tables(origin=origin, on_bad=on_bad))
         while some := list(islice(tables, _GROUP_TABLES)):
             yield pa.concat_tables(some)
 
     def count(self) -> int:
-        """How many drawings they have."""
+        """Return the number of drawings."""
         return sum(part.count() for part in self.parts)
 
 
@@ -123,15 +124,16 @@ Part = DemoPart | FilePart | FileGroup
 
 
 def _in_share(rows: pa.Table, share: range) -> npt.NDArray[np.bool_]:
-    """Which drawings are in a share: by their ink, so that a drawing that stands there twice is in
-    one split alone, and files may be cut, joined or sorted another way.
+    """Return which drawings are in a share, by a hash of their ink.
+
+    So all copies of a drawing are in the same split, however files are cut, joined or sorted.
     """
     percents = (zlib.crc32(ink.tobytes()) % 100 for ink in sketch_table.inks_of(rows))
     return np.fromiter((percent in share for percent in percents), np.bool_, len(rows))
 
 
 class _PartsDatasource(ray.data.Datasource):  # type: ignore[misc]
-    """One read task a part: Ray Data spreads them over the cluster, and each streams."""
+    """One read task a part; Ray Data spreads the tasks over the cluster, and each streams."""
 
     def __init__(self, parts: Sequence[Part], origin: bool, on_bad: OnBad | None) -> None:
         super().__init__()
@@ -167,10 +169,10 @@ class Drawings:
     passed_over: tuple[str, ...] = ()
     """Files that hold no drawings, by their path below the source."""
     reading: dict[str, Any] = field(default_factory=dict)
-    """Ray's options of the tasks that read: on which nodes."""
+    """Ray's options of the reading tasks, such as their nodes."""
 
     def say_passed_over(self) -> int:
-        """Name the files that hold no drawings, a few of them; their number."""
+        """Print the names of a few files that hold no drawings; return the number of all."""
         if count := len(self.passed_over):
             more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
             files = "1 file that holds" if count == 1 else f"{count:,} files that hold"
@@ -178,7 +180,7 @@ class Drawings:
         return count
 
     def parts(self, split: str) -> tuple[Part, ...]:
-        """The parts of `train`, `validation`, `test` or `all`.
+        """Return the parts of `train`, `validation`, `test` or `all`.
 
         Raises:
             UserError: the source has no such split.
@@ -193,7 +195,7 @@ class Drawings:
         )
 
     def dataset(self, split: str, *, origin: bool = False) -> ray.data.Dataset:
-        """The drawings of a split, lazily read, in a fixed order: blocks of sketch tables."""
+        """Return a split's drawings as blocks of sketch tables, lazily read, in a fixed order."""
         parts = self.parts(split)
         dataset = ray.data.read_datasource(
             _PartsDatasource(parts, origin, self.on_bad),
@@ -205,7 +207,7 @@ class Drawings:
         return dataset
 
     def count(self, split: str) -> int:
-        """How many drawings a split has; counts the files of a cluster's shards in parallel.
+        """Return the number of drawings of a split; counts shards in parallel on the cluster.
 
         Raises:
             UserError: the source has no such split, or all its files are empty.
@@ -215,7 +217,7 @@ class Drawings:
         count = ray.remote(lambda part: part.count()).options(**self.reading)
         slow = [count.remote(part) for part, fast in zip(parts, known, strict=True) if not fast]
         total = sum(part.count() for part, fast in zip(parts, known, strict=True) if fast)
-        if slow:  # `ray.get` starts a Ray even for nothing
+        if slow:  # `ray.get` would start a Ray even for an empty list
             total += sum(ray.get(slow))
         if total == 0:
             files = "its file is" if len(parts) == 1 else f"all its {len(parts)} files are"

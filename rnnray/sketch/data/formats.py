@@ -1,4 +1,4 @@
-"""One file of drawings, in any format that we know -> sketch tables."""
+"""One file of drawings, in any known format -> sketch tables."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -31,17 +31,17 @@ __all__ = ["WITH_WORDS", "Format", "Keep", "detect"]
 WITH_WORDS: frozenset[Format] = frozenset(
     {"ndjson", "json", "csv", "binary", "sketch-rnn", "strokes", "svg"}
 )
-"""Formats whose drawings say their word, or have it from their file's name, and no class_index."""
+"""Formats whose drawings have a word, their own or their file's name, and no class_index."""
 
 WITH_RECOGNITION: frozenset[Format] = frozenset({"ndjson", "json", "csv", "strokes", "binary"})
 """Formats whose drawings may say whether the game recognised them."""
 
-# Which drawings of a file with words to keep.
+# Returns whether to keep a drawing of a file with words.
 Keep = Callable[[ndjson.Drawing], bool]
 
 _ROWS = 4096
 _MAX_LINE_BYTES = 64 << 20
-# What the data set's own files are called beside their category.
+# Prefixes of the data set's own file names, before their category.
 _PREFIXES = ("full_simplified_", "full_raw_", "full_binary_", "full_", "sketchrnn_")
 _SUFFIXES = (".full",)
 
@@ -61,16 +61,15 @@ def read_tables(
     """Read one file as sketch tables of a few thousand rows, streaming.
 
     Args:
-        filesystem: of the file.
-        path: of the file, within the file system.
+        filesystem: file system of the file.
+        path: path within the file system.
         file_format: see `detect`.
-        class_names: what `class_index` points into.
+        class_names: the names that `class_index` indexes.
         member: name of the file within a zip archive at `path`.
-        labelled: a class that is not among `class_names` is an error; otherwise it gives
+        labelled: whether a class outside `class_names` is an error; otherwise it gives
             `sketch_table.UNKNOWN_CLASS`.
-        origin: add the columns that say where each drawing came from
-            (`sketch_table.ORIGIN_FIELDS`).
-        keep: leaves out drawings of the formats with words.
+        origin: add the columns of each drawing's origin (`sketch_table.ORIGIN_FIELDS`).
+        keep: filter of drawings, for the formats with words.
         on_bad: takes the error of a drawing that cannot be used, and reading goes on.
 
     Raises:
@@ -99,7 +98,14 @@ def read_drawings(
     member: str | None = None,
     on_bad: OnBad | None = None,
 ) -> Iterator[ndjson.Drawing]:
-    """The drawings of a file of one of the formats `WITH_WORDS`, streaming.
+    """Yield the drawings of a file of one of the formats `WITH_WORDS`, streaming.
+
+    Args:
+        filesystem: file system of the file.
+        path: path within the file system.
+        file_format: see `detect`.
+        member: name of the file within a zip archive at `path`.
+        on_bad: takes the error of a drawing that cannot be used, and reading goes on.
 
     Raises:
         UserError: a drawing that cannot be used, named by file and line or number.
@@ -109,8 +115,8 @@ def read_drawings(
         yield from svg_files.read(filesystem, path, on_bad=on_bad)
         return
     with open_content(filesystem, path, member) as stream:
-        # Bounded, so that a file without line ends cannot fill the memory; a cut line is a broken
-        # one.
+        # Bounded, so that a file without line ends cannot fill the memory; a line that is cut is
+        # broken.
         lines = iter(lambda: stream.readline(_MAX_LINE_BYTES), b"")
         try:
             if file_format == "ndjson":
@@ -141,7 +147,15 @@ def count_rows(
     keep: Keep | None = None,
     member: str | None = None,
 ) -> int:
-    """How many drawings a file has; those that a read would skip as bad may be among them."""
+    """Return the number of drawings of a file, perhaps with bad ones that a reader would skip.
+
+    Args:
+        filesystem: file system of the file.
+        path: path within the file system.
+        file_format: see `detect`.
+        keep: filter of drawings, for the formats with words.
+        member: name of the file within a zip archive at `path`.
+    """
     if file_format in WITH_WORDS:
         drawings = read_drawings(
             filesystem, path, file_format, member=member, on_bad=lambda _: None
@@ -159,24 +173,30 @@ def class_names_of(
     default: Sequence[str] | None = None,
     member: str | None = None,
 ) -> tuple[str, ...] | None:
-    """The class names that a Parquet file carries, or else the default.
+    """Return the class names in a Parquet file's schema, or else the default.
 
     None for a file of words without such a list.
 
+    Args:
+        filesystem: file system of the file.
+        path: path within the file system.
+        default: names for a file without its own.
+        member: name of the file within a zip archive at `path`.
+
     Raises:
-        UserError: it carries none and needs them.
+        UserError: the file has no names and needs them.
     """
     with open_content(filesystem, path, member) as stream:
         return parquet_file.class_names_of(stream, place(path, member), default)
 
 
 def place(path: str, member: str | None) -> str:
-    """A file's name in messages: its path, and where it lies in an archive."""
+    """Return a file's name for messages: its path, and its name in an archive."""
     return path if member is None else f"{path}/{member}"
 
 
 def category(path: str) -> str | None:
-    """The word that a file of one category is named for, such as `full_binary_cat.bin`."""
+    """Return the word in the name of a file of one category, such as `full_binary_cat.bin`."""
     name = unquote(PurePosixPath(path).name)
     for suffix in (".gz", ".bz2", ".zip"):
         name = name.removesuffix(suffix)

@@ -1,9 +1,8 @@
-"""Drawings in Parquet with a column `drawing`, as Hugging Face's data sets have them.
+"""Drawings in Parquet with a column `drawing`, as in Hugging Face's data sets.
 
 `drawing` is a list of strokes {x, y}, or {x, y} of lists of strokes, or nested lists as in ndjson,
-or their JSON as text. `word` is text, or a number that points into the class names that stand in
-the schema's metadata `huggingface`
-(https://huggingface.co/docs/datasets/about_dataset_features).
+or their JSON as text. `word` is text, or an index into the class names in the schema's metadata
+`huggingface` (https://huggingface.co/docs/datasets/about_dataset_features).
 """
 
 import json
@@ -24,7 +23,7 @@ _COLUMNS = ("drawing", "word", "key_id", "recognized")
 
 
 def class_names_of(schema: pa.Schema) -> tuple[str, ...] | None:
-    """The class names that numbers in the column `word` point into; None where it has none.
+    """Return the class names that numbers in the column `word` index; None if there are none.
 
     Raises:
         ValueError: the metadata are damaged.
@@ -46,15 +45,15 @@ def class_names_of(schema: pa.Schema) -> tuple[str, ...] | None:
 
 
 def read(file: pq.ParquetFile, path: str, on_bad: OnBad | None) -> Iterator[Drawing]:
-    """The drawings of a file, numbered from 1; one batch of rows in memory at a time.
+    """Yield the drawings of a file, numbered from 1, with one batch of rows in memory at a time.
 
     Args:
-        file: with a column `drawing`.
+        file: Parquet file with a column `drawing`.
         path: its path, for messages.
-        on_bad: receives the error of each row that is not a drawing.
+        on_bad: takes the error of each row that is not a drawing.
 
     Raises:
-        UserError: a row that is not a drawing, if there is no `on_bad`.
+        UserError: a row that is not a drawing, without `on_bad`.
     """
 
     def bad(number: int, error: UserError) -> None:
@@ -94,7 +93,7 @@ def _records(file: pq.ParquetFile, bad: Callable[[int, UserError], None]) -> Ite
 
 
 def _word(word: Any, names: tuple[str, ...] | None) -> str | None:
-    """The word itself, or the name that a number stands for; -1 is no word."""
+    """Return the word itself, or the name that a number indexes; -1 is no word."""
     if word is None or isinstance(word, str):
         return word
     if not isinstance(word, int):
@@ -112,7 +111,7 @@ def _word(word: Any, names: tuple[str, ...] | None) -> str | None:
 
 
 def _nested_lists(drawings: pa.Array) -> pa.Array:
-    """Strokes {x, y} as strokes [x, y]; anything else as it is."""
+    """Return strokes {x, y} as strokes [x, y]; anything else as it is."""
     kind = drawings.type
     strokes = drawings.flatten() if pa.types.is_list(kind) else drawings
     if not pa.types.is_struct(strokes.type) or drawings.null_count or strokes.null_count:
@@ -141,7 +140,7 @@ def _interleaved(offsets: pa.Array, x: pa.Array, y: pa.Array) -> pa.ListArray:
 
 
 def _depth(kind: pa.DataType) -> int:
-    """How many lists a type nests around numbers; -1 for anything else."""
+    """Return how many lists a type nests around numbers; -1 for anything else."""
     depth = 0
     while pa.types.is_list(kind):
         kind, depth = kind.value_type, depth + 1

@@ -11,16 +11,16 @@ from rnnray.errors import UserError
 Strokes = list[npt.NDArray[Any]]
 """A drawing: an array [2, n] for each stroke, row 0 = x, row 1 = y (downwards)."""
 
-# Differences and products with 255 of smaller coordinates cannot overflow a float64.
+# Differences of smaller coordinates, and their products with 255, cannot overflow a float64.
 _LARGEST_COORDINATE = 1e300
 
 
 def join_strokes(
     strokes: Sequence[npt.ArrayLike],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """All points of a drawing in one array, and where its strokes end.
+    """Return all points of a drawing in one array, and the ends of its strokes.
 
-    Strokes without points are left out.
+    Leaves out strokes without points.
 
     Args:
         strokes: array-likes [2, n_i] of numbers, at least one with a point.
@@ -53,7 +53,7 @@ def _in_range(points: npt.NDArray[np.float64]) -> bool:
 def _join_lists(
     strokes: Sequence[npt.ArrayLike],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]] | None:
-    """The same for lists as JSON has them, in one conversion; None where anything is unusual."""
+    """Do the work of `join_strokes` for lists from JSON, faster; None if anything is unusual."""
     lists: list[Any] = []
     for stroke in strokes:
         if not isinstance(stroke, list) or len(stroke) != len("xy"):
@@ -78,29 +78,29 @@ def _as_stroke(stroke: npt.ArrayLike, number: int) -> npt.NDArray[Any]:
         array = np.asarray(stroke)
     except (ValueError, OverflowError):  # lists of several lengths, integers beyond any float
         array = np.empty(0)
-    # An empty list of numbers has the dtype float64; bools and strings of digits are no numbers.
+    # An empty list of numbers has the dtype float64; bools and strings of digits are not numbers.
     if array.ndim != 2 or array.shape[0] != 2 or array.dtype.kind not in "iuf":
         raise UserError(f"stroke {number} is not two lists of numbers (x, y) of the same length")
     return array
 
 
 def strokes_to_ink(strokes: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
-    """Ink: steps from point to point in a bounding box of 1 x 1, and where strokes end.
+    """Return ink: steps from point to point in a bounding box of 1 x 1, and the ends of strokes.
 
-    Each axis is scaled by its own extent (an extent of 0 counts as 1), so ink does not depend on
-    a drawing's place, size or proportions. The first point is dropped: row i is the step to point
+    Each axis is scaled by its own extent (an extent of 0 counts as 1), so ink does not depend on a
+    drawing's position, size or proportions. The first point is dropped: row i is the step to point
     i + 1. This is `parse_line` of create_dataset.py in TensorFlow's recurrent Quick, Draw!
     tutorial, and gives the same float32 values for integer coordinates.
 
     Args:
-        strokes: array-likes [2, n_i] of finite numbers in any unit, at least 2 points together.
+        strokes: array-likes [2, n_i] of finite numbers in any unit, at least 2 points in all.
 
     Returns:
         float32 [n - 1, 3]: dx, dy, and 1.0 if a stroke ends at that point, else 0.0.
 
     Raises:
-        UserError: fewer than 2 points, or what `join_strokes` refuses. It names no file: the
-            caller knows that.
+        UserError: fewer than 2 points, or see `join_strokes`. The message names no file; the caller
+            knows it.
     """
     return ink_of_points(*join_strokes(strokes))
 
@@ -108,7 +108,7 @@ def strokes_to_ink(strokes: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
 def ink_of_points(
     points: npt.NDArray[np.float64], ends: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
-    """The same from what `join_strokes` gives."""
+    """Return the ink of `strokes_to_ink` from the result of `join_strokes`."""
     n = points.shape[1]
     if n < 2:
         raise UserError(f"a drawing has {n} point, at least 2 are needed")
@@ -119,25 +119,25 @@ def ink_of_points(
     normalised = ((points - lower) / extent).astype(np.float32)
     ink = np.zeros((n - 1, 3), dtype=np.float32)
     ink[:, :2] = (normalised[:, 1:] - normalised[:, :-1]).T
-    # The last point of a stroke is `ends - 1`, its row one less. A first stroke of one point has
-    # no row of its own: it lands on row -1, which ends a stroke anyway.
+    # The last point of a stroke is `ends - 1`, its row one less. A first stroke of one point has no
+    # row: its mark falls on row -1, which ends a stroke in any case.
     ink[ends - 2, 2] = 1.0
     return ink
 
 
 def ink_to_strokes(ink: npt.ArrayLike) -> list[npt.NDArray[np.float32]]:
-    """Strokes to draw, from ink: the point that ink drops comes back as the origin.
+    """Return strokes to draw from ink; the point that ink drops becomes the origin.
 
-    So ink made by `strokes_to_ink` gives the normalised strokes moved to begin at (0, 0), with
-    one exception: that a first stroke has a single point is not in the ink, and the point comes
-    back as the beginning of the second stroke. Rows after the last end of a stroke, as in ink that
-    was cropped, make a stroke of their own.
+    Ink made by `strokes_to_ink` gives the normalised strokes, moved to begin at (0, 0), with one
+    exception: ink does not show that a first stroke has a single point, so the point becomes the
+    beginning of the second stroke. Rows after the last end of a stroke, as in cropped ink, make a
+    stroke of their own.
 
     Args:
         ink: [n, 3] rows (dx, dy, end of stroke); n may be 0.
 
     Returns:
-        float32 [2, n_i] for each stroke, n + 1 points together, absolute coordinates.
+        float32 [2, n_i] for each stroke, n + 1 points in all, absolute coordinates.
     """
     rows = np.asarray(ink)
     points = np.zeros((2, len(rows) + 1), dtype=np.float64)

@@ -1,6 +1,6 @@
 """Many simplified drawings at once as ink: `strokes_to_ink` over whole Arrow columns.
 
-A drawing at a time, NumPy's fixed costs are most of the work of reading ndjson.
+One drawing at a time, NumPy's fixed costs would be most of the work of reading ndjson.
 """
 
 from itertools import pairwise
@@ -13,16 +13,16 @@ from rnnray.sketch.data.simplify import SIZE, SPARSE, is_simplified
 
 
 def inks_of_column(drawings: pa.ListArray) -> list[npt.NDArray[np.float32] | None]:
-    """The inks of those drawings of a column that are certainly simplified ones.
+    """Return the inks of those drawings of a column that are certainly simplified.
 
     Args:
         drawings: list<list<list<number>>>: strokes of two lists, x and y.
 
     Returns:
-        For each drawing the ink that `strokes_to_ink` gives, float32 [n - 1, 3], bit for bit; None
-        for a drawing that needs a closer look, because its strokes are not two lists of the same
-        length, could be lists of points as well, have coordinates that are not whole numbers from
-        0 to 255, or are not simplified (`is_simplified`).
+        For each drawing the ink of `strokes_to_ink`, float32 [n - 1, 3], bit for bit. None for a
+        drawing that needs a closer look: its strokes are not two lists of the same length, or could
+        be lists of points as well, or have coordinates other than whole numbers from 0 to 255, or
+        are not simplified (`is_simplified`).
     """
     nothing: list[npt.NDArray[np.float32] | None] = [None] * len(drawings)
     strokes = drawings.flatten()
@@ -65,8 +65,8 @@ def inks_of_column(drawings: pa.ListArray) -> list[npt.NDArray[np.float32] | Non
     usable = inside & whole & one_way
     steps = np.zeros(points.shape[1])
     steps[1:] = np.hypot(*np.diff(points))
-    steps[0] = steps[last_points[:-1] + 1] = 0  # in the air
-    # What `is_simplified` asks first, and most drawings pass.
+    steps[0] = steps[last_points[:-1] + 1] = 0  # the pen is lifted
+    # The first criterion of `is_simplified`, which most drawings pass.
     thin = counts - stroke_counts <= SPARSE * np.add.reduceat(steps, firsts)
     last_strokes = np.cumsum(stroke_counts)
     for index in np.flatnonzero(usable & ~thin):

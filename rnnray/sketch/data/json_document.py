@@ -1,6 +1,6 @@
 """Drawings in one JSON document: an array of them, an object with such an array, or one drawing.
 
-Read an element at a time, so that a large array streams like ndjson.
+Elements are read one at a time, so that a large array streams like ndjson.
 """
 
 import re
@@ -12,23 +12,23 @@ from rnnray.errors import UserError
 from rnnray.sketch.data.ndjson import Drawing, OnBad, Record, load_json, report, to_drawings
 
 _CHUNK_BYTES = 1 << 20
-# A drawing has a few kilobytes, a raw one hundreds.
+# A drawing has a few kilobytes, a raw one hundreds of them.
 _LARGEST_ELEMENT = 64 << 20
 _SEPARATOR = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*")
 FIRST_ARRAY = re.compile(rb'\s*(?:\{\s*"(?:drawings|data|examples|items)"\s*:\s*)?\[')
 
 
 def read(stream: BufferedIOBase, *, file: str, on_bad: OnBad | None = None) -> Iterator[Drawing]:
-    """The drawings of a document, numbered from 1.
+    """Yield the drawings of a document, numbered from 1.
 
     Args:
         stream: the document, UTF-8, with or without a byte-order mark.
         file: its name, for messages.
-        on_bad: receives the error of each element that is not a drawing; broken JSON ends the
-            reading all the same.
+        on_bad: takes the error of each element that is not a drawing; broken JSON still ends the
+            reading.
 
     Raises:
-        UserError: an element that is not a drawing, or broken JSON, if there is no `on_bad`.
+        UserError: an element that is not a drawing, or broken JSON, without `on_bad`.
     """
 
     def bad(number: int, error: UserError) -> None:
@@ -46,7 +46,7 @@ def read(stream: BufferedIOBase, *, file: str, on_bad: OnBad | None = None) -> I
 
 
 def _elements(stream: BufferedIOBase) -> Iterator[tuple[Any]]:
-    """Each element, parsed, in a tuple of one."""
+    """Yield each element, parsed, in a tuple of one."""
     buffer = stream.read(_CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
     opening = FIRST_ARRAY.match(buffer)
     if opening is None:
@@ -67,7 +67,7 @@ def _elements(stream: BufferedIOBase) -> Iterator[tuple[Any]]:
             continue
         if ended or len(buffer) - position > _LARGEST_ELEMENT:
             raise UserError("broken JSON (the array or an object in it does not end)")
-        # As much again as is there, so that a long element is not scanned over and over.
+        # Doubles the buffer, so that a long element is scanned only a few times.
         more = stream.read(max(_CHUNK_BYTES, len(buffer) - position))
         ended = not more
         buffer, position = buffer[position:] + more, 0
@@ -78,10 +78,10 @@ _END_OF_STRING = re.compile(rb'(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
 def _end_of_object(buffer: bytes, position: int) -> int | None:
-    """Where the object that begins here ends; None if not within the buffer.
+    """Return the end of the object that begins at `position`; None if not within the buffer.
 
     Raises:
-        UserError: something else than an object begins here.
+        UserError: something other than an object begins there.
     """
     if position < len(buffer) and buffer[position : position + 1] != b"{":
         raise UserError('an array of drawings has JSON objects with the field "drawing" in it')

@@ -1,8 +1,8 @@
-"""Drawings as CSV, as Kaggle's Quick, Draw! competition has them.
+"""Drawings as CSV, as in Kaggle's Quick, Draw! competition.
 
 Columns `drawing` (JSON text), `word`, `key_id` and `recognized` (True or False), in any order,
-among others:
-https://www.kaggle.com/c/quickdraw-doodle-recognition/data. `word` is missing in its test file.
+perhaps with others: https://www.kaggle.com/c/quickdraw-doodle-recognition/data. The test file has
+no `word`.
 """
 
 import csv
@@ -29,14 +29,14 @@ _RECOGNIZED = {"true": True, "false": False}
 
 
 def header_of(line: bytes) -> tuple[list[str], str] | None:
-    """The columns and the delimiter of CSV whose header has a column `drawing`; None for others."""
+    """Return the columns and delimiter of CSV with a column `drawing`; None for other text."""
     text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
     if "drawing" not in text:
         return None
     for delimiter in _DELIMITERS:
         try:
             columns = next(csv.reader([text], delimiter=delimiter), [])
-        except csv.Error:  # no text at all
+        except csv.Error:  # not text at all
             return None
         if len(columns) > 1 and "drawing" in columns:
             return columns, delimiter
@@ -44,16 +44,16 @@ def header_of(line: bytes) -> tuple[list[str], str] | None:
 
 
 def read(stream: Iterable[bytes], *, file: str, on_bad: OnBad | None = None) -> Iterator[Drawing]:
-    """The drawings of a CSV file, in order, numbered by the line on which each ends.
+    """Yield the drawings of a CSV file, in order, numbered by the line on which each ends.
 
     Args:
         stream: the file's lines, UTF-8.
         file: the file's name, for messages.
-        on_bad: receives the error of each row that is not a drawing, and reading goes on.
+        on_bad: takes the error of each row that is not a drawing, and reading goes on.
 
     Raises:
-        UserError: no header with a column `drawing`, or a row that is not a drawing, if there is
-            no `on_bad`.
+        UserError: no header with a column `drawing`; or a row that is not a drawing, without
+            `on_bad`.
     """
 
     def bad(line: int, error: UserError) -> None:
@@ -85,14 +85,14 @@ def _rows(
     delimiter: str,
     bad: Callable[[int, UserError], None],
 ) -> Iterator[_Row]:
-    """Line, word, key_id, recognized and drawing of each row with as many fields as the header."""
+    """Yield line, word, key_id, recognized and drawing of each row as long as the header."""
     places = [
         columns.index(name) if name in columns else None
         for name in ("word", "key_id", "recognized")
     ]
     drawing = columns.index("drawing")
     csv.field_size_limit(_MAX_FIELD_BYTES)
-    # What is not UTF-8 becomes halves of surrogate pairs, which no word may have.
+    # Bytes that are not UTF-8 become halves of surrogate pairs, which no word may have.
     text = (line.decode("utf-8", errors="surrogateescape") for line in lines)
     reader = csv.reader(text, delimiter=delimiter)
     while True:

@@ -1,4 +1,4 @@
-"""The official ndjson files of Quick, Draw!, one drawing a line, as ink.
+"""Quick, Draw!'s official ndjson files, one drawing a line, as ink.
 
 Format: https://github.com/googlecreativelab/quickdraw-dataset. A stroke of a simplified drawing is
 [[x, ...], [y, ...]], a stroke of a raw one [[x, ...], [y, ...], [t, ...]]. The other forms of
@@ -35,7 +35,7 @@ _PARSE_OPTIONS = pj.ParseOptions(
     ),
     unexpected_field_behavior="ignore",
 )
-# As a drawing that is certain to be lists of x and y, for `with_layouts`.
+# A drawing that is unambiguously lists of x and y, for `with_layouts`.
 _LISTS = [[[0] * 4] * 2]
 
 
@@ -43,42 +43,42 @@ class Drawing(NamedTuple):
     """One line of an ndjson file, or one record of another format with words."""
 
     word: str | None
-    """The class that the player was asked to draw; None where none is given, or only spaces."""
+    """Class that the player was asked to draw; None if absent or only spaces."""
     key_id: str | None
-    """The drawing's unique number in the data set; None where the record does not say."""
+    """The drawing's unique number in the data set; None if absent."""
     ink: npt.NDArray[np.float32]
     """[n, 3], see `rnnray.sketch.data.ink.strokes_to_ink`."""
     line_number: int
-    """Number of the line or record in its file, from 1; blank lines and bad ones count."""
+    """Number of the line or record in its file, from 1; blank and bad lines count."""
     recognized: bool | None
-    """Whether the game recognised it; None where the record does not say."""
+    """Whether the game recognised the drawing; None if absent."""
 
 
 class Record(NamedTuple):
-    """A record that is to become a drawing."""
+    """A record that will become a drawing."""
 
     number: int
-    """From 1."""
+    """Number of the record, from 1."""
     fields: Any
-    """word, key_id, drawing and others, as parsed; not looked at where `drawing` is there."""
+    """word, key_id, drawing and others, as parsed; ignored if there is a `drawing`."""
     drawing: Drawing | None = None
-    """What it has become already."""
+    """The finished drawing, if it exists already."""
     layout: Layout | None = None
-    """How its strokes are read, where the format says it."""
+    """Layout of its strokes, if the format determines it."""
 
 
 def read(stream: Iterable[bytes], *, file: str, on_bad: OnBad | None = None) -> Iterator[Drawing]:
-    """The drawings of an ndjson file, a thousand lines in memory at a time.
+    """Yield the drawings of an ndjson file, with a thousand lines in memory at a time.
 
-    Blank lines are skipped.
+    Skips blank lines.
 
     Args:
         stream: the file's lines, such as the file opened in binary mode.
         file: the file's name, for messages.
-        on_bad: receives the error of each line that is not a drawing, and reading goes on.
+        on_bad: takes the error of each line that is not a drawing, and reading goes on.
 
     Raises:
-        UserError: a line that is not a drawing, if there is no `on_bad`.
+        UserError: a line that is not a drawing, without `on_bad`.
     """
 
     def bad(number: int, error: UserError) -> None:
@@ -99,10 +99,10 @@ def read(stream: Iterable[bytes], *, file: str, on_bad: OnBad | None = None) -> 
 def to_drawings(
     records: Iterable[Record], bad: Callable[[int, UserError], None]
 ) -> Iterator[Drawing]:
-    """The records of one file as drawings, in order.
+    """Yield the records of one file as drawings, in order.
 
     Args:
-        records: of the file; what can be read both as lists and as points is read like the rest.
+        records: records of the file; an ambiguous one is read like the rest of the file.
         bad: takes the number and the error of a record that is no drawing.
     """
     for record, layout in with_layouts(records, _layout_of):
@@ -116,14 +116,14 @@ def to_drawings(
 
 
 def report(error: UserError, on_bad: OnBad | None) -> None:
-    """Hand over an error, or raise it where nobody takes it."""
+    """Pass an error to `on_bad`, or raise it without one."""
     if on_bad is None:
         raise error
     on_bad(error)
 
 
 def chunks(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:
-    """Up to 1,024 items, or a megabyte of them, together; also those before an error."""
+    """Yield lists of up to 1,024 items, or a megabyte of them; also the items before an error."""
     chunk: list[_Item] = []
     total = 0
     try:
@@ -142,14 +142,17 @@ def chunks(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[lis
 
 
 def parse_simplified(lines: Sequence[tuple[int, bytes]]) -> list[Drawing | None]:
-    """Those of some numbered lines that are certainly simplified drawings; None for the others.
+    """Return the drawings of lines that are certainly simplified ones; None for other lines.
 
-    Parsed by Arrow and converted together, several times as fast as `parse_line`, with the same
-    result.
+    Arrow parses and converts the lines together, several times as fast as `parse_line`, with the
+    same result.
+
+    Args:
+        lines: line numbers and lines.
     """
     nothing: list[Drawing | None] = [None] * len(lines)
     stripped = [line.strip() for _, line in lines]
-    # Arrow would also take an object over several lines, or two on one.
+    # Arrow would also accept an object over several lines, or two on one.
     if not all(line.startswith(b"{") and line.endswith(b"}") for line in stripped):
         return nothing
     content = b"\n".join(stripped)
@@ -160,7 +163,7 @@ def parse_simplified(lines: Sequence[tuple[int, bytes]]) -> list[Drawing | None]
             parse_options=_PARSE_OPTIONS,
         )
         columns = [table[name].to_pylist() for name in ("word", "key_id", "recognized")]
-    # UnicodeDecodeError is a ValueError, as is pa.ArrowInvalid; what is wrong, `parse_line` says.
+    # UnicodeDecodeError and pa.ArrowInvalid are ValueErrors; `parse_line` reports the problem.
     except (ValueError, pa.ArrowException):
         return nothing
     if len(table) != len(lines):
@@ -174,7 +177,12 @@ def parse_simplified(lines: Sequence[tuple[int, bytes]]) -> list[Drawing | None]
 
 
 def parse_line(line: bytes | str, *, file: str, line_number: int) -> Drawing:
-    """One line of an ndjson file by itself; see `rnnray.sketch.data.canvas.drawing_to_ink`.
+    """Return the drawing of one line by itself; see `rnnray.sketch.data.canvas.drawing_to_ink`.
+
+    Args:
+        line: the line's text, or its bytes in UTF-8.
+        file: the file's name, for messages.
+        line_number: number of the line, from 1.
 
     Raises:
         UserError: the line is not a drawing; the message begins with ``file:line_number``.
@@ -186,12 +194,12 @@ def parse_line(line: bytes | str, *, file: str, line_number: int) -> Drawing:
 
 
 def load_json(text: bytes | str) -> Any:
-    """Parse JSON; raises `UserError` for what is broken."""
+    """Parse JSON; raise `UserError` if it is broken."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"broken JSON at column {error.colno} ({error.msg})") from error
-    # Text that is not UTF-8, an integer of thousands of digits; brackets nested thousands deep.
+    # Text that is not UTF-8, an integer of thousands of digits, brackets nested thousands deep.
     except (ValueError, RecursionError) as error:
         raise UserError(f"broken JSON ({error})") from error
 
@@ -223,7 +231,7 @@ def _drawing(fields: Any, number: int, layout: Layout | None) -> Drawing:
 
 def _text(fields: dict[str, Any], name: str) -> str | None:
     value = fields.get(name)
-    # The format's document calls `key_id` an integer, the files hold a string of its digits.
+    # The format's document calls `key_id` an integer; the files hold a string of its digits.
     if name == "key_id" and type(value) is int:
         return str(value)
     if value is not None and not isinstance(value, str):

@@ -1,8 +1,8 @@
 """NumPy files (.npy) of arrays of numeric arrays, which are pickles, read without unpickling.
 
-The pickle's opcodes are parsed (`pickletools.genops`, which runs nothing) and followed as far as
-numeric arrays need them: nothing is imported, looked up or called. A name stands for itself, and
-what is not one of the five names that NumPy writes is refused.
+`pickletools.genops` parses the pickle's opcodes and runs nothing. This module follows them as far
+as numeric arrays need: it imports, looks up and calls nothing. A name is only compared with the
+five names that NumPy writes; others are refused.
 """
 
 import pickletools
@@ -29,7 +29,7 @@ _NAMES = {
 _NUMBERS = {"i1", "i2", "i4", "i8", "u1", "u2", "f4", "f8"}
 _OBJECTS = "O8"
 _MARK = object()
-# What damaged bytes do to NumPy's parser of headers, to pickletools and to the stack.
+# Errors of NumPy's header parser, of pickletools and of the stack on damaged bytes.
 _DAMAGE = (
     *(ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, OverflowError),
     *(SyntaxError, RecursionError, struct.error, tokenize.TokenError),
@@ -42,24 +42,25 @@ class _Name(NamedTuple):
 
 
 class _Type:
-    """A NumPy dtype on its way: its code, and its order of bytes."""
+    """An unfinished NumPy dtype: its code, and its byte order."""
 
     def __init__(self, code: str) -> None:
         self.code, self.order = code, "|"
 
 
 class _Array:
-    """A NumPy array on its way."""
+    """An unfinished NumPy array."""
 
     def __init__(self) -> None:
         self.content: npt.NDArray[Any] | list[Any] | None = None
 
 
 def read(stream: BufferedIOBase) -> list[npt.NDArray[Any]]:
-    """The numeric arrays of a .npy file of dtype object.
+    """Return the numeric arrays of a .npy file of dtype object.
 
     Raises:
-        UserError: it is another file, or anything else is in it; the message names no file.
+        UserError: it is another kind of file, or has anything else in it; the message names no
+            file.
     """
     content = BytesIO(stream.read())
     try:
@@ -79,7 +80,7 @@ def read(stream: BufferedIOBase) -> list[npt.NDArray[Any]]:
 
 
 def _arrays(content: BytesIO) -> list[Any]:
-    """The elements of the one array that the pickle is of."""
+    """Return the elements of the pickle's one array."""
     stack = _Stack()
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name == "STOP":
@@ -93,14 +94,14 @@ def _arrays(content: BytesIO) -> list[Any]:
 
 
 class _Stack:
-    """What an unpickler has on its stack and in its memo, as far as arrays need it."""
+    """The stack and the memo of an unpickler, as far as arrays need them."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._memo: dict[int, Any] = {}
 
     def follow(self, opcode: str, argument: Any) -> None:
-        """Do what an opcode says; `UserError` for one that no array of numbers needs."""
+        """Follow an opcode; raise `UserError` for one that no array of numbers needs."""
         values = self.values
         if opcode in _VALUES:
             values.append(_VALUES[opcode](argument))
@@ -169,8 +170,8 @@ def _named(module: Any, name: Any) -> _Name:
 
 
 def _made(name: Any, arguments: tuple[Any, ...]) -> Any:
-    """What NumPy would make by this call."""
-    if name == ("_codecs", "encode"):  # how protocol 2 writes bytes
+    """Return the object that NumPy would make by this call."""
+    if name == ("_codecs", "encode"):  # the form of bytes in protocol 2
         text, encoding = arguments
         if encoding != "latin1":
             raise ValueError(f"bytes encoded as {encoding!r}")
@@ -186,7 +187,7 @@ def _made(name: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def _fill(value: Any, state: tuple[Any, ...]) -> None:
-    """Complete a dtype with its order of bytes, or an array with its shape, type and content."""
+    """Complete a dtype with its byte order, or an array with its shape, type and content."""
     if isinstance(value, _Type):
         value.order = state[1] if state[1] in ("<", ">") else "|"
         return

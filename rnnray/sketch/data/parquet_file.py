@@ -13,16 +13,16 @@ from rnnray.sketch.data.tfrecord_file import OnBad
 from rnnray.sketch.data.unpacking import as_file
 
 _ROWS = 4096
-# What damaged Parquet files raise; ValueError is for names that are not UTF-8, the last two come
-# from Ray's own types of columns.
+# Errors of damaged Parquet files. ValueError: names that are not UTF-8. TypeError and KeyError:
+# Ray's own column types.
 PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 
 
 def open_parquet(stream: BufferedIOBase, path: str) -> pq.ParquetFile:
-    """A Parquet file whose pages' checksums are verified; compressed ones are unpacked first.
+    """Return a Parquet file whose page checksums are verified; unpacks a compressed one first.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     try:
         file = pq.ParquetFile(as_file(stream), page_checksum_verification=True)
@@ -35,10 +35,15 @@ def open_parquet(stream: BufferedIOBase, path: str) -> pq.ParquetFile:
 def class_names_of(
     stream: BufferedIOBase, path: str, default: Sequence[str] | None = None
 ) -> tuple[str, ...] | None:
-    """The class names that a file's schema carries; None for one of words without such a list.
+    """Return the class names in a file's schema; None for a file of words without such a list.
+
+    Args:
+        stream: the file.
+        path: its path, for messages.
+        default: names for a file without its own.
 
     Raises:
-        UserError: it carries none and needs them, or damaged ones.
+        UserError: the file has no names and needs them, or damaged ones.
     """
     schema = open_parquet(stream, path).schema_arrow
     try:
@@ -65,10 +70,18 @@ def read_tables(
     origin: bool,
     on_bad: OnBad | None,
 ) -> Iterator[pa.Table]:
-    """The rows of a file as sketch tables, with the origin of each row if wanted.
+    """Yield the rows of a file as sketch tables, with the origin of each row if wanted.
+
+    Args:
+        stream: the file.
+        path: its path, for messages.
+        class_names: the names that `class_index` indexes.
+        labelled: whether a class outside `class_names` is an error.
+        origin: add the columns of each drawing's origin.
+        on_bad: takes the error of a row that is no drawing, and reading goes on.
 
     Raises:
-        UserError: damage, or a row that is no drawing, if there is no `on_bad`.
+        UserError: damage; or a row that is no drawing, without `on_bad`.
     """
     file = open_parquet(stream, path)
     for column in ("ink", "class_index") if labelled else ("ink",):
@@ -77,7 +90,7 @@ def read_tables(
                 f"{path}: no column {column!r}; the columns are {file.schema_arrow.names}"
             )
     columns = [c for c in ("ink", "class_index") if c in file.schema_arrow.names]
-    # Numbers of classes without their names mean nothing.
+    # Class numbers mean nothing without their names.
     if not labelled and sketch_table.class_names_of(file.schema_arrow) is None:
         columns = ["ink"]
     batches = file.iter_batches(_ROWS, columns=columns, use_threads=False)

@@ -1,9 +1,9 @@
 """Any source of drawings -> one folder of Parquet or TFRecords, in parallel on the cluster.
 
-Until it has ended, `unfinished-preparation.json` lies in the folder. Parquet: `train/`,
+Until the end, the folder has the file `unfinished-preparation.json`. Parquet: `train/`,
 `validation/` and `test/` with files of the sketch table, and `sketches.json`. TFRecords: shards and
-class lists named as in the tutorial's archive, of whose `eval` shards the first half is validation
-and the second is test.
+class lists named as in the tutorial's archive; the first half of the `eval` shards is validation,
+the second is test.
 """
 
 import json
@@ -27,13 +27,13 @@ from rnnray.sketch.data.splits import SPLITS
 
 Format = Literal["parquet", "tfrecords"]
 
-# Says what the folder holds; nothing is read from it.
+# Describes the folder for people; no program reads it.
 _DESCRIPTION = "sketches.json"
 
 # About 4 MB a file: enough files for many readers, few enough to list.
 _ROWS_A_FILE = 16_384
 _ROWS_A_GROUP = 8192
-# As many shards as the tutorial's archive has of each kind.
+# The number of shards of each kind in the tutorial's archive.
 _SHARDS = 10
 _TFRECORD_NAMES = {
     "train": ("training", _SHARDS, 0),
@@ -43,7 +43,7 @@ _TFRECORD_NAMES = {
 
 
 class _Sink(ray.data.Datasink):  # type: ignore[misc]
-    """Writes one file a task, named by the task, so that a repeated task replaces its file."""
+    """Writes one file a task, named after the task, so that a repeated task replaces its file."""
 
     def __init__(
         self, output: str, split: str, class_names: tuple[str, ...], file_format: Format, tell: Tell
@@ -53,11 +53,11 @@ class _Sink(ray.data.Datasink):  # type: ignore[misc]
 
     @property
     def min_rows_per_write(self) -> int | None:
-        """For TFRecords every block is a shard."""
+        """None for TFRecords, whose every block is a shard."""
         return _ROWS_A_FILE if self._format == "parquet" else None
 
     def write(self, blocks: Iterable[Any], ctx: Any) -> int:
-        """Write the blocks of one task; the number of rows."""
+        """Write the blocks of one task; return the number of rows."""
         tables = [pa.table(block).select(self._schema.names).cast(self._schema) for block in blocks]
         rows = pa.concat_tables([self._schema.empty_table(), *tables])
         if len(rows) == 0:
@@ -96,10 +96,11 @@ def prepare(
     Args:
         drawings: labelled drawings with splits.
         output: folder or URI, new or empty.
-        file_format: parquet for training, tfrecords for other tools that read the tutorial's.
-        shuffle: mix the drawings of each split over all its files, so that training only has to
-            shuffle a little; data sorted by class need it.
-        seed: of the shuffling.
+        file_format: parquet for training, tfrecords for other tools that read the tutorial's
+            format.
+        shuffle: mix the drawings of each split over all its files, so that training needs to
+            shuffle only a little. Data sorted by class need it.
+        seed: seed of the shuffling.
 
     Returns:
         The number of drawings of each split.
@@ -113,7 +114,7 @@ def prepare(
     reach.check_writing(output, "the files")
     splits = [split for split in SPLITS if drawings.splits.get(split)]
     if not splits:
-        drawings.parts("train")  # raises, and says which names make splits
+        drawings.parts("train")  # raises without it, with the names that make splits
     unfinished = storage.join(output, UNFINISHED_MARK)
     storage.write_bytes(unfinished, json.dumps({"source": drawings.data}).encode())
     written = dict.fromkeys(splits, 0)

@@ -7,16 +7,16 @@ from rnnray.download import cache_folder, download, say
 from rnnray.errors import UserError
 
 # About 1 GB; 3,450,000 training and 345,000 evaluation drawings. Nobody publishes its size or
-# digest: `download` goes by what the server says of it.
+# digest: `download` trusts the server's.
 TUTORIAL_URL = "http://download.tensorflow.org/data/quickdraw_tutorial_dataset_v1.tar.gz"
 
 _FILES = ("training.tfrecord-*", "eval.tfrecord-*", "*.tfrecord.classes")
 
 
 def tutorial_folder(url: str = TUTORIAL_URL) -> Path:
-    """The folder with the tutorial's unpacked archive, downloaded and unpacked if need be.
+    """Return the folder of the tutorial's unpacked archive; download and unpack it if needed.
 
-    It lies in `cache_folder()`; once it is there, no network is needed. It holds the shards
+    The folder is in `cache_folder()`; once it exists, no network is needed. It has the shards
     `training.tfrecord-*` and `eval.tfrecord-*` and the class names in `*.tfrecord.classes`, as in
     https://github.com/tensorflow/docs/blob/r1.13/site/en/tutorials/sequences/recurrent_quickdraw.md.
     Data: Google's Quick, Draw!, CC BY 4.0.

@@ -23,7 +23,10 @@ _COLUMN = pa.list_(pa.list_(pa.list_(pa.uint8())))
 
 
 def looks_like(head: bytes) -> bool:
-    """True where a file can begin so: with a whole drawing, and another one or the end."""
+    """Return whether a file of this format can begin with these bytes.
+
+    It begins with a whole drawing, then another one or the end.
+    """
     end = _end_of_drawing(head, 0)
     return end is not None and (end == len(head) or _header(head, end) is not None)
 
@@ -35,17 +38,17 @@ def read(
     word: str | None,
     on_bad: OnBad | None = None,
 ) -> Iterator[Drawing]:
-    """The drawings of a file, numbered from 1.
+    """Yield the drawings of a file, numbered from 1.
 
     Args:
         stream: the file.
         file: its name, for messages.
-        word: the category, which the file does not say.
-        on_bad: receives the error of each drawing that cannot be used; after damage, which leaves
-            no way to the next drawing, the reading ends.
+        word: the category, which the file does not contain.
+        on_bad: takes the error of each drawing that cannot be used. Damage ends the reading,
+            because it hides the beginning of the next drawing.
 
     Raises:
-        UserError: damage, or a drawing that cannot be used, if there is no `on_bad`.
+        UserError: damage, or a drawing that cannot be used, without `on_bad`.
     """
 
     def bad(number: int, error: UserError) -> None:
@@ -66,7 +69,7 @@ def read(
 
 
 class _DamageError(UserError):
-    """No way to the next drawing."""
+    """Damage that hides the beginning of the next drawing."""
 
 
 class _Strokes(NamedTuple):
@@ -100,7 +103,7 @@ def _drawings(stream: BufferedIOBase, file: str) -> Iterator[_Strokes]:
 
 
 def _header(data: bytes, offset: int) -> tuple[int, bytes, int, int, int] | None:
-    """The fields of a drawing's header, or None where there can be none."""
+    """Return the fields of a drawing's header, or None if there can be none."""
     if len(data) < offset + _HEADER.size:
         return None
     fields: tuple[int, bytes, int, int, int] = _HEADER.unpack_from(data, offset)

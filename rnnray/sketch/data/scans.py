@@ -1,7 +1,7 @@
-"""What one pass over a file with words finds: its words and how many drawings it has.
+"""Result of one pass over a file with words: its words and its number of drawings.
 
-Kept for the next run in `cache_folder()/scans`, a JSON file for each source, for as long as a
-file's size and time of change are the same, and for 90 days after the last use.
+Saved for later runs in `cache_folder()/scans`, a JSON file for each source. A result is used again
+while the file's size and modification time are the same, until 90 days after the last use.
 """
 
 import hashlib
@@ -24,17 +24,17 @@ from rnnray.progress import Every, say
 from rnnray.sketch.data.ndjson import Drawing
 
 _KEPT_SECONDS = 90 * 24 * 3600
-# A file that was changed just now may change again within the clock's resolution.
+# A file that was just changed may change again within the clock's resolution.
 _SETTLED_SECONDS = 2.0
-# At most so many tasks: a folder may have thousands of small files.
+# Limit of tasks: a folder may have thousands of small files.
 _TASKS = 1000
 
 
 def percent_of(drawing: Drawing) -> int:
-    """A number from 0 to 99 that stays with a drawing: a hash of the drawing's own name.
+    """Return a number from 0 to 99 that stays with a drawing: a hash of the drawing's own name.
 
-    By the name and not by the place in the file, so that a drawing stays in its split when files
-    are cut, joined or sorted another way.
+    By the name and not by the position in the file, so that a drawing stays in its split when files
+    are cut, joined or sorted differently.
     """
     key = drawing.key_id or f"{drawing.word}:{drawing.line_number}"
     return zlib.crc32(key.encode()) % 100
@@ -42,15 +42,15 @@ def percent_of(drawing: Drawing) -> int:
 
 @dataclass(frozen=True)
 class Share:
-    """The drawings whose `percent_of` is from `first` up to, not including, `end`."""
+    """The drawings whose `percent_of` is at least `first` and less than `end`."""
 
     first: int
     end: int
     recognized_only: bool = False
-    """Without those that say that the game did not recognise them."""
+    """Leave out drawings that are marked as not recognised by the game."""
 
     def __call__(self, drawing: Drawing) -> bool:
-        """Whether a drawing is among them."""
+        """Return whether a drawing is in the share."""
         if self.recognized_only and drawing.recognized is False:
             return False
         return self.first <= percent_of(drawing) < self.end
@@ -58,19 +58,19 @@ class Share:
 
 @dataclass(frozen=True)
 class Scan:
-    """The words of a file's drawings, and how many drawings it has."""
+    """The words of a file's drawings, and their number."""
 
     words: dict[str, int]
-    """Drawings of each word."""
+    """Number of drawings of each word."""
     percents: tuple[int, ...]
-    """Drawings with each `percent_of`, 100 numbers."""
+    """Number of drawings with each `percent_of`, 100 numbers."""
     unrecognized: tuple[int, ...]
-    """Those of them that the game did not recognise."""
+    """Number of those that the game did not recognise, 100 numbers."""
     bad: int
-    """Records that are no drawings."""
+    """Number of records that are no drawings."""
 
     def count(self, share: Share | None) -> int:
-        """How many drawings a share has; all without one."""
+        """Return the number of drawings in a share, or of all drawings without one."""
         if share is None:
             return sum(self.percents)
         chosen = slice(share.first, share.end)
@@ -79,7 +79,7 @@ class Scan:
 
 
 def scan(drawings: Iterable[Drawing], bad: list[UserError]) -> Scan:
-    """Read all drawings; `bad` is what their reader adds records to that cannot be used."""
+    """Read all drawings; their reader adds the errors of bad records to `bad` meanwhile."""
     words: Counter[str] = Counter()
     percents, unrecognized = [0] * 100, [0] * 100
     for drawing in drawings:
@@ -97,7 +97,7 @@ class ScannedFile(NamedTuple):
     path: str
     member: str | None
     scan: Callable[[], Scan]
-    """Does it, in a process of the cluster; raises for a bad record that may not be skipped."""
+    """Scans the file in a process of the cluster; raises for a bad record unless it is skipped."""
 
 
 def scan_files(
@@ -108,22 +108,22 @@ def scan_files(
     skip_bad: bool,
     reading: Mapping[str, Any],
 ) -> list[Scan]:
-    """Scan files in parallel on the cluster, except those whose scan is kept.
+    """Scan files in parallel on the cluster, except those whose scan is saved.
 
     Args:
-        data: path or URI of the source, for messages, and for the name of what is kept.
-        filesystem: of the files.
-        files: of the source.
-        reading: Ray's options of the tasks that read.
-        skip_bad: the scan of a file with bad records may be taken from the last run.
+        data: path or URI of the source, for messages, and for the name of the saved scans.
+        filesystem: file system of the files.
+        files: files of the source.
+        skip_bad: whether a saved scan of a file with bad records may be used.
+        reading: Ray's options of the reading tasks.
 
     Raises:
-        UserError: what `ScannedFile.scan` raises.
+        UserError: raised by `ScannedFile.scan`.
     """
     kept_file = _kept_file(data)
     kept = _read(kept_file)
     infos = filesystem.get_file_info(list(dict.fromkeys(file.path for file in files)))
-    if any(info.mtime_ns is None for info in infos):  # a store that does not tell
+    if any(info.mtime_ns is None for info in infos):  # a store that does not tell times
         kept_file = None
     states = {info.path: f"{info.size} {info.mtime_ns}" for info in infos}
     keys = [f"{states.get(file.path)} {file.path}/{file.member or ''}" for file in files]
@@ -162,13 +162,13 @@ def _scan_on_cluster(
 def _kept_file(data: str) -> Path | None:
     try:
         folder = cache_folder() / "scans"
-    except UserError:  # no home: then nothing is kept
+    except UserError:  # no home: then nothing is saved
         return None
     return folder / f"{hashlib.sha256(storage.absolute(data).encode()).hexdigest()[:32]}.json"
 
 
 def _read(file: Path | None) -> dict[str, Scan]:
-    """What is kept; nothing where the file is absent or damaged."""
+    """Return the saved scans; empty if the file is absent or damaged."""
     if file is None:
         return {}
     try:

@@ -1,9 +1,9 @@
-"""Raw drawings, as they come from a pen, simplified the way the official data set was.
+"""Raw drawings, as they come from a pen, simplified like the official data set.
 
 The four steps are those of the section "Preprocessed dataset" of the data set's README
-(https://github.com/googlecreativelab/quickdraw-dataset). What it leaves open is chosen so that
-the official simplified drawings come out: 94 % of 7,938 drawings that are known in both forms are
-the same integer for integer, and 99.99 % of all points.
+(https://github.com/googlecreativelab/quickdraw-dataset). Details that it leaves open are chosen so
+that the official simplified drawings come out: of 7,938 drawings known in both forms, 94 % are the
+same integer for integer, and so are 99.99 % of all points.
 """
 
 from collections.abc import Sequence
@@ -18,39 +18,40 @@ SIZE = 255
 """The longer side of a simplified drawing's bounding box, in pixels."""
 
 EPSILON = 2.0
-"""How far, in pixels, Ramer-Douglas-Peucker may leave a dropped point off its line."""
+"""Largest distance, in pixels, of a point that Ramer-Douglas-Peucker drops from its line."""
 
-# Points a pixel of pen stroke, and the share of points off the line of their neighbours by a pixel.
-# Of 6,890 official simplified drawings 1 % have more than the one, none less than 0.857 of the
-# other; a canvas's own points have 0.1 to 1 a pixel, and few of them off the line.
+# Limits of simplified drawings: points a pixel of pen stroke, and the share of points that are a
+# pixel or more off the line of their neighbours. Of 6,890 official simplified drawings 1 % exceed
+# the first, and the least share is 0.857. A canvas's own points are 0.1 to 1 a pixel, few of them
+# off the line.
 SPARSE = 0.07
 _NEEDED_SHARE = 0.8
 _NEEDED_EPSILON = 1.0
-# Points between which Python's own numbers are faster than arrays.
+# Number of points below which Python's own numbers are faster than arrays.
 _FEW = 40
 
-# A pen goes some thousand pixels in the 20 seconds of a game. Without a bound, one line of JSON
-# that jumps from side to side becomes gigabytes of 1 px steps, and hours of work.
+# A pen goes some thousand pixels in the 20 seconds of a game. Without a limit, one line of JSON
+# that jumps from side to side would become gigabytes of 1 px steps, and hours of work.
 _LONGEST_PATH = 200_000
 
 
 def simplify(strokes: Sequence[npt.ArrayLike]) -> list[npt.NDArray[np.int64]]:
-    """The official simplified form of a raw drawing.
+    """Return the official simplified form of a raw drawing.
 
-    Moved to the top left corner (minima 0), scaled uniformly to a maximum of 255, each stroke
-    resampled to 1 px and thinned by Ramer-Douglas-Peucker with an epsilon of 2 px, then rounded,
-    half to even. A drawing whose points all coincide is moved and not scaled.
+    The drawing is moved to the top left corner (minima 0) and scaled uniformly to a maximum of 255.
+    Each stroke is resampled to 1 px, thinned by Ramer-Douglas-Peucker with an epsilon of 2 px, then
+    rounded, half to even. A drawing whose points all coincide is moved and not scaled.
 
     Args:
         strokes: array-likes [2, n_i] of finite numbers in any unit, without timestamps.
 
     Returns:
-        int64 [2, m_i] for each stroke with points, in 0 .. 255; a corner between two of the 1 px
-        steps is cut, so that the largest coordinate can be 254. A stroke keeps its first and last
-        point: a dot of several points gives two equal ones.
+        int64 [2, m_i] for each stroke with points, in 0 .. 255. A corner between two 1 px steps is
+        cut, so that the largest coordinate can be 254. A stroke keeps its first and last point: a
+        dot of several points gives two equal ones.
 
     Raises:
-        UserError: what `join_strokes` refuses, or more than 200,000 px of pen strokes.
+        UserError: see `join_strokes`; or more than 200,000 px of pen strokes.
     """
     points, ends = join_strokes(strokes)
     points = points - points.min(axis=1, keepdims=True)
@@ -73,19 +74,19 @@ def simplify(strokes: Sequence[npt.ArrayLike]) -> list[npt.NDArray[np.int64]]:
 
 
 def is_simplified(points: npt.NDArray[np.float64], ends: npt.NDArray[np.intp]) -> bool:
-    """Whether a drawing's points are like those of the official simplified drawings.
+    """Return whether a drawing's points are like those of the official simplified drawings.
 
-    They are whole numbers from 0 to 255, and thin: 0.07 a pixel of pen stroke at most, or four
-    fifths of them would be kept by Ramer-Douglas-Peucker with an epsilon of 1 px.
+    Such points are whole numbers from 0 to 255. They are also thin: at most 0.07 a pixel of pen
+    stroke, or Ramer-Douglas-Peucker with an epsilon of 1 px would keep four fifths of them.
 
     Args:
-        points: [2, n], as of `rnnray.sketch.data.ink.join_strokes`.
-        ends: [strokes], likewise.
+        points: [2, n], as from `rnnray.sketch.data.ink.join_strokes`.
+        ends: [strokes], from the same.
     """
     if points.min() < 0 or points.max() > SIZE or (points != np.rint(points)).any():
         return False
     steps = np.hypot(*(points[:, 1:] - points[:, :-1]))
-    steps[ends[:-1] - 1] = 0  # in the air
+    steps[ends[:-1] - 1] = 0  # the pen is lifted
     count = points.shape[1]
     if count - len(ends) <= SPARSE * steps.sum():
         return True
@@ -95,14 +96,14 @@ def is_simplified(points: npt.NDArray[np.float64], ends: npt.NDArray[np.intp]) -
 
 
 def resample(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Points every 1 px along a stroke, and its last point.
+    """Return points every 1 px along a stroke, and its last point.
 
     Args:
         points: [2, n] in pixels, n at least 1.
 
     Returns:
-        [2, m]: the first point, those at 1, 2, 3, ... px along the path, and the last point. Two
-        points at least, unless n is 1.
+        [2, m]: the first point, those at 1, 2, 3, ... px along the path, and the last point. At
+        least two points, unless n is 1.
     """
     if points.shape[1] == 1:
         return points
@@ -112,28 +113,28 @@ def resample(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _arc_lengths(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The length of the path up to each point, [n], beginning with 0."""
+    """Return the length of the path up to each point, [n], beginning with 0."""
     lengths = np.zeros(points.shape[1])
     np.cumsum(np.hypot(*np.diff(points)), out=lengths[1:])
     return lengths
 
 
 def ramer_douglas_peucker(points: npt.NDArray[np.float64], epsilon: float) -> npt.NDArray[np.intp]:
-    """Which points of a stroke the Ramer-Douglas-Peucker algorithm keeps.
+    """Return the points of a stroke that the Ramer-Douglas-Peucker algorithm keeps.
 
-    Distances are to the infinite line through the end points of a part, as in the official data,
-    not to the segment between them; where the end points coincide, to that point.
+    Distances are to the infinite line through the end points of a section, as in the official data,
+    not to the segment between them. If the end points coincide, distances are to that point.
 
     Args:
         points: [2, n], n at least 1.
         epsilon: the largest distance of a dropped point, in the points' unit.
 
     Returns:
-        The indices kept, ascending, the first and the last point among them.
+        Indices of the kept points, ascending, with the first and the last point among them.
     """
     keep = np.zeros(points.shape[1], dtype=np.bool_)
     keep[[0, -1]] = True
-    # A list of parts and no recursion: a spiral or a scribble would nest as deep as it has turns.
+    # A list instead of recursion: a spiral or a scribble would nest as deep as it has turns.
     parts = [(0, points.shape[1] - 1)]
     while parts:
         first, last = parts.pop()
@@ -150,7 +151,7 @@ def ramer_douglas_peucker(points: npt.NDArray[np.float64], epsilon: float) -> np
 
 
 def _farthest(points: npt.NDArray[np.float64], first: int, last: int) -> tuple[int, float]:
-    """Which point between two is the farthest off their line, counted from 0, and how far."""
+    """Return the point between two that is farthest off their line: index from 0, distance."""
     x, y = points[:, first + 1 : last] - points[:, first : first + 1]
     chord_x, chord_y = points[:, last] - points[:, first]
     chord = np.hypot(chord_x, chord_y)
@@ -160,7 +161,9 @@ def _farthest(points: npt.NDArray[np.float64], first: int, last: int) -> tuple[i
 
 
 def _farthest_of_few(points: npt.NDArray[np.float64], first: int, last: int) -> tuple[int, float]:
-    """The same without arrays, whose fixed costs are ten times the work on a few points."""
+    """Do the work of `_farthest` without arrays, whose fixed costs are ten times that of few
+    points.
+    """
     xs, ys = points[:, first : last + 1].tolist()
     chord_x, chord_y = xs[-1] - xs[0], ys[-1] - ys[0]
     chord = float(np.hypot(chord_x, chord_y))

@@ -1,9 +1,9 @@
-"""Drawings of one category as sketch-rnn's .npz files have them: arrays train, valid and test.
+"""Drawings of one category in sketch-rnn's .npz files, with the arrays train, valid and test.
 
-Each is an array of one array a drawing, int16 [n, 3]: steps dx and dy, and 1 where the pen is
-lifted after the step (https://github.com/magenta/magenta/tree/main/magenta/models/sketch_rnn). As
-in ink, a drawing's first point is left out: it is the origin. The files are pickles inside; see
-`object_array` for how they are read.
+Each array has one array a drawing, int16 [n, 3]: steps dx and dy, and 1 if the pen is lifted after
+the step (https://github.com/magenta/magenta/tree/main/magenta/models/sketch_rnn). As in ink, a
+drawing's first point is left out: it is the origin. The files contain pickles; `object_array` reads
+them.
 """
 
 from collections.abc import Iterator
@@ -25,16 +25,16 @@ def read(
     word: str | None,
     on_bad: OnBad | None = None,
 ) -> Iterator[Drawing]:
-    """The drawings of one array, numbered from 1; the array is held in memory.
+    """Yield the drawings of one array, numbered from 1; the array is held in memory.
 
     Args:
         stream: the .npy file within the archive.
         file: its name, for messages.
-        word: the category, which the file does not say.
-        on_bad: receives the error of each drawing that cannot be used; damage ends the reading.
+        word: the category, which the file does not contain.
+        on_bad: takes the error of each drawing that cannot be used; damage ends the reading.
 
     Raises:
-        UserError: damage, or a drawing that cannot be used, if there is no `on_bad`.
+        UserError: damage, or a drawing that cannot be used, without `on_bad`.
     """
 
     def bad(number: int, error: UserError) -> None:
@@ -55,7 +55,7 @@ def read(
 
 
 def _strokes(steps: npt.NDArray[Any]) -> list[list[list[float]]] | None:
-    """The strokes of one drawing; None for an array that is not [n, 3]."""
+    """Return the strokes of one drawing; None for an array that is not [n, 3]."""
     if steps.ndim != 2 or steps.shape[1] != 3:
         return None
     points = np.zeros((2, len(steps) + 1))

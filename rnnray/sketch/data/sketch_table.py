@@ -1,8 +1,8 @@
 """The sketch table: drawings as Arrow, and Arrow as padded batches.
 
-Columns: `ink: list<float32>` (3n values: n rows of dx, dy, end_of_stroke), `class_index: int64`
-(-1 where the class is not known), and perhaps, of training rows, `weight: float32`. The class names
-stand in the schema's metadata, so that data never travels without its labels.
+Columns: `ink: list<float32>` (3n values: n rows of dx, dy, end_of_stroke), `class_index: int64` (-1
+if the class is unknown), and in training perhaps `weight: float32`. The class names are in the
+schema's metadata, so that data never travel without their labels.
 """
 
 import json
@@ -18,21 +18,21 @@ UNKNOWN_CLASS = -1
 WEIGHT = "weight"
 _CLASS_NAMES = b"class_names"
 
-# Of ink, which is scaled to a box of 1 x 1: rounding adds millionths.
+# Largest extent of ink, which is scaled to a box of 1 x 1: rounding adds millionths.
 _LARGEST_EXTENT = 1.01
 _FAR = 4.0
 
-# Columns that tell which drawing it is; readers add them when asked.
+# Columns that identify a drawing; readers add them on request.
 ORIGIN_FIELDS = (
     pa.field("file", pa.string()),
     pa.field("row", pa.int64()),  # number of the drawing in its file, from 0
     pa.field("key_id", pa.string()),  # the data set's own name for the drawing, ndjson only
-    pa.field("true_class", pa.string()),  # null where the source does not say
+    pa.field("true_class", pa.string()),  # null if unknown
 )
 
 
 def schema(class_names: Sequence[str]) -> pa.Schema:
-    """The Arrow schema of a sketch table whose `class_index` points into `class_names`."""
+    """Return the Arrow schema of a sketch table whose `class_index` indexes `class_names`."""
     return pa.schema(
         [pa.field("ink", pa.list_(pa.float32())), pa.field("class_index", pa.int64())],
         metadata={_CLASS_NAMES: json.dumps(list(class_names))},
@@ -40,10 +40,10 @@ def schema(class_names: Sequence[str]) -> pa.Schema:
 
 
 def class_names_of(table_schema: pa.Schema) -> tuple[str, ...] | None:
-    """The class names that a schema carries, or None where it has none.
+    """Return the class names in a schema, or None if it has none.
 
     Raises:
-        ValueError: what it carries is no list of names.
+        ValueError: the metadata are not a list of names.
     """
     content = (table_schema.metadata or {}).get(_CLASS_NAMES)
     if content is None:
@@ -63,13 +63,13 @@ def from_arrays(
     class_indices: npt.NDArray[np.integer],
     class_names: Sequence[str],
 ) -> pa.Table:
-    """A sketch table from inks that lie end to end.
+    """Return a sketch table from inks end to end.
 
     Args:
         values: float32 [sum of lengths, 3] or flat, the rows of all inks.
         lengths: int [drawings], rows (points) of each ink.
         class_indices: int [drawings].
-        class_names: the names that the indices point into.
+        class_names: the names that the indices refer to.
     """
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(np.asarray(lengths) * 3, out=offsets[1:])
@@ -84,7 +84,13 @@ def from_inks(
     class_indices: Sequence[int],
     class_names: Sequence[str],
 ) -> pa.Table:
-    """A sketch table from a list of inks, each float32 [n, 3]."""
+    """Return a sketch table from a list of inks.
+
+    Args:
+        inks: each float32 [n, 3].
+        class_indices: index of each drawing's class.
+        class_names: the names that the indices refer to.
+    """
     return from_arrays(
         np.concatenate([*inks, np.zeros((0, 3), np.float32)]),
         np.array([len(ink) for ink in inks], np.int64),
@@ -100,10 +106,15 @@ def with_origin(
     key_ids: Sequence[str | None] | None = None,
     true_classes: Sequence[str | None] | None = None,
 ) -> pa.Table:
-    """The table with the `ORIGIN_FIELDS` columns behind its own.
+    """Return the table with the `ORIGIN_FIELDS` columns after its own.
 
-    `true_classes` says more than `class_index` where a source has classes that are not among the
-    table's; without it they are the names of the indices.
+    Args:
+        table: a sketch table.
+        file: name of the file of all rows.
+        rows: int64 [drawings], number of each drawing in the file, from 0.
+        key_ids: the data set's own names of the drawings.
+        true_classes: names of the classes; may have names that the table's list lacks. None for the
+            names of `class_index`.
     """
     count = len(table)
     if true_classes is None:
@@ -126,9 +137,11 @@ def _ink_array(table: pa.Table) -> pa.ListArray:
 
 
 def flat_ink(table: pa.Table) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """All inks of a table end to end: float32 [points, 3], and int64 [drawings + 1] row offsets.
+    """Return all inks of a table end to end, and the first row of each.
 
-    Drawing i is `points[offsets[i]:offsets[i + 1]]`; both are views where Arrow allows.
+    Returns:
+        Points, float32 [points, 3], and offsets, int64 [drawings + 1]. Drawing i is
+        `points[offsets[i]:offsets[i + 1]]`; both are views if Arrow allows it.
     """
     ink = _ink_array(table)
     if isinstance(ink, pa.ChunkedArray):  # an empty table has no chunk to combine
@@ -140,7 +153,7 @@ def flat_ink(table: pa.Table) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.i
 
 
 def inks_of(table: pa.Table) -> list[npt.NDArray[np.float32]]:
-    """The inks of a table, each float32 [n, 3]."""
+    """Return the inks of a table, each float32 [n, 3]."""
     points, offsets = flat_ink(table)
     return [points[start:end] for start, end in pairwise(offsets)]
 
@@ -148,11 +161,14 @@ def inks_of(table: pa.Table) -> list[npt.NDArray[np.float32]]:
 def padded(
     table: pa.Table, max_points: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """A batch for the model: ink float32 [drawings, max_points, 3], class_index int64 [drawings].
+    """Return a batch for the model.
 
     Longer drawings are cropped to their first `max_points` rows, shorter ones are filled up with
-    rows of zeros. Always to `max_points`, not to the longest of the batch: so a drawing's
-    prediction does not depend on its neighbours, and compiled code sees one shape.
+    rows of zeros. The length is always `max_points`, not that of the batch's longest drawing: so a
+    prediction does not depend on other drawings, and compiled code has one shape.
+
+    Returns:
+        Ink float32 [drawings, max_points, 3], class_index int64 [drawings].
     """
     points, offsets = flat_ink(table)
     lengths = np.minimum(np.diff(offsets), max_points)
@@ -164,13 +180,13 @@ def padded(
 
 
 def with_weights(table: pa.Table, class_weights: npt.NDArray[np.float32]) -> pa.Table:
-    """The table with a column `weight`: how much each drawing counts, by its class."""
+    """Return the table with a column `weight`: the weight of each drawing's class."""
     weights = class_weights[table["class_index"].to_numpy()]
     return table.append_column(WEIGHT, pa.array(weights, pa.float32()))
 
 
 def weights_of(table: pa.Table) -> npt.NDArray[np.float32]:
-    """How much each drawing counts: float32 [drawings], 1 without a column that says it."""
+    """Return each drawing's weight: float32 [drawings], 1 without such a column."""
     if WEIGHT not in table.column_names:
         return np.ones(len(table), np.float32)
     weights: npt.NDArray[np.float32] = table[WEIGHT].to_numpy()
@@ -178,12 +194,12 @@ def weights_of(table: pa.Table) -> npt.NDArray[np.float32]:
 
 
 def lengths_of(table: pa.Table) -> npt.NDArray[np.int64]:
-    """Rows of each drawing's ink, int64 [drawings]."""
+    """Return the rows of each drawing's ink, int64 [drawings]."""
     return np.diff(flat_ink(table)[1])
 
 
 def without_unknown_classes(table: pa.Table, class_count: int) -> pa.Table:
-    """The table with `UNKNOWN_CLASS` for every class outside the list, and for null."""
+    """Return the table with `UNKNOWN_CLASS` for null and every class outside the list."""
     classes = pc.fill_null(table["class_index"], UNKNOWN_CLASS).to_numpy()
     known = np.where((classes >= 0) & (classes < class_count), classes, UNKNOWN_CLASS)
     index = table.schema.get_field_index("class_index")
@@ -191,8 +207,15 @@ def without_unknown_classes(table: pa.Table, class_count: int) -> pa.Table:
 
 
 def bad_rows(table: pa.Table, class_count: int, *, labelled: bool) -> list[tuple[int, str]]:
-    """The rows that are no drawing, with the reason: no points, NaN, ink of another scale or form,
-    and, if `labelled`, a class outside the list.
+    """Return the rows that are no drawing, with the reason.
+
+    Reasons are no points, NaN, ink of another scale or form, and, if `labelled`, a class outside
+    the list.
+
+    Args:
+        table: a sketch table.
+        class_count: number of classes in the list.
+        labelled: whether classes are needed.
     """
     ink = _ink_array(table)
     if isinstance(ink, pa.ChunkedArray) or len(table) == 0:
@@ -228,7 +251,7 @@ def bad_rows(table: pa.Table, class_count: int, *, labelled: bool) -> list[tuple
 def _not_ink(
     points: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64]
 ) -> Iterator[tuple[int, str]]:
-    """Drawings in another scale or form than ink's, by their number, and why.
+    """Yield drawings of another scale or form than ink's, by their number, and the reason.
 
     Args:
         points: [sum of lengths, 3], finite.
@@ -247,8 +270,8 @@ def _not_ink(
             f"the third value of a point is {pen[odd[first]]:g}; "
             "it must be 1 at the end of a stroke, else 0",
         )
-    # Steps of all drawings end to end; a drawing's own begin where the one before it ended. What
-    # is far out of the box is so after clipping, too, and does not cost the others their digits.
+    # Steps of all drawings are end to end; a drawing's first step follows the last one before it.
+    # Clipping keeps far points outside the box, and saves the digits of the others.
     spans = np.stack([ends - lengths, ends + 1], axis=1).reshape(-1)
     outside = np.zeros(len(lengths), np.bool_)
     for axis in (0, 1):

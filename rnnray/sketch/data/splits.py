@@ -1,4 +1,4 @@
-"""Which files of a source make which split, by the names of files and folders."""
+"""The files of each split of a source, by the names of files and folders."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ _FILE_NAME = re.compile(rf"(?:({_WORDS})(?:[-_.].*)?|[^.]*[-_]({_WORDS})(?:[-_]\
 
 
 def folder_split(root: str, path: str) -> str | None:
-    """The split that a folder between the source and a file is named for.
+    """Return the split that a folder between the source and a file is named for; None for none.
 
-    `eval` is validation, where there is no other; None for no such folder.
+    `eval` counts as validation.
     """
     for name in reversed(PurePosixPath(path).relative_to(root).parts[:-1]):
         word = name.lower()
@@ -31,11 +31,11 @@ def folder_split(root: str, path: str) -> str | None:
 
 
 def split_files(root: str, paths: Sequence[str]) -> Mapping[str, list[str]]:
-    """The paths of each split; those whose names say nothing are in none.
+    """Return the paths of each split; files whose names show no split are in none.
 
-    Folders come before file names. As in the book, the first half of the `eval*` files is
-    validation and the second is test (A. Géron, Hands-On Machine Learning, chapter 15, exercise
-    9), unless other files are named for validation or test: then they are what is missing.
+    Folder names come before file names. As in the book, the first half of the `eval*` files is
+    validation and the second is test (A. Géron, Hands-On Machine Learning, chapter 15, exercise 9).
+    If other files are named for one of these two splits, all `eval*` files are the other one.
     """
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     evaluation: list[str] = []
@@ -58,10 +58,10 @@ def split_files(root: str, paths: Sequence[str]) -> Mapping[str, list[str]]:
 
 
 def are_named(root: str, paths: Sequence[str]) -> bool:
-    """Whether names split a source of one file a category, which the word train may be one of.
+    """Return whether names split a source of one file a category, where "train" may be a category.
 
-    They do where a file lies in a folder of a split, or every file is named for one and there are
-    two of them at least.
+    They do if a file lies in a folder of a split, or if every file is named for a split and there
+    are at least two.
     """
     if any(folder_split(root, path) for path in paths):
         return True

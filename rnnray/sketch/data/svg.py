@@ -1,6 +1,6 @@
 """SVG files as drawings: each path, polyline, polygon, line, circle and ellipse is drawn.
 
-After https://www.w3.org/TR/SVG2/paths.html. Curves become short straight lines; colours, widths,
+After https://www.w3.org/TR/SVG2/paths.html. Curves become short straight lines. Colours, widths,
 fills and rectangles (backgrounds) are left out, and so are shapes that are only defined.
 """
 
@@ -23,16 +23,16 @@ _Matrix = npt.NDArray[np.float64]
 
 
 def strokes_of(content: bytes) -> list[list[list[float]]]:
-    """The strokes of one SVG file, as lists of x and y.
+    """Return the strokes of one SVG file, as lists of x and y.
 
     Raises:
-        UserError: no SVG, or nothing is drawn in it; the message names no file.
+        UserError: it is no SVG, or nothing is drawn in it; the message names no file.
     """
     try:
         root = ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         raise UserError(f"broken XML ({error})") from error
-    except (RecursionError, ValueError, LookupError) as error:  # an encoding that nobody knows
+    except (RecursionError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
         raise UserError(f"no XML that can be read ({error})") from error
     if _tag(root) != "svg":
         raise UserError(f"no SVG, its root is <{_tag(root)}>")
@@ -44,9 +44,9 @@ def _tag(element: ElementTree.Element) -> str:
 
 
 def _strokes(root: ElementTree.Element) -> Iterator[npt.NDArray[np.float64]]:
-    """Each stroke, [2, n], in the order of the file, in the outermost coordinates."""
+    """Yield each stroke, [2, n], in the order of the file, in the outermost coordinates."""
     pending: list[tuple[ElementTree.Element, _Matrix]] = [(root, np.eye(3))]
-    while pending:  # a list, because elements may be nested deeper than Python's calls
+    while pending:  # no recursion: elements may be nested deeper than Python's calls
         element, outer = pending.pop()
         tag = _tag(element)
         if tag in _NOT_DRAWN:
@@ -85,7 +85,7 @@ def _length(attributes: dict[str, str], name: str) -> float:
 
 
 def _matrix(text: str) -> _Matrix:
-    """The matrix of a `transform` attribute."""
+    """Return the matrix of a `transform` attribute."""
     result: _Matrix = np.eye(3)
     for name, arguments in _TRANSFORM.findall(text):
         result = result @ _one_matrix(name, _numbers(arguments))

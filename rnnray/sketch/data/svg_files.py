@@ -1,6 +1,7 @@
 """SVG files of drawings: a single one, or all in a zip archive.
 
-A drawing's word is the name of its folder, as in the TU Berlin sketches; its `key_id` the file's.
+A drawing's word is the name of its folder, as in the TU Berlin sketches; its `key_id` is the file's
+name.
 """
 
 from collections.abc import Iterator
@@ -20,10 +21,15 @@ _MAX_BYTES = 64 << 20
 
 
 def read(filesystem: fs.FileSystem, path: str, *, on_bad: OnBad | None = None) -> Iterator[Drawing]:
-    """The drawings of a file, or of all SVG files in an archive, numbered from 1.
+    """Yield the drawings of a file, or of all SVG files in an archive, numbered from 1.
+
+    Args:
+        filesystem: file system of the file.
+        path: path within the file system.
+        on_bad: takes the error of a file that is no drawing, and reading goes on.
 
     Raises:
-        UserError: a file that is no drawing, if there is no `on_bad`.
+        UserError: a file that is no drawing, without `on_bad`.
     """
     archive = Archive(filesystem, path) if is_archive(filesystem, path) else None
     names = [name for name in archive.names() if name.endswith(SUFFIX)] if archive else [""]

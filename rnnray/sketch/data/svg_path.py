@@ -16,21 +16,21 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FLAG = re.compile(r"[01]")
 _SPACE = re.compile(r"[\s,]*")
 _COUNTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7, "Z": 0}
-# Enough for a curve as wide as the drawing; simplification thins them.
+# Points of a curve: enough for one as wide as the drawing; simplification thins them.
 _PIECES = 24
 
 _Point = npt.NDArray[np.float64]
 
 
 def strokes_of_path(data: str) -> list[npt.NDArray[np.float64]]:
-    """The strokes of path data, each float64 [2, n] in its own coordinates; y points down.
+    """Return the strokes of path data, each float64 [2, n] in its own coordinates; y points down.
 
     Raises:
-        UserError: it breaks the grammar.
+        UserError: the data break the grammar.
     """
     strokes: list[list[_Point]] = []
     current = start = np.zeros(2)
-    control: _Point | None = None  # of the curve before, for the smooth ones
+    control: _Point | None = None  # control point of the curve before, for smooth curves
     last = ""
     for command, numbers in _segments(data):
         kind = command.upper()
@@ -64,14 +64,14 @@ def strokes_of_path(data: str) -> list[npt.NDArray[np.float64]]:
 
 
 def _line(strokes: list[list[_Point]], begin: _Point, points: list[_Point]) -> None:
-    """Go on with the last stroke; after a closed one a new stroke begins where it was closed."""
+    """Continue the last stroke; after a closed one, begin a new stroke where it was closed."""
     if not strokes or strokes[-1][-1] is not begin:
         strokes.append([begin])
     strokes[-1] += points
 
 
 def _segments(data: str) -> list[tuple[str, npt.NDArray[np.float64]]]:
-    """Each command with its numbers; a command that is repeated without its letter, with it."""
+    """Return each command with its numbers; a repeated command gets its letter back."""
     segments: list[tuple[str, npt.NDArray[np.float64]]] = []
     position = _end(_SPACE.match(data))
     command = ""
@@ -99,30 +99,30 @@ def _segments(data: str) -> list[tuple[str, npt.NDArray[np.float64]]]:
 
 
 def _end(match: re.Match[str] | None) -> int:
-    assert match is not None  # the pattern also matches nothing
+    assert match is not None  # the pattern also matches the empty string
     return match.end()
 
 
 def _bezier(points: list[_Point]) -> list[_Point]:
-    """Points on a straight line, a quadratic or a cubic curve, after its first point."""
+    """Return points on a line, a quadratic or a cubic curve, without its first point."""
     if len(points) == 2:
         return points[1:]
     t = np.linspace(0, 1, _PIECES + 1)[1:, None]
     curves: list[Any] = list(points)
-    while len(curves) > 1:  # de Casteljau
+    while len(curves) > 1:  # de Casteljau's algorithm
         curves = [(1 - t) * a + t * b for a, b in pairwise(curves)]
     return [*curves[0][:-1], points[-1]]
 
 
 def _arc(begin: _Point, numbers: npt.NDArray[np.float64], end: _Point) -> list[_Point]:
-    """Points on an elliptical arc, after its first point (SVG 2, appendix B.2.4)."""
+    """Return points on an elliptical arc, without its first point (SVG 2, appendix B.2.4)."""
     radii, angle = np.abs(numbers[:2]), np.deg2rad(numbers[2])
     if not radii.all() or np.array_equal(begin, end):
         return [end]
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     half = turn @ (begin - end) / 2 / radii
     size = float(half @ half)
-    if size > 1:  # the radii are too small to reach: scaled up
+    if size > 1:  # radii that are too small to reach are scaled up
         radii, half, size = radii * np.sqrt(size), half / np.sqrt(size), 1.0
     side = -1 if numbers[3] == numbers[4] else 1
     centre = side * np.sqrt((1 - size) / size) * np.array([half[1], -half[0]])

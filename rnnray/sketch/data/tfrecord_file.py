@@ -1,9 +1,9 @@
-"""The framing of TFRecord files: length, CRC, payload, CRC. No TensorFlow here.
+"""The framing of TFRecord files (length, CRC, payload, CRC), without TensorFlow.
 
-Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
-(uint64 length, uint32 masked CRC-32C of the length, the payload, uint32 masked CRC-32C of the
-payload; all little-endian). Our own reader instead of TensorFlow's, because TensorFlow's stops at
-the first damaged record, and because this one needs no import of TensorFlow to count records.
+Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details (uint64
+length, uint32 masked CRC-32C of the length, the payload, uint32 masked CRC-32C of the payload; all
+little-endian). We have our own reader because TensorFlow's stops at the first damaged record, and
+because counting records here needs no import of TensorFlow.
 """
 
 import struct
@@ -30,12 +30,12 @@ def read_records(
     """Yield (byte offset, payload) of every record, both CRCs checked, in constant memory.
 
     Args:
-        stream: a binary file, compressed with gzip or bzip2 or not; offsets count
-            decompressed bytes.
+        stream: a binary file, plain or compressed with gzip or bzip2; offsets count decompressed
+            bytes.
         file: its name, for messages.
-        on_bad: takes the error of a damaged record, and reading goes on: after damage in a
-            payload with the next record, after damage in a length with the next place that is a
-            length with its right checksum. Without it the error is raised.
+        on_bad: takes the error of a damaged record, and reading goes on. After damage in a payload
+            it continues with the next record; after damage in a length, with the next bytes that
+            are a length with its right checksum. Without `on_bad` the error is raised.
 
     Raises:
         UserError: a damaged or truncated record, named by file and offset.
@@ -53,7 +53,7 @@ def read_records(
         on_bad(error)
 
     buffer, start, position, ended = b"", 0, 0, False
-    searching = False  # for the next record, behind a damaged length
+    searching = False  # for the next record, after a damaged length
 
     while True:
         have = len(buffer) - position
@@ -75,7 +75,7 @@ def read_records(
             if not ended:
                 start, buffer, position = start + position, buffer[position:], 0
                 try:
-                    # read1, because read would lose what it had when unpacking finds damage.
+                    # read1, because read would lose its bytes if decompression finds damage.
                     more = stream.read1(max(_CHUNK_BYTES, need - have))
                 except OSError as error:
                     bad(start, str(error))
@@ -96,7 +96,7 @@ def read_records(
 
 
 def count_records(stream: BufferedIOBase, file: str) -> int:
-    """How many records a file has, damaged payloads included; reads it once, parses nothing."""
+    """Return the number of records, damaged payloads included; reads the file once."""
     count = 0
     for _ in read_records(stream, file, on_bad=lambda _: None):
         count += 1
@@ -104,6 +104,6 @@ def count_records(stream: BufferedIOBase, file: str) -> int:
 
 
 def write_record(stream: BinaryIO, payload: bytes) -> None:
-    """Append one record."""
+    """Append a record."""
     length = struct.pack("<Q", len(payload))
     stream.write(length + _CRC.pack(masked_crc(length)) + payload + _CRC.pack(masked_crc(payload)))

@@ -1,9 +1,9 @@
 """The tutorial's TFRecord shards <-> Arrow sketch tables.
 
-Each record is a `tf.train.Example` with the features `ink` (float, 3n values), `shape` (int64,
-[n, 3]) and `class_index` (int64, [1]), as TensorFlow's Quick, Draw! tutorial writes them:
+Each record is a `tf.train.Example` with the features `ink` (float, 3n values), `shape` (int64, [n,
+3]) and `class_index` (int64, [1]), as TensorFlow's Quick, Draw! tutorial writes them:
 https://github.com/tensorflow/models/tree/r1.13.0/tutorials/rnn/quickdraw (create_dataset.py).
-Parsed in batches by TensorFlow's own parser, which is imported when the first record is read.
+TensorFlow's own parser parses them in batches; it is imported for the first record.
 """
 
 import re
@@ -41,15 +41,15 @@ def read_tables(
     Args:
         stream: a binary file, gzip-compressed or not.
         file: its name, for messages and the `file` column.
-        class_names: what `class_index` points into.
-        labelled: a record without a class in the list is an error; otherwise it gives
+        class_names: the names that `class_index` indexes.
+        labelled: whether a record without a class in the list is an error; otherwise it gives
             `sketch_table.UNKNOWN_CLASS`.
-        origin: add the columns that say where each drawing came from.
+        origin: add the columns of each drawing's origin.
         on_bad: takes the error of a record that cannot be used, and reading goes on.
 
     Raises:
-        UserError: a record that is damaged, has no ink, or a class outside the list; named by
-            file and byte offset.
+        UserError: a record that is damaged, has no ink, or a class outside the list; named by file
+            and byte offset.
     """
     records = read_records(stream, file, on_bad)
     first_row = 0
@@ -72,7 +72,7 @@ def _parse(
     labelled: bool,
     on_bad: OnBad | None,
 ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """The usable ones of some records as a table, and which they are."""
+    """Return the usable records as a table, and their indices."""
     reasons: dict[int, str] = {}
     features = _parse_features(payloads, 0, reasons)
     ink, ink_sizes, shape, shape_sizes, classes, class_sizes = features
@@ -81,7 +81,7 @@ def _parse(
     for row in np.flatnonzero(ink_sizes == 0):
         reasons.setdefault(int(row), "no feature ink, or one without points")
     _check_shapes(ink_sizes, shape, shape_sizes, reasons)
-    # One class a row from here on, so that the columns of the table line up.
+    # One class a row from here on, so that the table's columns have the same length.
     first_class = np.full(len(payloads), sketch_table.UNKNOWN_CLASS, np.int64)
     starts = np.cumsum(class_sizes) - class_sizes
     first_class[class_sizes > 0] = classes[starts[class_sizes > 0]]
@@ -110,7 +110,7 @@ def _check_shapes(
     shape_sizes: npt.NDArray[np.int64],
     reasons: dict[int, str],
 ) -> None:
-    """`shape` repeats what ink's length says; where it is there, it must agree."""
+    """Check that `shape`, where it exists, agrees with the length of ink."""
     for row in np.flatnonzero((shape_sizes != 0) & (shape_sizes != 2)):
         reasons.setdefault(int(row), f"feature shape has {shape_sizes[row]} values, not 2")
     stated = np.flatnonzero(shape_sizes == 2)
@@ -122,12 +122,12 @@ def _check_shapes(
 
 
 def _parse_features(payloads: list[bytes], first: int, reasons: dict[int, str]) -> tuple[Any, ...]:
-    """Values and sizes a row of ink, shape and class_index, as numpy arrays.
+    """Return values, and sizes for each row, of ink, shape and class_index, as NumPy arrays.
 
-    A payload that is no such Example gives empty rows and a reason under its number (`first` is
-    the number of the first payload): the parser refuses a whole batch, so halves are tried.
+    A payload that is no such Example gives empty rows and a reason under its number (`first` is the
+    number of the first payload). The parser refuses a whole batch, so halves are tried.
     """
-    strategy.quiet_tensorflow()  # 5 to 15 s: only where records are parsed
+    strategy.quiet_tensorflow()  # importing takes 5 to 15 s: only to parse records
     import tensorflow as tf  # noqa: PLC0415
 
     ragged = tf.io.RaggedFeature
@@ -140,7 +140,7 @@ def _parse_features(payloads: list[bytes], first: int, reasons: dict[int, str]) 
                 "class_index": ragged(tf.int64, row_splits_dtype=tf.int64),
             },
         )
-    # TensorFlow quotes a payload that it cannot parse, which may then not be UTF-8.
+    # UnicodeDecodeError: TensorFlow quotes a payload that it cannot parse, in any encoding.
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
         if len(payloads) == 1:
             feature = _PARSER_MESSAGE.search(str(error))
@@ -168,9 +168,9 @@ def _parse_features(payloads: list[bytes], first: int, reasons: dict[int, str]) 
 
 
 def write_table(stream: BinaryIO, table: pa.Table) -> None:
-    """Append a sketch table as records with the features that the tutorial's script writes.
+    """Append a sketch table as records with the features of the tutorial's script.
 
-    Serialised by TensorFlow's own `tf.train.Example`.
+    TensorFlow's own `tf.train.Example` serialises them.
     """
     strategy.quiet_tensorflow()
     import tensorflow as tf  # noqa: PLC0415

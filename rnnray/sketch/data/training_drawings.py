@@ -1,4 +1,4 @@
-"""What a sketch classifier trains on: the drawings of a source, read once and mixed."""
+"""The drawings that a sketch classifier trains on, read once and mixed."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,12 +21,13 @@ from rnnray.training.rows import Blocks, TrainingData, mixed, read
 def training_data(drawings: Drawings, config: SketchConfig) -> TrainingData:
     """Read the train and the validation split of a source.
 
-    About 0.6 KB a drawing go into Ray's object store, and to disk where memory ends.
+    Each drawing takes about 0.6 KB of Ray's object store, and of the disk when memory is full. With
+    balanced class weights, the training rows get `balancing_weights` of their classes, which takes
+    one more pass over them.
 
     Args:
         drawings: an opened source.
-        balanced: the training rows have weights, `balancing_weights` of their classes; it takes
-            one more pass over them.
+        config: seed, shuffling and class weights.
 
     Raises:
         UserError: a split is missing or empty, or the drawings cannot be read.
@@ -49,7 +50,7 @@ def training_data(drawings: Drawings, config: SketchConfig) -> TrainingData:
 
 
 def _say_if_sorted(blocks: Blocks, classes: int) -> None:
-    """Say it where drawings that stay in the order of the files lie sorted by class."""
+    """Print a warning if drawings that stay in the order of the files are sorted by class."""
     counts = np.array(blocks.of_each(lambda rows: _class_counts(rows, classes)))
     rows = counts.sum(axis=1, keepdims=True)
     in_a_sample = (1 - (1 - counts.sum(axis=0) / counts.sum()) ** rows).sum(axis=1)
@@ -63,7 +64,7 @@ def _say_if_sorted(blocks: Blocks, classes: int) -> None:
 
 
 def _balanced(blocks: Blocks, classes: int) -> Blocks:
-    """The same drawings with `balancing_weights` of their classes."""
+    """Return the same drawings with `balancing_weights` of their classes."""
     counts = blocks.of_each(lambda rows: _class_counts(rows, classes))
     weights = balancing_weights(np.sum(counts, axis=0))
     return blocks.mapped(lambda rows: sketch_table.with_weights(rows, class_weights=weights))
@@ -74,7 +75,7 @@ def _class_counts(rows: pa.Table, classes: int) -> npt.NDArray[np.int64]:
 
 
 def balancing_weights(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Weights by which every class that has drawings counts the same.
+    """Return weights by which all classes that have drawings count the same.
 
     Args:
         counts: int64 [classes], drawings of each class.
@@ -90,11 +91,11 @@ def balancing_weights(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 
 
 def has_drawings(drawings: Drawings, split: str) -> bool:
-    """Whether a split has any; reads no further than to the first."""
+    """Return whether a split has drawings; reads only up to the first."""
     parts = drawings.splits.get(split, ())
     if not parts:
         return False
-    # In a task, for reading may import TensorFlow.
+    # In a task, because reading may import TensorFlow.
     first = ray.remote(lambda parts: any(map(_has_drawings, parts)))
     return bool(ray.get(first.remote(parts)))
 
@@ -108,11 +109,11 @@ def _has_drawings(part: Part) -> bool:
 
 
 def _pass_over(_: UserError) -> None:
-    """What reads all drawings will tell of the bad ones."""
+    """Ignore a bad drawing; the reader of all drawings will report it."""
 
 
 def identity(drawings: Drawings, training_rows: int) -> dict[str, Any]:
-    """What a source is: its classes, number of training drawings, and files with sizes in bytes."""
+    """Return a source's classes, number of training drawings, and files with sizes in bytes."""
     parts = [
         each
         for part in drawings.splits["all"]

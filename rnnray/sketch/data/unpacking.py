@@ -1,6 +1,6 @@
 """Files of drawings as streams of their content: plain, or compressed with gzip, bzip2 or zip.
 
-Nothing is unpacked to a disk under a name, and nothing further than `_TIMES` its size.
+Nothing is unpacked to a named file on a disk, and nothing to more than `_TIMES` its size.
 """
 
 import bz2
@@ -22,10 +22,10 @@ from rnnray.errors import UserError
 from rnnray.sketch.data.checksums import is_tfrecord
 
 _BUFFER_BYTES = 1 << 20
-# What a file may unpack to: text shrinks to a twentieth, a bomb of zeros to a thousandth.
+# Limits of what a file unpacks to: text shrinks to a twentieth, a bomb of zeros to a thousandth.
 _TIMES = 100
-_BYTES = 256 << 20  # any file may have so much
-# What damaged compressed files raise; RuntimeError is for encryption and unknown methods.
+_BYTES = 256 << 20  # allowed for any file, however small
+# Errors of damaged compressed files. RuntimeError: encryption and unknown methods.
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
@@ -36,11 +36,11 @@ class Unpacked(BufferedReader):
 
 
 def open_content(filesystem: fs.FileSystem, path: str, member: str | None = None) -> BufferedIOBase:
-    """Open a file for reading from its beginning to its end; what is compressed is unpacked.
+    """Open a file for reading from its beginning to its end; decompress it if needed.
 
     Args:
-        filesystem: of the file.
-        path: of the file, within the file system.
+        filesystem: file system of the file.
+        path: path within the file system.
         member: name of a file within it, if it is a zip archive.
 
     Raises:
@@ -52,12 +52,12 @@ def open_content(filesystem: fs.FileSystem, path: str, member: str | None = None
 
 
 def decompressed(stream: BufferedIOBase) -> BufferedIOBase:
-    """The stream itself, or its unpacked content if it begins like a gzip or bzip2 file."""
+    """Return the stream itself, or its decompressed content if it is a gzip or bzip2 file."""
     if isinstance(stream, Unpacked):
         return stream
     head = stream.read(12)
     stream.seek(0)
-    if is_tfrecord(head):  # its first length can have the bytes of a magic number
+    if is_tfrecord(head):  # its first length can equal a magic number
         return stream
     if head[:2] == b"\x1f\x8b":
         return _unpacked(gzip.GzipFile(fileobj=stream), _size(stream), "gzip")
@@ -75,15 +75,15 @@ class Archive:
         self._size = _size(stream)
         try:
             self._zip = zipfile.ZipFile(stream)
-        # ValueError and the like: what zipfile does with some nonsense in headers.
+        # zipfile raises ValueError and OverflowError for some invalid headers.
         except (*_DAMAGE, ValueError, OverflowError) as error:
             raise UserError(f"{path}: a damaged or truncated zip archive ({error})") from error
 
     def names(self) -> list[str]:
-        """The names of its files, sorted, without hidden ones and those with an underscore first.
+        """Return the names of its files, sorted, without those that begin with a dot or underscore.
 
         Raises:
-            UserError: it is encrypted, or has archives in it.
+            UserError: the archive is encrypted, or has archives in it.
         """
         infos = [info for info in self._zip.infolist() if not info.is_dir()]
         names = sorted(
@@ -99,7 +99,7 @@ class Archive:
         return names
 
     def open(self, name: str) -> BufferedIOBase:
-        """Open a file in it; its content is not unpacked any further."""
+        """Open a file of the archive; its content is not unpacked any further."""
         try:
             content = self._zip.open(name)
         except (KeyError, ValueError, *_DAMAGE) as error:
@@ -108,13 +108,13 @@ class Archive:
 
 
 def is_archive(filesystem: fs.FileSystem, path: str) -> bool:
-    """Whether a file is a zip archive, told by its first bytes."""
+    """Return whether a file is a zip archive, by its first bytes."""
     with _open(filesystem, path) as stream:
         return stream.read(4) in (_ZIP, _EMPTY_ZIP)
 
 
 def as_file(stream: BufferedIOBase) -> BufferedIOBase:
-    """The stream itself, or a nameless copy of unpacked content in which one can seek.
+    """Return the stream itself, or a seekable nameless copy of decompressed content.
 
     Raises:
         OSError: the content is damaged or too much.
@@ -146,7 +146,7 @@ def _unpacked(inner: Any, size: int, kind: str) -> Unpacked:
 
 
 class _Bounded(io.RawIOBase):
-    """Unpacks as far as a file's size allows, and tells of all damage in one way."""
+    """Decompresses up to a limit by the file's size, and reports all damage in one way."""
 
     def __init__(self, read1: Callable[[int], bytes], size: int, kind: str) -> None:
         self._read1, self._kind = read1, kind

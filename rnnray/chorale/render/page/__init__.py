@@ -1,8 +1,9 @@
-"""A static page to listen to what was composed, and to guess which piece is Bach's.
+"""A static page to listen to compositions, and to guess which piece is Bach's.
 
 The browser loads its data by `<script src>`, which unlike fetch also works from a local folder, and
-only what it shows: index.html names the temperatures, figures.js of a temperature has the names and
-figures of its pieces, to sort and filter by, and the notes are in files of `CHUNK` pieces each.
+loads only the data that it shows. index.html names the temperatures. figures.js of each temperature
+has the names and statistics of its pieces, to sort and filter by. The notes are in files of `CHUNK`
+pieces each.
 """
 
 import base64
@@ -23,7 +24,7 @@ import numpy as np
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 
 CHUNK = 100
-"""Pieces in a file of notes."""
+"""Number of pieces in a file of notes."""
 
 _SCRIPTS = (
     "data.js",
@@ -37,7 +38,7 @@ _SCRIPTS = (
 )
 FILES = ("page.css", *_SCRIPTS)
 """Names of the files in page/ that every page has."""
-_HIGHEST = 127  # of MIDI's pitches; one byte a note
+_HIGHEST = 127  # highest MIDI pitch; one byte a note
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -50,15 +51,16 @@ class Piece:
     """A piece to listen to."""
 
     name: str
-    """What the page calls it, below its temperature: 000012, or Bach's test 12."""
+    """Name on the page, below its temperature: 000012, or Bach's test 12."""
     temperature: float | None
-    """None: real, by Bach."""
+    """None for a real piece, by Bach."""
     chords: Chords
     figures: Mapping[str, float]
-    """By name, such as nats_per_note and those of a `Critique`; one that is missing or not finite
-    is shown as a dash."""
+    """Statistics by name, such as nats_per_note and those of a `Critique`; one that is missing or
+    not finite is shown as a dash.
+    """
     files: Mapping[str, str]
-    """Keys of its files by suffix: wav, which is what plays, mid, musicxml or any other."""
+    """Keys of its files by suffix: wav, which the page plays, mid, musicxml or any other."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class PageFile:
     """A file of the page."""
 
     key: str
-    """Relative to the run, '/'-separated."""
+    """Key relative to the run, '/'-separated."""
     content: bytes
     content_type: str
 
@@ -78,16 +80,17 @@ def build(
     *,
     link: Callable[[str], str],
 ) -> Iterator[PageFile]:
-    """The files of the page, index.html last, made while the pieces come.
+    """Yield the files of the page, index.html last, while the pieces arrive.
+
+    At most `CHUNK` pieces are held, and the names and statistics of one temperature. The page shows
+    the means over Bach's pieces beside the statistics of each piece.
 
     Args:
-        title: heads the page; any text.
+        title: heading of the page; any text.
         tempo: quarter notes a minute, as in the pieces' sound; moves the playhead.
-        pieces: all of a temperature after one another. No more than `CHUNK` of them are held, and
-            the names and figures of one temperature. The means over Bach's stand beside the
-            figures of each piece.
-        link: an address for a key of the run: the key itself where the page lies beside it, or a
-            presigned URL. It is asked for every file of every piece and of the page.
+        pieces: all pieces, those of each temperature together.
+        link: returns the address of a key of the run: the key itself if the page is beside it, or a
+            presigned URL. It is called for every file of every piece and of the page.
 
     Raises:
         ValueError: while iterating: a tempo that is not finite or not above 0, a temperature that
@@ -124,11 +127,11 @@ def build(
 
 
 def _policy(address: str) -> str:
-    """What the browser may load: the page's own files, from where `address` is, and nothing else.
+    """Return what the browser may load: the page's own files, from the origin of `address` alone.
 
-    No part of the page is inline but its data, which no browser runs; so no hash is needed. Not
-    every browser takes a folder on the disk for 'self', hence file:, of which no page of a server
-    may load anything.
+    No part of the page is inline except its data, which no browser runs; so no hash is needed. Not
+    every browser accepts a folder on the disk for 'self', hence file:, from which no page of a
+    server may load anything.
     """
     parts = urlsplit(address)
     own = f"'self' {parts.scheme}://{parts.netloc}" if parts.netloc else "'self' file:"
@@ -141,7 +144,7 @@ def _policy(address: str) -> str:
 def _group(
     key: str, pieces: Iterator[Piece], link: Callable[[str], str]
 ) -> Generator[PageFile, None, dict[str, Any]]:
-    """The files of one temperature; returns what index.html says of it."""
+    """Yield the files of one temperature; return its entry in index.html."""
     folder = f"page/{'bach' if key == 'bach' else f'temperature={key}'}"
     names: list[str] = []
     columns: dict[str, array[float]] = {}
@@ -175,7 +178,7 @@ def _group(
 
 
 def _encode(piece: Piece) -> str:
-    """The chords in base64, a byte a note, S A T B of one chord after the other."""
+    """Return the chords in base64, a byte a note, S A T B of one chord after the other."""
     chords = piece.chords
     if chords.ndim != 2 or chords.shape[1] != VOICE_COUNT or len(chords) == 0:
         raise ValueError(f"{piece.name}: chords of shape {chords.shape}, expected [n, 4], n > 0")
@@ -191,7 +194,7 @@ def _mean(column: "array[float]") -> float | None:
 
 
 def _number(value: float) -> float | None:
-    """With the digits that the page shows at most, and None where there is none."""
+    """Return a number with the most digits that the page shows; None for NaN and infinities."""
     if not math.isfinite(value):
         return None
     rounded = float(f"{value:.4g}")
@@ -199,12 +202,12 @@ def _number(value: float) -> float | None:
 
 
 def _data(path: str, key: str, content: object) -> PageFile:
-    """A script that hands its content to the page, which waits for it by its key."""
+    """Return a script that passes its content to the page, which waits for it by its key."""
     return _file(path, f"rnnrayData({_json(key)},{_json(content)})\n".encode())
 
 
 def _json(content: object) -> str:
-    """JSON that cannot end the script that it stands in."""
+    """Return JSON that cannot end the script around it."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
