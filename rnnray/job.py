@@ -69,9 +69,10 @@ class PresetOptions(JobOptions):
     """Options of jobs that train."""
 
     preset: Literal["strong", "notebook"] = "strong"
-    """Where the other defaults come from: strong, which we recommend, or notebook, the book's."""
+    """Preset that gives the other defaults: strong, which we recommend, or notebook, the book's."""
     config: str | None = None
-    """YAML file with values of these options; wins over the preset, the command line over it."""
+    """YAML file with values of these options; it overrides the preset, and the command line
+    overrides it."""
 
 
 JobConfig = TypeVar("JobConfig")
