@@ -120,10 +120,10 @@ def run(
     try:
         result = main(_parse(config_type, arguments, description, presets or {}))
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on from what was stored")
+        _fail("interrupted; the same command resumes from what was saved")
     except Terminated:
         _fail(
-            "told to stop (SIGTERM); the same command goes on from what was stored",
+            "stopped by SIGTERM; the same command resumes from what was saved",
             code=128 + signal.SIGTERM,
         )
     except BrokenPipeError:  # as in `--help | head`: nobody reads on

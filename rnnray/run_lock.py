@@ -127,7 +127,7 @@ def check_owner(found: bytes | None, owner: str, uri: str) -> None:
     if lock.get("owner") != owner:
         raise LockLost(
             f"{uri}: another run ({_name(lock) if lock else f'which has ended: no {LOCK} is left'})"
-            " took over while this one could not be heard of; this one stops"
+            " took over while this one gave no heartbeat; this one stops"
         )
 
 
@@ -190,7 +190,7 @@ class RunLock:
         self._thread.join(self._release_seconds)
         if self._thread.is_alive():
             # A store that is away must not hide why the run ends, nor keep it from ending.
-            say(f"{self._place.uri}: does not answer, so its {LOCK} stays behind")
+            say(f"{self._place.uri}: does not answer, so its {LOCK} is left there")
 
     def check(self) -> None:
         """Raise unless this run still holds its lock, which it may lose in an outage.
@@ -237,8 +237,8 @@ class RunLock:
         age = time.time() - float(lock["beat"])
         if age < STALE_SECONDS:
             raise UserError(
-                f"{self._place.uri}: another run is writing there ({_name(lock)}, last heard of "
-                f"{max(age, 0):.0f} s ago); take another --name, or wait until it ends"
+                f"{self._place.uri}: another run is writing there ({_name(lock)}, last heartbeat "
+                f"{max(age, 0):.0f} s ago); use another --name, or wait until it ends"
             )
 
     def _stays_silent(self, lock: dict[str, Any], found: bytes) -> bool:
@@ -250,7 +250,7 @@ class RunLock:
         """
         say(
             f"{self._place.uri}: a run was writing there ({_name(lock)}); "
-            f"watching for {self._watch_seconds:g} s whether it still is"
+            f"waiting {self._watch_seconds:g} s to see whether it still is"
         )
         end = time.monotonic() + self._watch_seconds
         while time.monotonic() < end:
@@ -260,8 +260,8 @@ class RunLock:
                 return False
             if now != found:
                 raise UserError(
-                    f"{self._place.uri}: another run is writing there ({_name(_parse(now))}); "
-                    "take another --name, or wait until it ends"
+                    f"{self._place.uri}: another run is writing there ({_name(_parse(now))}); use "
+                    "another --name, or wait until it ends"
                 )
         return True
 
@@ -287,12 +287,12 @@ class RunLock:
                 # An outage that ends is none of the lock's business; one that lasts ends the run.
                 continue
             except Exception as error:  # without beats the run would be taken for dead
-                say(f"{self._place.uri}: a beat of {LOCK} failed ({type(error).__name__})")
+                say(f"{self._place.uri}: a heartbeat of {LOCK} failed ({type(error).__name__})")
         try:
             if _parse(self._place.get(LOCK) or b"").get("owner") == self.held.owner:
                 self._place.delete(LOCK)
         except UserError as problem:
-            say(f"{LOCK} stays behind: {problem}")
+            say(f"{LOCK} could not be deleted: {problem}")
 
 
 def _parse(content: bytes) -> dict[str, Any]:

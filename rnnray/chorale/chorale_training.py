@@ -40,7 +40,10 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
     task = ChoraleTask(config, to_json(statistics_of(corpus)))
     split = "test" if "test" in corpus["split"].to_pylist() else "valid"
     if split == "valid":
-        say("no chorales in test: the best checkpoint will be judged by valid alone")
+        say(
+            "no chorales in the test split: the best checkpoint will be evaluated on the "
+            "validation split only"
+        )
     run = driver.train(task, config, options, data)
     say("evaluating the best checkpoint over whole pieces")
     composer = TrainedComposer(run.best)

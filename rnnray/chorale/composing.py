@@ -172,4 +172,4 @@ def _delete_older(folder: str, count: int) -> None:
         if name and int(name["index"]) >= count and storage.delete(f"{folder}/{name[0]}"):
             older.add(name["index"])
     if older:
-        say(f"{folder}: deleted {len(older):,} chorales of an earlier run, {min(older)} and after")
+        say(f"{folder}: deleted {len(older):,} chorales of an earlier run, from {min(older)} on")

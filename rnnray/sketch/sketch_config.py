@@ -51,7 +51,7 @@ class SketchModelConfig(Config):
     @model_validator(mode="after")
     def _convolutions_fit(self) -> Self:
         if not len(self.filters) == len(self.kernel_sizes) == len(self.strides):
-            raise ValueError("filters, kernel_sizes and strides must be equally many")
+            raise ValueError("filters, kernel_sizes and strides must have the same length")
         points = self.max_points
         for kernel_size, stride in zip(self.kernel_sizes, self.strides, strict=True):
             lost = 0 if self.same_padding else kernel_size - 1

@@ -74,14 +74,16 @@ class SweepOptions(Config):
     @model_validator(mode="after")
     def _pbt_decides_alone(self) -> Self:
         if self.scheduler == "pbt" and self.searcher != "random":
-            raise ValueError("--scheduler pbt changes values by itself: no --searcher beside it")
+            raise ValueError("--scheduler pbt excludes --searcher, since it changes values itself")
         if self.scheduler == "pbt" and self.workers_per_trial > 1:
-            raise ValueError("--scheduler pbt takes trials of one worker")
+            raise ValueError("--scheduler pbt needs trials of one worker")
         if self.scheduler == "pbt" and self.samples < 4:
-            raise ValueError("--scheduler pbt needs 4 --samples: a quarter learns from another")
+            raise ValueError(
+                "--scheduler pbt needs at least 4 --samples: a quarter of the trials copies another"
+            )
         if self.workers_per_trial > 1 and self.gpus_per_trial not in (0, 1):
             raise ValueError(
-                "workers of one trial take a GPU each, or none: --gpus-per-trial 1 or 0 with "
+                "workers of one trial use one GPU each, or none: --gpus-per-trial 1 or 0 with "
                 "--workers-per-trial"
             )
         return self

@@ -128,4 +128,4 @@ def test_chorales_of_an_earlier_larger_run_do_not_pass_for_this_one_s(
     left = sorted(path.name for path in (tmp_path / "temperature=1").iterdir())
     assert left == sorted([*others, "0002.mid"])
     assert len(list((tmp_path / "temperature=0.5").iterdir())) == len([*older, *others]) + 1
-    assert "deleted 3 chorales of an earlier run, 0001 and after" in capsys.readouterr().out
+    assert "deleted 3 chorales of an earlier run, from 0001 on" in capsys.readouterr().out

@@ -85,7 +85,9 @@ def held_notes(chords: NDArray[np.integer]) -> list[list[tuple[int, int]]]:
 def check_tempo(tempo: float) -> None:
     """Raise `UserError` unless `tempo` is one that MIDI and MusicXML can say."""
     if not SLOWEST <= tempo <= FASTEST:  # also where it is NaN
-        raise UserError(f"tempo {tempo:g}: give quarters a minute, from {SLOWEST:g} to {FASTEST:g}")
+        raise UserError(
+            f"tempo {tempo:g}: it must be quarter notes a minute, from {SLOWEST:g} to {FASTEST:g}"
+        )
 
 
 def printable(title: str) -> str:

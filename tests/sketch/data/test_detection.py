@@ -221,7 +221,7 @@ def test_archives_that_cannot_be_read_say_why(tmp_path: Path) -> None:
         ("bitmaps.npy", npz()[0:0] + b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'", "no strokes"),
         ("x.tar", bytes(257) + b"ustar" + bytes(300), "a tar archive; unpack it"),
         ("config.json", b'{"a": 1}', 'JSON without a field "drawing"'),
-        ("a.mp3", b"ID3\x04", "no drawings that can be read; known are TFRecords, Parquet"),
+        ("a.mp3", b"ID3\x04", "no drawings that can be read; known formats: TFRecords, Parquet"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(
