@@ -68,7 +68,7 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         f"in the book's windows {result.book_loss:.4f}, {result.book_accuracy:.1%}"
     )
     say(f"checkpoint {run.best}")
-    say(f"pictures   {pictures}")
+    say(f"plots      {pictures}")
     return result.as_dict() | {
         "split": split,
         "valid_nats_per_note": on_valid.nats_per_note,

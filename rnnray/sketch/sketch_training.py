@@ -67,7 +67,7 @@ def train(
         f"top1 {evaluation.top1:.1%}  top5 {evaluation.top5:.1%}"
     )
     say(f"checkpoint {run.best}")
-    say(f"pictures   {folder}")
+    say(f"plots      {folder}")
     return {
         "top1": evaluation.top1,
         "top5": evaluation.top5,
