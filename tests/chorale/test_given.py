@@ -195,9 +195,9 @@ def test_a_melody_out_of_range_says_by_how_much_to_transpose(
         (
             [43, 48, 45],
             "soprano",
-            "100% .* soprano lies .*--keep bass or --transpose 24",
+            "100% .* soprano lie .*--keep bass or --transpose 24",
         ),
-        ([72, 76, 79], "bass", "100% .* bass lies .*--keep soprano or --transpose -24"),
+        ([72, 76, 79], "bass", "100% .* bass lie .*--keep soprano or --transpose -24"),
         ([72, 76, 79], "soprano", ""),
         ([59, 64, 67, 72, 74], "soprano", ""),  # a note below is nothing to be told of
         ([43, 48, 45], "bass", ""),

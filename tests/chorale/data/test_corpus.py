@@ -134,7 +134,7 @@ def test_scores_that_do_not_fit_are_skipped_and_told(
         "train/three.mid",
     ]
     assert skipped["train/five.mid"].startswith("has 5 voices (")
-    assert skipped["train/three.mid"] == "has 3 voices, a chorale has 4"
+    assert skipped["train/three.mid"] == "has 3 voices; a chorale has 4"
     assert skipped["train/good.xml"] == "there is another file of this name"
     assert skipped["train/metadata.csv"] == "a CSV of something other than chords"
     assert skipped["README.md"] == "chorales cannot be read from .md"
