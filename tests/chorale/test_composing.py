@@ -107,8 +107,8 @@ def test_a_voice_that_is_silent_where_the_melody_sings_is_told() -> None:
 
     assert silent_voices([silent(1, 0, 3), silent(3, 10, 16)], given) == ""
     told = silent_voices([silent(1, 0, 3), silent(3, 6, 16), silent(2, 1, 6)], given)
-    assert told.startswith("2 of 3 chorales have a voice that is silent where a given one sings")
-    assert "the most is in 0002: tenor 5 of 10 sixteenths" in told
+    assert told.startswith("2 of 3 chorales have a voice that is silent while a given voice sings")
+    assert "most of all 0002: tenor 5 of 10 sixteenths" in told
     assert silent_voices([silent(1, 0, 16)], given_tokens(16, chords[:4], None)) == ""
 
 
