@@ -170,10 +170,28 @@ def _parse(
         if file is not None:
             values = _merged(values, read_file(file))
         default = _validated(options_type, values, file or f"preset {preset}")
-    options = tyro.cli(options_type, description=description, default=default, args=arguments)
+    _reflow(options_type)
+    options = tyro.cli(
+        options_type,
+        description=_one_line_a_paragraph(description),
+        default=default,
+        args=arguments,
+    )
     if not parts:
         return cast(JobConfig, options)
     return config_type(**{name: _part_of(options, kind) for name, kind in parts.items()})
+
+
+def _reflow(config_type: Any) -> None:
+    """Have help texts wrap where the terminal ends, and not where their docstrings' lines do."""
+    for field in config_type.model_fields.values():
+        field.description = _one_line_a_paragraph(field.description or "") or None
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+            _reflow(field.annotation)
+
+
+def _one_line_a_paragraph(text: str) -> str:
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:
