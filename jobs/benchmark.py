@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure speed, beside the book's way, in one run on this machine.
+"""Measure speed beside the book's way, in one run on this machine.
 
 ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that the
 training workers hold during an epoch (use --data demo:1000000). compose: notes/s of new chorales.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write a real chorale as it would be composed: WAV, MIDI, MusicXML, piano roll, score.
+"""Write a real chorale in the same forms as a composed one: WAV, MIDI, MusicXML, piano roll, score.
 
-It writes the same files as jobs/compose.py, for comparison, and plays nothing. The last line of the
+The files are for comparison with those of jobs/compose.py; nothing is played. The last line of the
 output is JSON: the chorale's name, its length in chords (sixteenths), and the files.
 """
 

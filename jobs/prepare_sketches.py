@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert drawings to Parquet once: training from it reads faster. Or to TFRecords.
+"""Convert drawings once to Parquet, which training reads faster, or to TFRecords.
 
 The output is a folder with train, validation and test, which every other sketch job takes as
 --data. The drawings of each split are mixed over its files. The last line of the output is JSON:
