@@ -36,7 +36,7 @@ class Options(job.JobOptions):
     """Use CPUs even if there are GPUs."""
     on_bad_record: OnBadRecord = "error"
     """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
-    them and goes on."""
+    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Options(job.JobOptions):
     """Leave out drawings that the game did not recognise ("recognized" is false)."""
     on_bad_record: OnBadRecord = "error"
     """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
-    them and goes on."""
+    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Options(job.PresetOptions):
 
     on_bad_record: OnBadRecord = "error"
     """Handling of drawings that cannot be used: error ends the run at the first one; skip counts
-    them and goes on."""
+    them and continues."""
     export: str | None = None
     """Folder or URI to which a SavedModel of the best checkpoint is written as well."""
 
