@@ -75,7 +75,9 @@ def test_files_are_not_scattered_over_the_disks_of_several_nodes(
     nodes: Nodes, tmp_path: Path
 ) -> None:
     nodes(working="12", having="1")
-    with pytest.raises(UserError, match=r"would be scattered, since 10.0.0.2 and the driver's"):
+    with pytest.raises(
+        UserError, match=r"would be scattered over nodes, since 10.0.0.2 and the driver's"
+    ):
         reach.check_writing(str(tmp_path), "the files")
     assert list(tmp_path.iterdir()) == []
     nodes(working="12", having="12")

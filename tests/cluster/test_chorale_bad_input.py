@@ -138,7 +138,7 @@ def test_what_cannot_be_composed(
         ("nothing.csv", "note0\n", [], "has a header but no chords"),
         ("empty.csv", "", [], "the file is empty"),
         ("empty.musicxml", "", [], "the file is empty"),
-        ("broken.musicxml", "<score", [], "not MusicXML that can be read"),
+        ("broken.musicxml", "<score", [], "cannot be read as MusicXML"),
         ("broken.mid", "MThd", [], "not a MIDI file, or a damaged one"),
         (
             "melody.txt",

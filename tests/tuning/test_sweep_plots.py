@@ -165,7 +165,7 @@ def test_marks_tell_how_each_trial_ended_and_the_legend_counts_them(drawn: list[
         "best trial", "finished (1)", "stopped early (1)", "running (1)", "diverged (1)",
         "failed (2)",
     ]  # fmt: skip
-    assert "without a score: 1" in axes.get_title(loc="left")
+    assert "without a metric: 1" in axes.get_title(loc="left")
 
 
 def test_epochs_without_a_score_are_gaps_and_lone_scores_are_seen(drawn: list[Figure]) -> None:
