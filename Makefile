@@ -1,4 +1,4 @@
-# Everything from here sets itself up; `make` alone says what there is.
+# Every target sets up what it needs; `make` alone lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,15 +6,15 @@ READY := $(VENV)/.ready
 
 help:
 	@echo 'Times on two cores:'
-	@echo 'make setup   a virtual environment in .venv, with the versions of constraints.txt (3 min)'
-	@echo 'make demo    train the sketch classifier on drawings of its own, with two workers (2 min)'
-	@echo 'make quick   the tests that need no Ray, no browser and no server (4 min)'
-	@echo 'make test    all tests but those of make faults (30 min); as root it installs Chromium'
-	@echo 'make faults  what kills, full disks, outages and lost nodes do to runs (75 min)'
-	@echo 'make check   lint, format and types (1 min)'
-	@echo 'make audit   look the pinned packages up among known vulnerabilities (needs the network)'
-	@echo 'make format  put the code into the format that check wants (1 s)'
-	@echo 'make clean   delete .venv, runs/demo and caches (1 s)'
+	@echo 'make setup   set up a virtual environment in .venv with the versions of constraints.txt (3 min)'
+	@echo 'make demo    train the sketch classifier on generated drawings, with two workers (2 min)'
+	@echo 'make quick   run the tests that need no Ray, no browser and no server (4 min)'
+	@echo 'make test    run all tests but those of make faults (30 min); as root, install Chromium first'
+	@echo 'make faults  run the tests of kills, full disks, outages and lost nodes (75 min)'
+	@echo 'make check   check lint, format and types (1 min)'
+	@echo 'make audit   look up known vulnerabilities of the pinned packages (needs the network)'
+	@echo 'make format  format the code as make check requires (1 s)'
+	@echo 'make clean   delete .venv, build, runs/demo and caches (1 s)'
 
 setup: $(READY)
 
@@ -40,7 +40,7 @@ quick-chorale:
 quick-others:
 	$(BIN)/python -m pytest -m quick --ignore tests/chorale
 
-# What it says comes in one piece when it is done.
+# Prints its output in one piece at the end, since it runs beside other tests.
 quick-all:
 	@mkdir -p build; $(BIN)/python -m pytest -m quick > build/quick.log 2>&1; \
 	code=$$?; cat build/quick.log; exit $$code

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Measure speed, beside the book's way, in one run on this machine.
+"""Measure speed beside the book's way, in one run on this machine.
 
-ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that
-the training workers hold over an epoch (give it --data demo:1000000). compose: notes/s of new
-chorales. tune: what a sweep of the composer costs beside its training (7 min).
-generate: chorales/s from checkpoint to stored files, by stage.
-Rates drift on a busy machine; the ratios of one run are what counts. The last line of the output is
-JSON with all figures.
+ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that the
+training workers hold during an epoch (use --data demo:1000000). compose: notes/s of new chorales.
+tune: time that a sweep of the composer takes in addition to its training (7 min). generate:
+chorales/s from checkpoint to stored files, by stage. Rates vary on a busy machine: compare ratios
+of one run. The last line of the output is JSON with all rates.
 """
 
 from collections.abc import Callable
@@ -25,15 +24,15 @@ class Options(job.JobOptions):
     """What to measure."""
     data: str = "demo:100000"
     """Drawings: a folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are
-    made first."""
+    written first."""
     corpus: str = "jsb"
-    """tune, generate: chorales, as --data of jobs/train_chorale.py."""
+    """tune, generate: corpus of chorales, as --data of jobs/train_chorale.py."""
     generated: Annotated[int, Ge(1)] = 300
-    """generate: chorales to compose, render and store each way."""
+    """generate: number of chorales to compose, render and store in each way."""
     s3: str | None = None
-    """generate: s3://bucket/prefix to store them in too, besides a local folder."""
+    """generate: s3://bucket/prefix to store chorales in, besides a local folder."""
     count: Annotated[int, Ge(1)] = 400_000
-    """ingest: drawings to read each way, rounded to whole passes."""
+    """ingest: number of drawings to read in each way, rounded to whole passes."""
     chords: Annotated[int, Ge(1)] = 64
     """compose, generate: length of a chorale, in chords (sixteenths)."""
 

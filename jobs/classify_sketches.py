@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Classify drawings: the five most probable classes of each, with probabilities, as Parquet.
 
-Reads drawings in all formats of README.md, a file or a folder. The output has
-the columns file, row (number in the file, from 0), key_id, true_class (null where the source does
-not say), classes and probabilities (lists, the most probable first), in the source's order.
-The last line of the output is JSON: output, count.
+Reads a file or a folder of drawings, in any format that README.md lists. The output has the columns
+file, row (number in the file, from 0), key_id, true_class (null if the source does not say),
+classes and probabilities (lists, the most probable first). Its rows are in the source's order. The
+last line of the output is JSON: output, count.
 """
 
 from typing import Annotated, Any
@@ -22,15 +22,17 @@ class Options(job.JobOptions):
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str
-    """Path or URI of files of drawings (README), a file or a folder; demo:COUNT, quickdraw."""
+    """Drawings: a path or URI of a file or folder (formats: README), demo:COUNT or quickdraw."""
     output: str
     """Path or URI of the Parquet file to write."""
     workers: Annotated[int, Ge(1)] | None = None
-    """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
+    """Number of processes that classify; by default one for each GPU or, on CPUs, one less than
+    there are CPUs, at most 8."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even where there are GPUs."""
+    """Use CPUs even if there are GPUs."""
     on_bad_record: OnBadRecord = "error"
-    """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
+    """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
+    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Compose chorales: to listen to (WAV, MIDI), to read (MusicXML, SVG), to look at (PNG).
 
-Files go to OUTPUT/temperature=T/INDEX.*, and how often each pitch was composed, beside how often
-Bach wrote it, to OUTPUT/pitches.png. A chorale depends on the checkpoint, the seed and its
-index alone. With --melody the composer keeps the voices of a file and writes the others. The last
-line of the output is JSON: the files, and for each temperature the critique: parallels, crossing,
-spacing and so on, beside Bach's own figures, and what the notes cost the composer (nats per note).
+Files go to OUTPUT/temperature=T/INDEX.*. OUTPUT/pitches.png compares the pitches composed with
+Bach's. A chorale depends only on the checkpoint, the seed and its index. With --melody the composer
+keeps the voices of a file and writes the others. The last line of the output is JSON: the files,
+and for each temperature the critique: statistics of parallels, crossing, spacing and so on beside
+Bach's own, and the composer's nats per note.
 """
 
 from typing import Annotated, Any, Literal
@@ -27,30 +27,35 @@ class Options(job.JobOptions):
     output: str = "composed"
     """Folder or URI to write to."""
     temperatures: composing_options.Temperatures = (1.0,)
-    """1 takes the composer at its word, less is tamer, more is wilder, 0 is --greedy."""
+    """Temperatures of sampling: 1 uses the composer's probabilities as they are, lower is tamer,
+    higher is wilder, 0 is --greedy."""
     greedy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """The likeliest note each time, as the book's first version; instead of --temperatures."""
+    """Take the likeliest note each time, as the book's first version does; excludes
+    --temperatures."""
     top_p: composing_options.TopP = 1.0
     count: composing_options.Count = 1
     chords: composing_options.Chords | None = None
-    """Length in chords (sixteenths), what is given included; by default 64, or the melody's."""
+    """Length in chords (sixteenths), with the opening that is given; by default 64, or the
+    melody's."""
     seed: composing_options.Seed = 0
     seed_from: composing_options.SeedFrom = None
     data: str | None = None
-    """Corpus for --seed-from and for Bach's statistics; as in jobs/train_chorale.py. By default
-    the one of the checkpoint, which carries its statistics, so that it is read for --seed-from
-    only."""
+    """Corpus for --seed-from and for Bach's statistics, as in jobs/train_chorale.py; by default
+    that of the checkpoint. The checkpoint carries its statistics, so that the corpus is read for
+    --seed-from only."""
     melody: str | None = None
     """MIDI, MusicXML, Humdrum or CSV file with voices to keep; the composer writes the others.
     Silence before the first note says where in its bar the melody begins."""
     keep: Annotated[tuple[Literal["soprano", "alto", "tenor", "bass"], ...], MinLen(1)] = (
         "soprano",
     )
-    """Which voices the melody's file gives, highest first; of a file of four, those are taken."""
+    """Voices that the melody's file gives, highest first; if the file has four voices, these are
+    taken from it."""
     transpose: Annotated[int, Ge(-127), Le(127)] = 0
-    """Semitones by which the melody is moved before it is harmonised; 12 is an octave up."""
+    """Number of semitones by which the melody is moved before it is harmonised; 12 is an octave
+    up."""
     tempo: float = 80.0
-    """Quarter notes a minute."""
+    """Tempo in quarter notes a minute."""
     instrument: composing_options.Instrument = "organ"
 
     @model_validator(mode="after")

@@ -2,8 +2,8 @@
 """Evaluate a checkpoint of the composer: every note of every piece counts exactly once.
 
 The last line of the output is JSON: nats_per_note and accuracy over whole pieces (each note given
-all notes before it), notes (their number), and book_loss and book_accuracy, the same as the book
-measures it: windows of 33 chords, 16 apart, each begun cold.
+all notes before it), notes (their number), and book_loss and book_accuracy, measured as in the
+book: in windows of 33 chords, 16 apart, each without what came before it.
 """
 
 from typing import Any, Literal
@@ -21,7 +21,7 @@ class Options(job.JobOptions):
     """Corpus, as in jobs/train_chorale.py; by default the one that the checkpoint was trained
     on."""
     split: Literal["train", "valid", "test"] = "test"
-    """Which pieces."""
+    """Split whose pieces are evaluated."""
 
 
 def main(config: Options) -> dict[str, Any]:

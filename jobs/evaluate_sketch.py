@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Evaluate a checkpoint of the sketch classifier: every drawing counts exactly once.
 
-The last line of the output is JSON: top1, top5 (shares), loss (nats a drawing), count, and cropped,
-the number of drawings longer than the classifier reads. --output writes the metrics of each class.
+The last line of the output is JSON: top1 and top5 (shares), loss (nats per drawing), count, and
+cropped (drawings longer than the classifier reads). --output writes the metrics of each class.
 """
 
 import json
@@ -21,20 +21,22 @@ class Options(job.JobOptions):
     checkpoint: str
     """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str
-    """demo or demo:COUNT, quickdraw, or a path or URI of files of drawings (README)."""
+    """Drawings: demo, demo:COUNT, quickdraw, or a path or URI (formats: README)."""
     split: Literal["train", "validation", "test", "all"] = "test"
-    """Which drawings."""
+    """Split whose drawings are evaluated."""
     output: str | None = None
-    """Path or URI of a JSON file with the metrics of each class, worst first: count, loss, top1,
+    """Path or URI of a JSON file for the metrics of each class, worst first: count, loss, top1,
     top5, precision, and the class that its drawings are most often taken for."""
     recognized_only: bool = False
     """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
     workers: Annotated[int, Ge(1)] | None = None
-    """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
+    """Number of processes that classify; by default one for each GPU or, on CPUs, one less than
+    there are CPUs, at most 8."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even where there are GPUs."""
+    """Use CPUs even if there are GPUs."""
     on_bad_record: OnBadRecord = "error"
-    """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
+    """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
+    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:

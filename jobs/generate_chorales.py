@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Compose thousands of chorales into object storage or a folder, with a page to listen to them.
 
-Writes OUTPUT/NAME: temperature=T/INDEX.wav, .mid and .musicxml, excerpts of Bach's chorales to
-compare with (bach/), the manifest (manifest/, Parquet, a row a chorale), the page (index.html) and
-last of all summary.json. The same command goes on where it stopped, whatever stopped it, and the
-result is the same, byte for byte. S3: credentials and endpoint come from the standard AWS_*
-settings. The last line of the output is JSON: complete, output, page, chorales written and found,
-seconds by stage, chorales_per_second; with --dry-run, what would be written, is there, is missing.
+Writes to OUTPUT/NAME: temperature=T/INDEX.wav, .mid and .musicxml; excerpts of Bach's chorales to
+compare with (bach/); the manifest (manifest/, Parquet, one row a chorale); the page (index.html);
+and, last, summary.json. After any interruption the same command resumes, and the result is the
+same, byte for byte. S3: credentials and endpoint come from the standard AWS_* settings. The last
+line of the output is JSON: complete, output, page, chorales written and found, seconds by stage,
+chorales_per_second; with --dry-run, what would be written, what is there and what is missing.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write a real chorale as it would be composed: WAV, MIDI, MusicXML, piano roll, score.
+"""Write a real chorale in the same forms as a composed one: WAV, MIDI, MusicXML, piano roll, score.
 
-Plays nothing; to compare with what jobs/compose.py writes. The last line of the output is JSON: the
-chorale's name, its length in chords (sixteenths), and the files.
+The files are for comparison with those of jobs/compose.py; nothing is played. The last line of the
+output is JSON: the chorale's name, its length in chords (sixteenths), and the files.
 """
 
 from typing import Any
@@ -15,14 +15,14 @@ class Options(job.JobOptions):
     """Options of this job."""
 
     name: str
-    """The chorale: SPLIT:INDEX, such as test:2, or its name in the corpus."""
+    """Chorale to write: SPLIT:INDEX, such as test:2, or its name in the corpus."""
     data: str = "jsb"
-    """jsb, music21, or a path or URI: an archive, folder or file of CSV, MIDI, MusicXML, Humdrum,
-    Jsb16thSeparated or Parquet."""
+    """Corpus: jsb, music21, or a path or URI of an archive, folder or file (CSV, MIDI, MusicXML,
+    Humdrum, Jsb16thSeparated or Parquet)."""
     output: str = "heard"
     """Folder or URI to write to."""
     tempo: float = 80.0
-    """Quarter notes a minute."""
+    """Tempo in quarter notes a minute."""
     instrument: Instrument = "organ"
 
 

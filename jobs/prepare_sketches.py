@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Convert drawings to Parquet once: training from it reads faster. Or to TFRecords.
+"""Convert drawings once to Parquet, which training reads faster, or to TFRecords.
 
-The output is a folder with train, validation and test, which every other job takes as --data; the
-drawings of each split are mixed over its files. The last line of the output is JSON: the number of
-drawings of each split.
+The output is a folder with train, validation and test, which every other sketch job takes as
+--data. The drawings of each split are mixed over its files. The last line of the output is JSON:
+the number of drawings in each split.
 """
 
 from typing import Any, Literal
@@ -17,22 +17,23 @@ class Options(job.JobOptions):
     """Options of this job."""
 
     data: str
-    """quickdraw, demo or demo:COUNT, or a path or URI of files of drawings (README)."""
+    """Drawings: demo, demo:COUNT, quickdraw, or a path or URI (formats: README)."""
     output: str
-    """Folder or URI to write, new or empty."""
+    """Folder or URI to write to, which must be new or empty."""
     split: Split | None = None
-    """TRAIN:VALIDATION:TEST, in percent, such as 80:10:10: how drawings that have no splits are
-    divided, by a hash of each."""
+    """Shares of the splits in percent, TRAIN:VALIDATION:TEST, such as 80:10:10, for drawings
+    without splits: by a hash of each."""
     format: Literal["parquet", "tfrecords"] = "parquet"
-    """parquet for training; tfrecords writes shards as the tutorial's."""
+    """Format to write: parquet for training, or tfrecords, shards like the tutorial's."""
     shuffle: bool = True
-    """Mix the drawings of each split over its files; data sorted by class need it."""
+    """Mix the drawings of each split over its files; data sorted by class need this."""
     seed: int = 42
     """Seed of the shuffling."""
     recognized_only: bool = False
     """Leave out drawings that the game did not recognise ("recognized" is false)."""
     on_bad_record: OnBadRecord = "error"
-    """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
+    """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
+    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Train the composer of chorales, here or on a cluster, from a corpus to a checkpoint.
 
-The same --storage-path and --name go on where an earlier run stopped. The last line of the output
-is JSON: nats_per_note and accuracy over whole pieces of the test split, book_loss and
-book_accuracy in the book's windows, and the best checkpoint's path.
+The same --storage-path and --name resume a run where it stopped. The last line of the output is
+JSON: nats_per_note and accuracy over whole pieces of the test split, book_loss and book_accuracy in
+the book's windows, and the best checkpoint's path.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class ChoraleRun(RunOptions):
     """Where and on what a run of the composer runs."""
 
     name: RunName = "chorale"
-    """Name of this run and of its folder; the same name goes on where the run stopped."""
+    """Name of the run and of its folder; a run of the same name resumes where it stopped."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Train the sketch classifier, here or on a cluster, from drawings to a checkpoint that predicts.
 
-The same --storage-path and --name go on where an earlier run stopped. The last line of the output
-is JSON: top1, top5, loss and count on the held-out test split, and the best checkpoint's path.
+The same --storage-path and --name resume a run where it stopped. The last line of the output is
+JSON: top1, top5, loss and count on the held-out test split, and the best checkpoint's path.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ class Options(job.PresetOptions):
     """Options of this job."""
 
     on_bad_record: OnBadRecord = "error"
-    """error ends the run at a drawing that cannot be used; skip counts it and goes on."""
+    """Handling of drawings that cannot be used: error ends the run at the first one; skip counts
+    them and continues."""
     export: str | None = None
-    """Folder or URI for a SavedModel of the best checkpoint, too."""
+    """Folder or URI to which a SavedModel of the best checkpoint is written as well."""
 
 
 @dataclass(frozen=True)

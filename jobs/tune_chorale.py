@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Search for a better composer: learning rate, number of dilated convolutions, LSTM size, dropout.
 
-Trials train side by side, poor ones are stopped early. The same --storage-path and --name go on
-where a sweep stopped. What is searched is --space, a YAML file; all other options are those of
-jobs/train_chorale.py, and hold for every trial. The last line of the output is JSON: the best
-trial's score (nats per note on the valid split), values and checkpoint, and best.yaml, which
-jobs/train_chorale.py takes as its --config.
+Trials train side by side; poor ones are stopped early. The same --storage-path and --name resume a
+sweep where it stopped. --space, a YAML file, says which fields to search. The other options of the
+model and of training are those of jobs/train_chorale.py, and hold for every trial. The last line of
+the output is JSON: the best trial's metric (nats per note on the validation split), values and
+checkpoint, and best.yaml, which jobs/train_chorale.py takes as its --config.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Options(job.PresetOptions):
     """Options of this job."""
 
     preset: Literal["notebook", "strong"] = "notebook"
-    """Where the other defaults come from: notebook, the book's, or strong."""
+    """Preset that gives the other defaults: notebook, the book's, or strong."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Search for a better sketch classifier: learning rate, LSTM size and number, filters, dropout.
 
-Trials train side by side, poor ones are stopped early. The same --storage-path and --name go on
-where a sweep stopped. What is searched is --space, a YAML file; all other options are those of
-jobs/train_sketch.py, and hold for every trial. The last line of the output is JSON: the best
-trial's score (top-1 on the validation split), values and checkpoint, and best.yaml, which
-jobs/train_sketch.py takes as its --config.
+Trials train side by side; poor ones are stopped early. The same --storage-path and --name resume a
+sweep where it stopped. --space, a YAML file, says which fields to search. The other options of the
+model and of training are those of jobs/train_sketch.py, and hold for every trial. The last line of
+the output is JSON: the best trial's metric (top-1 on the validation split), values and checkpoint,
+and best.yaml, which jobs/train_sketch.py takes as its --config.
 """
 
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ def extract_tar(archive: Path, folder: Path) -> None:
         OverflowError,
     ) as error:
         raise UserError(
-            f"{archive}: a damaged or incomplete archive ({error}); delete it and get it again"
+            f"{archive}: a damaged or incomplete archive ({error}); delete it and fetch it again"
         ) from error
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -104,8 +104,8 @@ def _extract(archive: Path, folder: Path) -> None:
                 room -= tarfile.BLOCKSIZE + member.size
                 if room < 0:
                     raise UserError(
-                        f"{archive}: unpacks to more than {_TIMES} times its size, as no data set "
-                        "does; not unpacked"
+                        f"{archive}: unpacks to more than {_TIMES} times its size, which no data "
+                        "set does; not unpacked"
                     )
                 _write(archive, tar, member, folder)
         while stream.read(_BLOCK):  # gzip compares its checksum at the very end

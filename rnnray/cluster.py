@@ -60,9 +60,14 @@ def connect(*, verbose: bool = False, dashboard: bool = False) -> None:
     address = os.environ.get("RAY_ADDRESS")
     left = "" if address == "local" else address or ray_private.address_left_here()
     nobody = UserError(
-        f"no Ray cluster lets us in at {f'RAY_ADDRESS={address}' if address else left}; start it, "
-        "set RAY_AUTH_MODE=token if it wants a token, or run on this machine alone: "
-        + ("unset RAY_ADDRESS" if address else "`ray stop` forgets what `ray start` left")
+        f"cannot connect to a Ray cluster at {f'RAY_ADDRESS={address}' if address else left}; "
+        "start it, "
+        "set RAY_AUTH_MODE=token if it requires a token, or run on this machine alone: "
+        + (
+            "unset RAY_ADDRESS"
+            if address
+            else "`ray stop` removes the address that `ray start` left"
+        )
     )
     if left and not _answers(left):
         raise nobody
@@ -149,7 +154,7 @@ def worker_resources(workers: int, gpu: bool | None, cpus: float | None) -> dict
         UserError: the cluster can never provide that; the message names what it has.
     """
     all_cpus, all_gpus = most("CPU"), most("GPU")
-    there = f"this cluster has {all_cpus:g} CPUs and {all_gpus:g} GPUs at most"
+    there = f"this cluster has at most {all_cpus:g} CPUs and {all_gpus:g} GPUs"
     if gpu is None:
         gpu = all_gpus > 0
     if gpu and workers > all_gpus:

@@ -46,7 +46,9 @@ def cache_folder() -> Path:
         # The XDG specification tells programs to ignore relative folders.
         return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "rnnray"
     except RuntimeError as error:  # a container's user may have no home
-        raise UserError("no home folder for the cache: set RNNRAY_CACHE to a folder") from error
+        raise UserError(
+            "there is no home folder for the cache; set RNNRAY_CACHE to a folder"
+        ) from error
 
 
 def download(url: str, target: Path, *, size: int | None = None, sha256: str | None = None) -> Path:
@@ -88,7 +90,7 @@ def say(line: str) -> None:
 def cannot_write(path: Path, error: OSError) -> UserError:
     """Return the `UserError` for a refusal of the file system."""
     what = f"{error.filename or path}: {error.strerror or error}"
-    return UserError(f"{what}; mend that, or name another folder in the variable RNNRAY_CACHE")
+    return UserError(f"{what}; correct that, or set RNNRAY_CACHE to another folder")
 
 
 @contextmanager
@@ -103,7 +105,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"{path.name}: another process is at work on it; waiting")
+            say(f"{path.name}: another process is working on it; waiting")
             fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
@@ -174,7 +176,7 @@ def _download(url: str, target: Path, size: int | None, sha256: str | None) -> N
                 # Without any connection yet, the error is raised at once; a lost connection is
                 # waited for.
                 if failures == _TRIES or not connected:
-                    raise UserError(f"{url}: {error}; run again to go on, or {by_hand}") from error
+                    raise UserError(f"{url}: {error}; run again to resume, or {by_hand}") from error
                 pause = _BACKOFF_SECONDS * 2 ** (failures - 1)
                 say(f"{target.name}: {error}; trying again in {pause:.0f} s")
                 time.sleep(pause)
@@ -193,7 +195,7 @@ def _download(url: str, target: Path, size: int | None, sha256: str | None) -> N
 def _check(url: str, part: _Part, what: str, found: object, expected: object) -> None:
     if found is not None and expected is not None and found != expected:
         part.remove()
-        raise UserError(f"{url}: {what} is {found}, not {expected}; removed it: run once more")
+        raise UserError(f"{url}: {what} is {found}, not {expected}; it was removed; run again")
 
 
 def _fetch(url: str, part: _Part, size: int | None, progress: "_Progress") -> None:
@@ -208,7 +210,9 @@ def _fetch(url: str, part: _Part, size: int | None, progress: "_Progress") -> No
             _check(url, part, "size", part.source.length, size)
         elif not _goes_on(response, done, part.source):
             part.remove()
-            raise _BrokenError(f"answer {response.status} does not fit the {done} bytes kept")
+            raise _BrokenError(
+                f"answer {response.status} does not fit the {done} bytes already there"
+            )
         length = part.source.length
         with part.path.open("ab") as file:
             while done != length and response.status != 416:

@@ -54,7 +54,7 @@ class Events:
         try:
             self.tell({"kind": "end"})
         except RayError as problem:  # the thread ends in any case
-            say(f"the last of the progress is lost: {problem!r}")
+            say(f"the last progress lines are lost: {problem!r}")
         self._thread.join()
         self._queue.shutdown(force=True)  # without force, Ray would restart it
 
@@ -67,7 +67,7 @@ class Events:
             except RayError as error:
                 if self._over.is_set():
                     return
-                say(f"progress is interrupted: {error!r}")
+                say(f"progress lines are interrupted: {error!r}")
                 time.sleep(_RETRY_SECONDS)
                 continue
             if event["kind"] == "end":
@@ -75,7 +75,7 @@ class Events:
             try:
                 self._handler(event)
             except Exception as error:
-                say(f"progress is lost ({event['kind']}): {error!r}")
+                say(f"a progress line is lost ({event['kind']}): {error!r}")
 
 
 class Tell:

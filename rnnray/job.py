@@ -69,9 +69,10 @@ class PresetOptions(JobOptions):
     """Options of jobs that train."""
 
     preset: Literal["strong", "notebook"] = "strong"
-    """Where the other defaults come from: strong, which we recommend, or notebook, the book's."""
+    """Preset that gives the other defaults: strong, which we recommend, or notebook, the book's."""
     config: str | None = None
-    """YAML file with values of these options; wins over the preset, the command line over it."""
+    """YAML file with values of these options; it overrides the preset, and the command line
+    overrides it."""
 
 
 JobConfig = TypeVar("JobConfig")
@@ -119,10 +120,10 @@ def run(
     try:
         result = main(_parse(config_type, arguments, description, presets or {}))
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on from what was stored")
+        _fail("interrupted; the same command resumes from what was saved")
     except Terminated:
         _fail(
-            "told to stop (SIGTERM); the same command goes on from what was stored",
+            "stopped by SIGTERM; the same command resumes from what was saved",
             code=128 + signal.SIGTERM,
         )
     except BrokenPipeError:  # the reader has gone, as in `--help | head`
@@ -169,10 +170,28 @@ def _parse(
         if file is not None:
             values = _merged(values, read_file(file))
         default = _validated(options_type, values, file or f"preset {preset}")
-    options = tyro.cli(options_type, description=description, default=default, args=arguments)
+    _reflow(options_type)
+    options = tyro.cli(
+        options_type,
+        description=_one_line_a_paragraph(description),
+        default=default,
+        args=arguments,
+    )
     if not parts:
         return cast(JobConfig, options)
     return config_type(**{name: _part_of(options, kind) for name, kind in parts.items()})
+
+
+def _reflow(config_type: Any) -> None:
+    """Have help texts wrap where the terminal ends, and not where their docstrings' lines do."""
+    for field in config_type.model_fields.values():
+        field.description = _one_line_a_paragraph(field.description or "") or None
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+            _reflow(field.annotation)
+
+
+def _one_line_a_paragraph(text: str) -> str:
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:

@@ -76,5 +76,5 @@ def save(figure: Figure, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole_file.write(path, image.getbuffer())
     except OSError as error:
-        reason = f"cannot write this picture ({error.strerror})"
-        raise UserError(f"{path}: {reason}; choose a folder that is writable") from error
+        reason = f"cannot write this plot ({error.strerror})"
+        raise UserError(f"{path}: {reason}; choose a writable folder") from error

@@ -31,7 +31,7 @@ def reads_checkpoint_list(values: Mapping[str, Any]) -> bool:
     entries = values["checkpoint_results"]
     if all(entry.get("version", 0) == _CHECKPOINT_ENTRY_VERSION for entry in entries):
         return True
-    _say_lost("all checkpoints stay, and a damaged one has none before it")
+    _say_lost("all checkpoints are kept, and a damaged one is not replaced by an earlier one")
     return False
 
 
@@ -40,7 +40,7 @@ def _say_lost(what: str) -> None:
     """Say once in this process what this Ray does not offer."""
     from rnnray.progress import say  # noqa: PLC0415  (it imports this module)
 
-    say(f"Ray {ray.__version__} is not one that this project knows: {what}")
+    say(f"Ray {ray.__version__} lacks a part that this project uses: {what}")
 
 
 def address_left_here() -> str | None:
@@ -57,7 +57,7 @@ def address_left_here() -> str | None:
 
         address: str | None = read_ray_address()
     except (ImportError, AttributeError, TypeError):
-        _say_lost("a cluster that `ray start` left here is not found; RAY_ADDRESS names it")
+        _say_lost("a cluster that `ray start` left here is not found; set RAY_ADDRESS")
         return None
     return address
 
@@ -79,7 +79,7 @@ def on_loopback() -> Iterator[None]:
     except (ImportError, AttributeError):
         spans_machines = None
     if spans_machines is None:
-        _say_lost("it may listen to other machines; a firewall or a container keeps them out")
+        _say_lost("Ray may listen on the network; use a firewall or a container")
         yield
         return
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -129,7 +129,7 @@ def check_drains() -> None:
     except (ImportError, AttributeError):
         known = False
     if not known:
-        _say_lost("a drained node is lost without a checkpoint first; SIGTERM still writes one")
+        _say_lost("a node that is drained is lost without a checkpoint; SIGTERM still writes one")
 
 
 def _train_context() -> Any:

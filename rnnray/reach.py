@@ -36,9 +36,9 @@ def reading(uri: str, what: str) -> dict[str, Any]:
     having = _having(path, here, nodes)
     if not having:
         raise UserError(
-            f"{uri}: {what} are here on the driver's node, and no node that runs tasks "
-            f"({', '.join(sorted(nodes.values()))}) has the same; copy them to {_SHARED} and give "
-            "that place"
+            f"{uri}: {what} are on the driver's node, but no node that runs tasks "
+            f"({', '.join(sorted(nodes.values()))}) has them; copy them to {_SHARED} and use that "
+            "path"
         )
     own = ray.get_runtime_context().get_node_id()
     may_grow = cluster.most("CPU") > ray.cluster_resources().get("CPU", 0)
@@ -71,8 +71,9 @@ def check_writing(uri: str, what: str) -> None:
     missing = sorted(nodes[node] for node in nodes.keys() - set(having))
     if missing:
         raise UserError(
-            f"{uri}: {what} would be scattered, since {', '.join(missing)} and the driver's node "
-            f"have different folders there; give {_SHARED}"
+            f"{uri}: {what} would be scattered over nodes, since {', '.join(missing)} and the "
+            "driver's node "
+            f"have different folders there; use {_SHARED}"
         )
 
 

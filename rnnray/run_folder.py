@@ -29,8 +29,8 @@ def say_if_short_lived(folder: str) -> None:
     """
     if _UPLOADED in Path(folder).parts:
         say(
-            f"{folder}: is in this job's copy of its working directory, which Ray deletes; to keep "
-            "the results, give an absolute path or a URI"
+            f"{folder}: is in the job's copy of its working directory, which Ray deletes; to keep "
+            "the results, use an absolute path or a URI"
         )
 
 
@@ -85,13 +85,13 @@ def keep(
         if saved and type(saved.get(field)) is type(values[field]) and saved[field] < values[field]
     }
     if saved is not None:
-        more = f" ({', '.join(growing)} may be more)" if growing else ""
+        more = f" ({', '.join(growing)} may be raised)" if growing else ""
         check_same(folder, saved | grown, values, what, more)
     if saved is not None and saved_data is not None:
         different = differences(_by_number(saved_data), _by_number(data), most=_FEW)
         if different:
             raise UserError(
-                f"{folder} holds {what} on other data: {different}; take another --name, or the "
+                f"{folder} holds {what} on other data: {different}; use another --name, or the "
                 "data that it began with"
             )
     # Runs of older versions did not save the identity of their data; they get it now.
@@ -118,7 +118,7 @@ def check_same(
     if different:
         raise UserError(
             f"{folder} holds {what} of another configuration: {different}; "
-            f"take another --name, or the same options{more}"
+            f"use another --name, or the same options{more}"
         )
 
 

@@ -129,7 +129,7 @@ def check_owner(found: bytes | None, owner: str, uri: str) -> None:
     if lock.get("owner") != owner:
         raise LockLost(
             f"{uri}: another run ({_name(lock) if lock else f'which has ended: no {LOCK} is left'})"
-            " took over while this one could not be heard of; this one stops"
+            " took over while this one gave no heartbeat; this one stops"
         )
 
 
@@ -192,7 +192,7 @@ class RunLock:
         self._thread.join(self._release_seconds)
         if self._thread.is_alive():
             # A store that does not answer must not hide the reason of the run's end, nor delay it.
-            say(f"{self._place.uri}: does not answer, so its {LOCK} stays behind")
+            say(f"{self._place.uri}: does not answer, so its {LOCK} is left there")
 
     def check(self) -> None:
         """Raise unless this run still holds its lock, which it may lose in an outage.
@@ -240,8 +240,8 @@ class RunLock:
         age = time.time() - float(lock["beat"])
         if age < STALE_SECONDS:
             raise UserError(
-                f"{self._place.uri}: another run is writing there ({_name(lock)}, last heard of "
-                f"{max(age, 0):.0f} s ago); take another --name, or wait until it ends"
+                f"{self._place.uri}: another run is writing there ({_name(lock)}, last heartbeat "
+                f"{max(age, 0):.0f} s ago); use another --name, or wait until it ends"
             )
 
     def _stays_silent(self, lock: dict[str, Any], found: bytes) -> bool:
@@ -255,7 +255,7 @@ class RunLock:
         """
         say(
             f"{self._place.uri}: a run was writing there ({_name(lock)}); "
-            f"watching for {self._watch_seconds:g} s whether it still is"
+            f"waiting {self._watch_seconds:g} s to see whether it still is"
         )
         end = time.monotonic() + self._watch_seconds
         while time.monotonic() < end:
@@ -265,8 +265,8 @@ class RunLock:
                 return False
             if now != found:
                 raise UserError(
-                    f"{self._place.uri}: another run is writing there ({_name(_parse(now))}); "
-                    "take another --name, or wait until it ends"
+                    f"{self._place.uri}: another run is writing there ({_name(_parse(now))}); use "
+                    "another --name, or wait until it ends"
                 )
         return True
 
@@ -293,12 +293,12 @@ class RunLock:
                 # other writes.
                 continue
             except Exception as error:  # without beats, others would take the run for dead
-                say(f"{self._place.uri}: a beat of {LOCK} failed ({type(error).__name__})")
+                say(f"{self._place.uri}: a heartbeat of {LOCK} failed ({type(error).__name__})")
         try:
             if _parse(self._place.get(LOCK) or b"").get("owner") == self.held.owner:
                 self._place.delete(LOCK)
         except UserError as problem:
-            say(f"{LOCK} stays behind: {problem}")
+            say(f"{LOCK} could not be deleted: {problem}")
 
 
 def _parse(content: bytes) -> dict[str, Any]:

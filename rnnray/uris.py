@@ -21,10 +21,10 @@ def check_place(uri: str) -> None:
     scheme, is_uri, rest = uri.partition("://")
     if is_uri and _SECRETS.search(uri):
         raise UserError(
-            f"{scheme}://…: has credentials in it, which logs would show; "
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
+            f"{scheme}://…: contains credentials, which logs would show; set AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY instead"
         )
     if "\0" in uri:
-        raise UserError(f"{uri!r}: no path has a null byte in it")
+        raise UserError(f"{uri!r}: a path cannot contain a null byte")
     if scheme != "file" and ".." in unquote(rest).split("/"):
-        raise UserError(f"{uri}: an object's key has no '..' in it; write the key that is meant")
+        raise UserError(f"{uri}: an object's key cannot contain '..'; write the full key")

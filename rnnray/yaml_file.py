@@ -13,7 +13,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not read; write the value out")
+            raise yaml.YAMLError("aliases (*name) are not allowed; write the value out")
         return super().compose_node(parent, index)
 
 
@@ -35,10 +35,10 @@ def read_mapping(content: bytes | str, where: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = (str(error).strip().splitlines() or [""])[-1].strip()
         raise UserError(
-            f"{where}: not a YAML file that can be read ({type(error).__name__}: {line})"
+            f"{where}: cannot be read as YAML ({type(error).__name__}: {line})"
         ) from error
     if not isinstance(values, dict):
-        raise UserError(f"{where}: a configuration is a mapping of option: value")
+        raise UserError(f"{where}: a configuration must be a mapping of option: value")
     return values
 
 
@@ -52,5 +52,5 @@ def read_file(file: str) -> dict[str, Any]:
         content = Path(file).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{file}: not a YAML file that can be read ({reason})") from error
+        raise UserError(f"{file}: cannot be read as YAML ({reason})") from error
     return read_mapping(content, file)

@@ -70,7 +70,7 @@ def _write(
             size += len(block)
             if size > room:
                 raise UserError(
-                    f"{archive}: unpacks to more than {_TIMES} times its size, as no data set "
+                    f"{archive}: unpacks to more than {_TIMES} times its size, which no data set "
                     "does; not unpacked"
                 )
             out.write(block)

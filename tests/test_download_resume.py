@@ -271,4 +271,4 @@ def test_who_has_to_wait_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert not entered.wait(0.2)
     waiting.join(10)
     assert entered.is_set()
-    assert capsys.readouterr().err == "file: another process is at work on it; waiting\n"
+    assert capsys.readouterr().err == "file: another process is working on it; waiting\n"

@@ -24,7 +24,7 @@ def test_an_event_that_cannot_be_shown_is_said_and_those_behind_it_arrive(
             events.tell({"kind": "step", "number": number})
     assert taken == [1, 2]
     (line,) = capsys.readouterr().out.splitlines()
-    assert "progress is lost (step): OSError('no space left for TensorBoard')" in line
+    assert "a progress line is lost (step): OSError('no space left for TensorBoard')" in line
 
 
 def test_progress_goes_on_after_its_actor_died(

@@ -135,7 +135,7 @@ def test_a_job_that_is_told_to_stop_closes_what_is_open_and_says_so_in_a_line(ca
     before = signal.getsignal(signal.SIGTERM)
     code, _, err = call(work=work)
     assert (code, closed) == (143, [True])
-    assert err == "error: told to stop (SIGTERM); the same command goes on from what was stored\n"
+    assert err == "error: stopped by SIGTERM; the same command resumes from what was saved\n"
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -219,13 +219,13 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("inner: [", "not a YAML file that can be read"),
+        ("inner: [", "cannot be read as YAML"),
         ("just words", "a mapping of option: value"),
         ("epoch: 3", "epoch: Extra inputs are not permitted"),
         ("inner: {sizes: 3}", "inner.sizes: Extra inputs are not permitted"),
         ("epochs: 0", "epochs: Input should be greater than or equal to 1"),
         ("inner: {size: big}", "inner.size: Input should be a valid integer"),
-        ("!!python/object/apply:os.getcwd []", "not a YAML file that can be read"),
+        ("!!python/object/apply:os.getcwd []", "cannot be read as YAML"),
     ],
 )
 def test_a_bad_configuration_file_is_one_line_that_names_file_and_field(
@@ -246,7 +246,7 @@ def test_a_configuration_file_that_is_not_there_or_no_text(call: Call, tmp_path:
     for path in (tmp_path / "none.yaml", binary, tmp_path):
         code, _, err = call("--config", str(path))
         assert code == 1
-        assert err.startswith(f"error: {path}: not a YAML file that can be read")
+        assert err.startswith(f"error: {path}: cannot be read as YAML")
         assert err.count("\n") == 1
 
 

@@ -48,13 +48,13 @@ def enter_kept_free() -> None:
             lacks_name(utils, "read_ray_address"),
             ray_private.address_left_here,
             None,
-            "RAY_ADDRESS names it",
+            "set RAY_ADDRESS",
         ),
         (
             lacks_name(ray_constants, "ENABLE_RAY_CLUSTER"),
             enter_loopback,
             None,
-            "it may listen to other machines",
+            "Ray may listen on the network",
         ),
         (
             lacks_name(state.GlobalState, "get_max_resources_from_cluster_config"),
@@ -79,7 +79,7 @@ def enter_kept_free() -> None:
             lambda _: None,
             lambda: ray_private.reads_checkpoint_list({"checkpoint_results": [{"version": 1}]}),
             False,
-            "all checkpoints stay",
+            "all checkpoints are kept",
         ),
     ],
 )

@@ -35,7 +35,9 @@ def test_a_head_without_cpus_whose_cache_nobody_reaches_is_told_before_anything_
     nodes: Nodes, tmp_path: Path
 ) -> None:
     nodes(working="23", having="1")
-    message = rf"{tmp_path}: the drawings are here on .* \(10.0.0.2, 10.0.0.3\) has the same; copy"
+    message = (
+        rf"{tmp_path}: the drawings are on the .*, but no .* \(10.0.0.2, 10.0.0.3\) has them; copy"
+    )
     with pytest.raises(UserError, match=message):
         reach.reading(str(tmp_path), "the drawings")
 
@@ -73,7 +75,9 @@ def test_files_are_not_scattered_over_the_disks_of_several_nodes(
     nodes: Nodes, tmp_path: Path
 ) -> None:
     nodes(working="12", having="1")
-    with pytest.raises(UserError, match=r"would be scattered, since 10.0.0.2 and the driver's"):
+    with pytest.raises(
+        UserError, match=r"would be scattered over nodes, since 10.0.0.2 and the driver's"
+    ):
         reach.check_writing(str(tmp_path), "the files")
     assert list(tmp_path.iterdir()) == []
     nodes(working="12", having="12")

@@ -16,8 +16,8 @@ def test_a_submitted_job_says_that_results_in_its_working_directory_will_be_lost
         with run_folder.lock(str(tmp_path / parent / "first")):
             pass
     (line,) = capsys.readouterr().out.splitlines()
-    assert "_ray_pkg_1/runs/first: is in this job's copy of its working directory" in line
-    assert "give an absolute path or a URI" in line
+    assert "_ray_pkg_1/runs/first: is in the job's copy of its working directory" in line
+    assert "use an absolute path or a URI" in line
 
 
 def test_a_run_may_be_given_more_epochs_and_not_fewer(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_run_may_be_given_more_epochs_and_not_fewer(tmp_path: Path) -> None:
     assert keep(epochs=2, seed=1) is None
     assert keep(epochs=4, seed=1) == {"epochs": 2, "seed": 1}
     assert keep(epochs=4, seed=1) == {"epochs": 4, "seed": 1}
-    with pytest.raises(UserError, match=r"epochs \(4 there, 2 now\); .*\(epochs may be more\)"):
+    with pytest.raises(UserError, match=r"epochs \(4 there, 2 now\); .*\(epochs may be raised\)"):
         keep(epochs=2, seed=1)
     with pytest.raises(UserError, match=r"configuration: seed \(1 there, 2 now\); "):
         keep(epochs=5, seed=2)
@@ -48,11 +48,11 @@ DATA = {
             {"classes": ["dog", "cow", "bee", "ant"]},
             r"on other data: classes.0000 \('ant' there, 'dog' now\), classes.0001 .* and 1 more; ",
         ),
-        ({"classes": ["ant", "bee", "cow"]}, r"classes.0003 \('dog' there, None now\); take"),
-        ({"training_drawings": 41}, r"training_drawings \(40 there, 41 now\); take"),
+        ({"classes": ["ant", "bee", "cow"]}, r"classes.0003 \('dog' there, None now\); use"),
+        ({"training_drawings": 41}, r"training_drawings \(40 there, 41 now\); use"),
         (
             {"file_bytes": {"a.parquet": 100, "b.parquet": 201}},
-            r"file_bytes.b.parquet \(200 there, 201 now\); take another --name",
+            r"file_bytes.b.parquet \(200 there, 201 now\); use another --name",
         ),
     ],
 )

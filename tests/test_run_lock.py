@@ -41,7 +41,7 @@ def test_a_lock_is_there_while_a_run_is_and_not_afterwards(store: Store) -> None
 def test_a_second_run_under_the_name_of_a_first_is_refused(store: Store) -> None:
     other = _lock(pid=os.getppid())
     store.put("lock.json", other, content_type="")
-    with pytest.raises(UserError, match=rf"process {os.getppid()} on .*last heard of"):
+    with pytest.raises(UserError, match=rf"process {os.getppid()} on .*last heartbeat"):
         RunLock(store).__enter__()
     assert store.get("lock.json") == other
 
@@ -53,7 +53,7 @@ def test_a_run_of_this_machine_that_is_there_and_silent_is_watched_before_it_cou
     store.put("lock.json", _lock(pid=os.getppid(), age=STALE_SECONDS + 1), content_type="")
     with RunLock(store, watch_seconds=0.2):
         pass
-    assert "watching for 0.2 s" in capsys.readouterr().out
+    assert "waiting 0.2 s" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_another_machine_s_run_that_is_silent_is_dead_whatever_the_clocks_say(
     with RunLock(store, watch_seconds=0.2):
         assert _owner(store) != "other"
     said = capsys.readouterr().out
-    assert "watching for 0.2 s" in said
+    assert "waiting 0.2 s" in said
     assert "taking over from a run that has died (process 1 on elsewhere)" in said
 
 
@@ -289,7 +289,7 @@ def test_a_store_that_is_away_does_not_keep_a_run_from_ending(
     get = LocalStore.get
     with RunLock(store, release_seconds=0.1) as lock:
         monkeypatch.setattr(LocalStore, "get", wait)
-    assert "does not answer, so its lock.json stays behind" in capsys.readouterr().out
+    assert "does not answer, so its lock.json is left there" in capsys.readouterr().out
     assert keys(store) == ["lock.json"]
     # Should it answer while the process is there, the lock goes.
     back.set()

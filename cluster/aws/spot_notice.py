@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Tells Ray that AWS takes this spot machine back, so that training writes a checkpoint before.
+"""Tell Ray that AWS takes this spot machine back, so that training first writes a checkpoint.
 
-AWS says so two minutes ahead in the machine's own metadata (IMDSv2), where Ray does not look. This
-asks there every few seconds, has Ray drain this node when the notice comes, and ends. It runs
-beside a worker's `ray start` and needs Python and `ray` alone.
+AWS gives notice two minutes ahead in the machine's own metadata (IMDSv2), where Ray does not look.
+This script asks there every few seconds. When the notice comes, it has Ray drain this node, and
+ends. It runs beside a worker's `ray start` and needs only Python and `ray`.
 """
 
 import argparse
@@ -20,21 +20,21 @@ from datetime import UTC, datetime
 _ANSWER_SECONDS, _DRAIN_SECONDS = 2.0, 30.0
 # To Ray, a node that dies before the deadline of its drain has failed; AWS's time is a rough one.
 _MARGIN_SECONDS = 10
-# Metadata are this machine's affair, and no proxy's.
+# Metadata come from this machine, never through a proxy.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 log = logging.getLogger("spot_notice")
 
 
 def notice(metadata: str) -> datetime | None:
-    """When this machine is taken back; None while nothing is said of that.
+    """Return when this machine is taken back; None as long as there is no notice.
 
     Args:
         metadata: URL of the metadata service.
 
     Raises:
         OSError, http.client.HTTPException: the service does not answer, or refuses.
-        ValueError, KeyError: what it says is no notice.
+        ValueError, KeyError: its answer is not a notice.
     """
     token = _ask(
         "PUT", f"{metadata}/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds", "60"
@@ -54,7 +54,7 @@ def notice(metadata: str) -> datetime | None:
 
 
 def wait_for_notice(metadata: str, every: float) -> datetime:
-    """When this machine is taken back, as soon as that is said; asks `every` so many seconds."""
+    """Ask `every` this many seconds for the notice; return when the machine is taken back."""
     while True:
         try:
             if (end := notice(metadata)) is not None:
@@ -65,7 +65,7 @@ def wait_for_notice(metadata: str, every: float) -> datetime:
 
 
 def drain(end: datetime) -> bool:
-    """Have Ray drain this node, which is taken back at `end`; whether it agreed."""
+    """Have Ray drain this node, which is taken back at `end`; return whether Ray agreed."""
     left = int((end - datetime.now(UTC)).total_seconds()) - _MARGIN_SECONDS
     command = ["ray", "drain-node", "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
     command += ["--reason-message", "AWS takes this spot machine back"]
@@ -89,15 +89,19 @@ def _main() -> None:
         "--metadata",
         default=os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254",
         metavar="URL",
-        help="AWS's metadata service; default: %(default)s",
+        help="URL of AWS's metadata service (default: %(default)s)",
     )
     parser.add_argument(
-        "--every", type=float, default=5.0, metavar="SECONDS", help="default: %(default)g"
+        "--every",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="seconds between two requests (default: %(default)g)",
     )
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     end = wait_for_notice(options.metadata.rstrip("/"), options.every)
-    log.info("this machine is taken back at %s: draining its node", end)
+    log.info("AWS takes this machine back at %s: draining its node", end)
     while not drain(end):
         if datetime.now(UTC) > end:
             raise SystemExit("Ray did not drain this node in time")

@@ -1,7 +1,7 @@
 """A Ray cluster of several nodes on this machine: start it, look at it, hurt it, stop it.
 
-All that is known of it lies in a state folder (`nodes.json`, the token, the nodes' logs and their
-/tmp/ray), so that another process can stop it, also after a crash.
+Its state is in a folder (`nodes.json`, the token, the nodes' logs and their /tmp/ray), so that
+another process can stop the cluster, also after a crash.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from placement import HEAD, MARK, Namespaces, Placement, Processes, Refused, kil
 
 _START_SECONDS = 120.0
 # Ray declares a node dead that did not answer five times in a row, and waits five seconds for each
-# answer: a node that is cut off is dead to it within 35 s, where its defaults take 65.
+# answer. So it declares a node that is cut off dead within 35 s; with its defaults, within 65 s.
 HEALTH_CHECKS = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "5000",
     "RAY_health_check_failure_threshold": "5",
 }
-# Runs on the head, where the dashboard is. Proxies of the environment are none of its business.
+# Runs on the head, where the dashboard is, and so ignores proxies of the environment.
 _ASK = """
 import json, sys, urllib.request
 token = open(sys.argv[2]).read().strip()
@@ -48,9 +48,9 @@ class LocalCluster:
         self.nodes: dict[str, Node] = {}
         self.namespaces = False
         self.gcs, self.dashboard_port = "", 0
-        # What Ray takes for /tmp: sockets lie below it, whose paths may have 107 characters.
+        # Ray's /tmp. Sockets are below it, whose paths may have at most 107 characters.
         self.ray_tmpdir = "/tmp"
-        # Also known when nodes.json is lost: namespaces, processes and folders are found by it.
+        # Derived, so that it finds namespaces, processes and folders even if nodes.json is lost.
         self.name = f"rnnray-{hashlib.sha256(str(state).encode()).hexdigest()[:6]}"
         self._file, self._token = state / "nodes.json", state / "token"
         with suppress(FileNotFoundError):
@@ -72,7 +72,7 @@ class LocalCluster:
         self._token.write_text(secrets.token_hex(32))
         port, self.dashboard_port = (6379, 8265) if namespaces else free_ports(2)
         if not namespaces:
-            # Not /tmp/ray, where every Ray of this machine would take this cluster for its own.
+            # Not /tmp/ray: there, every Ray of this machine would find this cluster.
             self.ray_tmpdir = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp")
         self.gcs = f"{self.placement.address(0)}:{port}"
         names = [HEAD, *(f"node{index}" for index in range(1, workers + 1))]
@@ -86,15 +86,15 @@ class LocalCluster:
         self.start(names[1:])
 
     def start(self, names: Iterable[str]) -> None:
-        """Start nodes, and wait for them; what is left of their earlier lives ends first, and the
-        cable of one that was cut off is plugged in.
+        """Start nodes and wait for them; first end processes left from earlier starts, and connect
+        nodes that were cut off.
 
         Raises:
             Refused: a node is up already, or does not come up within two minutes.
         """
         names = list(names)
         if HEAD not in names:
-            # The others could only wait for it.
+            # Without a head, the others would wait in vain.
             self._check_runs(HEAD)
         before = self._alive()
         for name in names:
@@ -128,8 +128,8 @@ class LocalCluster:
     def heal(self, name: str) -> bool:
         """Connect a node again; true when it had to be started again.
 
-        Ray does not take a node back that it has declared dead: the node ends itself when it
-        hears of it, and whoever watches over nodes (here: this) starts it anew.
+        Ray does not accept a node again that it has declared dead. The node ends itself when it
+        learns of this, so it is started again here.
 
         Raises:
             Refused: as `cut`; or the node does not come back.
@@ -169,13 +169,13 @@ class LocalCluster:
         return [*self.placement.enter(HEAD, self._own(HEAD)), *command], environment
 
     def down(self) -> bool:
-        """Stop everything and forget it, also what nodes.json does not tell; true when there was
-        anything.
+        """Stop everything and delete the state, also what nodes.json does not list; return whether
+        there was anything.
         """
         names = set(self.nodes)
         for placement in self._placements():
             here = placement.nodes()
-            # The head last: the others would look for it.
+            # The head last, or the others would look for it.
             for name in sorted(here, key=HEAD.__eq__):
                 kill(placement, name)
             placement.remove()
@@ -196,7 +196,7 @@ class LocalCluster:
         return Namespaces(self.name) if self.namespaces else Processes(self.name)
 
     def _placements(self) -> list[Placement]:
-        """Where nodes of it may run; everywhere, when nothing is known of it."""
+        """Where its nodes may run; everywhere if the state is lost."""
         if self.nodes:
             return [self.placement]
         return [*([Namespaces(self.name)] if Namespaces.allowed() else []), Processes(self.name)]
@@ -220,7 +220,7 @@ class LocalCluster:
         self._save()
 
     def _wait_for(self, names: set[str], before: set[str], seconds: float) -> None:
-        """Wait for new nodes: one that was killed seems alive for a few seconds more."""
+        """Wait for new nodes; a killed node still seems alive for a few seconds."""
         deadline = time.monotonic() + seconds
         while missing := names - {n for id_, n in self._alive().items() if id_ not in before}:
             for name in missing:
@@ -234,7 +234,7 @@ class LocalCluster:
             time.sleep(0.5)
 
     def _alive(self) -> dict[str, str]:
-        """The nodes that the head takes for alive, by Ray's id; none when it does not answer."""
+        """The nodes that the head considers alive, by Ray's id; none if it does not answer."""
         if HEAD not in self.nodes or not self.nodes[HEAD].runs():
             return {}
         url = f"http://127.0.0.1:{self.dashboard_port}/api/v0/nodes"
@@ -251,7 +251,7 @@ class LocalCluster:
         return {n["node_id"]: n["node_name"] for n in nodes if n["state"] == "ALIVE"}
 
     def _environment(self, name: str) -> dict[str, str]:
-        """Of a node's processes: this one's, without its Ray, and with ours."""
+        """The environment of a node's processes: this process's, with our settings of Ray."""
         ours = {n: v for n, v in os.environ.items() if not n.startswith(("RAY_", "TF_"))}
         ours["PATH"] = f"{Path(ray_command()).parent}:{ours.get('PATH', os.defpath)}"
         ours |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self._token)}
@@ -284,7 +284,7 @@ class LocalCluster:
 
     def _last_line(self, name: str) -> str:
         lines = self._log(name).read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no output"
 
     def _save(self) -> None:
         saved = {

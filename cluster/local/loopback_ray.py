@@ -1,9 +1,9 @@
-"""The command `ray`, whose `start --node-ip-address 127.0.0.1` listens on 127.0.0.1 alone.
+"""The command `ray`, whose `start --node-ip-address 127.0.0.1` listens only on 127.0.0.1.
 
-On Linux Ray takes 127.0.0.1 for the machine's outer address, and its ports are open to the network.
-RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 forbids that, but it also forbids all nodes except the head. So
-the processes of a node have it in their environment, and here, where they are started, it is undone
-and the address left alone.
+On Linux Ray replaces 127.0.0.1 by the machine's outer address, and its ports are open to the
+network. RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 prevents that, but also prevents all nodes except the
+head. So the processes of a node have this variable in their environment. This command, which starts
+them, undoes its effect on the other nodes and keeps the address as given.
 """
 
 import sys

@@ -21,20 +21,20 @@ class Node:
     cpus: int
     address: str
     pid: int = 0
-    """Of its `ray start`; 0 before it was started."""
+    """Process id of its `ray start`; 0 before the start."""
     started: str = ""
-    """When that process was started, by the kernel's clock: its number may go to another."""
+    """Start of that process by the kernel's clock, since another process may get its id."""
 
     def runs(self) -> bool:
-        """Whether its `ray start` is still there."""
+        """Whether its `ray start` still runs."""
         return bool(self.pid) and self.started == start_time(self.pid)
 
 
 def start_command(
     name: str, node: Node, gcs: str, dashboard_port: int, *, shared: bool
 ) -> list[str]:
-    """The `ray start` of a node; `shared` when others have its address, 127.0.0.1, and Ray's usual
-    ports.
+    """The `ray start` of a node; `shared` if other nodes have its address, 127.0.0.1, and Ray's
+    usual ports.
 
     Raises:
         Refused: there is no `ray` here.
@@ -76,7 +76,7 @@ def _python() -> str:
     """The Python of `ray_command`."""
     python = Path(ray_command()).resolve().parent / "python3"
     if not python.exists():
-        raise Refused(f"there is no {python}, of the `ray` beside it; run `make setup` first")
+        raise Refused(f"there is no {python} beside its `ray`; run `make setup` first")
     return str(python)
 
 

@@ -2,8 +2,8 @@
 
 `Namespaces` gives each node a network namespace of its own: the head's holds a bridge, and a veth
 pair leads from it to each node. Nothing leads out of them, so nothing outside reaches the nodes,
-and pulling one cable cuts a node off. `Processes` is the plain way for where namespaces are not
-allowed: all nodes on 127.0.0.1.
+and pulling one cable cuts a node off. `Processes` runs all nodes on 127.0.0.1, if namespaces are
+not allowed.
 """
 
 import os
@@ -16,17 +16,17 @@ from pathlib import Path
 
 HEAD = "head"
 MARK = "RNNRAY_LOCAL_NODE"
-"""Environment variable of all processes of a node: which cluster and node they are of."""
+"""Environment variable that names the cluster and the node of a process."""
 _SUBNET = "10.77.0"
 _BRIDGE = "cluster"
 _RAY_FOLDER = Path("/tmp/ray")
-# Two Rays that share /tmp/ray share files by which a process finds its node: each gets its own.
+# Rays that share /tmp/ray share the files by which a process finds its node: each gets its own.
 _OWN_FOLDER = 'mount --bind "$0" /tmp/ray && exec "$@"'
 _KILL_SECONDS = 20.0
 
 
 class Refused(Exception):  # noqa: N818
-    """What was asked for cannot be done; the message says why, and what to do."""
+    """A request that cannot be done; the message says why, and what to do."""
 
 
 class Namespaces:
@@ -37,8 +37,8 @@ class Namespaces:
 
     @classmethod
     def allowed(cls) -> bool:
-        """Whether this user may make here what `create` and `enter` do: some containers allow
-        namespaces, but no mounts, bridges or cables.
+        """Whether this user may do what `create` and `enter` do: some containers allow namespaces,
+        but no mounts, bridges or cables.
         """
         probe = f"rnnray-probe-{os.getpid()}"
         try:
@@ -81,12 +81,12 @@ class Namespaces:
         folder.mkdir(parents=True, exist_ok=True)
         if not _RAY_FOLDER.exists():
             _RAY_FOLDER.mkdir(exist_ok=True)
-            _RAY_FOLDER.chmod(0o1777)  # the Rays of other users want it too
+            _RAY_FOLDER.chmod(0o1777)  # the Rays of other users need it too
         inside = ("sh", "-c", _OWN_FOLDER, str(folder))
         return ["ip", "netns", "exec", self._name(node), *inside]
 
     def nodes(self) -> set[str]:
-        """The nodes of the cluster that are here, also those that nobody wrote down."""
+        """The nodes of the cluster on this machine, also those that no state lists."""
         prefix = self._name("")
         return {name.removeprefix(prefix) for name in _namespaces() if name.startswith(prefix)}
 
@@ -118,7 +118,7 @@ class Namespaces:
 
 
 class Processes:
-    """All nodes on 127.0.0.1: what can be had where namespaces are not allowed."""
+    """All nodes on 127.0.0.1, if namespaces are not allowed."""
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
@@ -135,7 +135,7 @@ class Processes:
         return []
 
     def nodes(self) -> set[str]:
-        """The nodes of the cluster that are here, also those that nobody wrote down."""
+        """The nodes of the cluster on this machine, also those that no state lists."""
         return {node for node, _ in self._marked().values() if node}
 
     def processes(self, node: str) -> set[int]:
@@ -173,7 +173,7 @@ class Processes:
         """Nothing to remove."""
 
     def _marked(self) -> dict[int, tuple[str, int]]:
-        """All processes of this user: the node whose mark they have, if any, and their parent."""
+        """All processes of this user: the node that marks them, if any, and their parent."""
         mark = f"{MARK}={self._cluster}-".encode()
         found = {}
         for pid in _all_processes():

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Load for a cluster of several nodes on this machine: training, a sweep and batch generation at
-the same time, one run of each after the other until the time is over.
+"""Put a cluster of several nodes on this machine under load, until the time is over.
 
-Samples the memory of every process of the cluster, and checks what each run leaves. Prints how far
-it is every half minute, at the end a table, and JSON as the last line. Exits with 1 if a run
-failed, left less than it should or did not end within 20 minutes, if a kind of runs ended none, or
-if memory grew: if a process that lived for more than 60 % of the soak held, at its end, more memory
-of its own (RssAnon) than in the middle of its life, by more than 100 MiB and by more than 20 %.
+Training, sweeps and batch generation run at the same time, each kind one run after the other. The
+soak samples the memory of every process of the cluster, and checks what each run leaves. It prints
+its progress every half minute, a table at the end, and JSON as the last line.
+
+The exit code is 1 if
+- a run failed, left less than it should or did not end within 20 minutes,
+- no run of a kind ended, or
+- the memory of a process grew. This counts for processes that lived for more than 60 % of the soak:
+  their own memory (RssAnon) at the end may exceed that in the middle of their life by at most
+  100 MiB or 20 %, whichever is more.
 """
 
 import argparse
@@ -33,7 +37,7 @@ from placement import Namespaces, Refused, start_time
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _SAMPLE_SECONDS, _PROGRESS_SECONDS = 5.0, 30.0
 _RUN_SECONDS = 1200.0
-# What a process is judged by: the rule stands above.
+# The limits of the rule above.
 _MOST_OF_THE_SOAK, _GROWTH_MIB, _GROWTH_SHARE = 0.6, 100.0, 0.2
 _EPOCHS, _TRIALS, _CHORALES = 6, 4, 60
 _SMALL = "--model.lstm-units 32 --optimizer.learning-rate 0.01"
@@ -54,7 +58,7 @@ class Process:
         return self.seconds[-1] - self.seconds[0]
 
     def half_time_mib(self) -> float:
-        """What it held in the middle of its life."""
+        """Its memory in the middle of its life."""
         middle = (self.seconds[0] + self.seconds[-1]) / 2
         return next(m for s, m in zip(self.seconds, self.mib, strict=True) if s >= middle)
 
@@ -64,14 +68,14 @@ class Process:
 
 
 class Watched(threading.Thread, ABC):
-    """A thread whose exception is a failure of the soak, and not a traceback that goes by."""
+    """A thread whose exception is a failure of the soak, not only a traceback in the output."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, daemon=True)
         self.failures = list[str]()
 
     def run(self) -> None:
-        """`work`, and what becomes of it."""
+        """Do the `work`; note its exception as a failure."""
         try:
             self.work()
         except Exception as error:
@@ -87,11 +91,11 @@ class Runs(Watched):
     """Runs of one kind, one after the other, as jobs that are submitted to the cluster.
 
     Args:
-        kind: of them.
+        kind: name of the kind.
         cluster: to run on.
-        job: gives the command line of a run by its name.
-        lost: what a run's result lacks; empty if it lacks nothing.
-        until: when no other run starts, `time.monotonic`.
+        job: returns the command line of a run, given its name.
+        lost: returns what a run's result lacks; empty if it lacks nothing.
+        until: time, `time.monotonic`, after which no other run starts.
     """
 
     def __init__(
@@ -145,28 +149,28 @@ def submit(cluster: LocalCluster, job: str) -> tuple[int, str]:
 
 
 def last_result(output: str) -> Result:
-    """The JSON object that a job printed last; {} where there is none."""
+    """The JSON object that a job printed last; {} if there is none."""
     lines = [line for line in output.splitlines() if line.startswith("{")]
     return dict(json.loads(lines[-1])) if lines else {}
 
 
 class Watch(Watched):
-    """Samples the memory of the cluster's processes until it is over, and says how far the soak is.
+    """Samples the memory of the cluster's processes until it is stopped, and prints the progress.
 
     Args:
         cluster: whose processes.
-        kinds: the runs, of which it tells how many ended; more may be added.
+        kinds: the runs, whose numbers of ended runs it prints; more may be added.
     """
 
     def __init__(self, cluster: LocalCluster, kinds: Collection[Runs]) -> None:
         super().__init__("watch")
         self._cluster, self._kinds, self._over = cluster, kinds, threading.Event()
-        # By number and start: numbers go to others in the course of a soak.
+        # By process id and start, since other processes get the ids in the course of a soak.
         self.seen: dict[tuple[int, str], Process] = {}
         self.seconds = 0.0
 
     def stop(self) -> None:
-        """Have it end, and wait for that."""
+        """Stop it and wait for its end."""
         self._over.set()
         self.join()
 
@@ -191,7 +195,7 @@ class Watch(Watched):
                 )
 
     def _sample(self, pid: int) -> float | None:
-        """What a process holds, MiB, which is noted; None when it has ended."""
+        """Note and return the memory of a process, MiB; None if it has ended."""
         try:
             title, mib = _title(pid), _own_mib(pid)
         except OSError:
@@ -214,7 +218,7 @@ def _title(pid: int) -> str:
 
 
 def _own_mib(pid: int) -> float:
-    """Memory without what is shared, as the object store is."""
+    """Memory, MiB, without shared memory such as the object store."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) / 1024
@@ -240,7 +244,7 @@ def table(seen: Iterable[Process]) -> list[Result]:
 
 
 def grown(seen: Iterable[Process], seconds: float) -> list[str]:
-    """A line for each process whose memory grew, by the rule above; `seconds` of the soak."""
+    """A line for each process whose memory grew, by the rule above, in `seconds` of soak."""
     return [
         f"memory: {process.title} grew from {process.half_time_mib():.0f} to "
         f"{process.mib[-1]:.0f} MiB in the second half of its {process.lived() / 60:.1f} minutes"
@@ -251,19 +255,19 @@ def grown(seen: Iterable[Process], seconds: float) -> list[str]:
 
 
 def failures(kinds: Iterable[Runs], watch: Watch) -> list[str]:
-    """All that went wrong, a line each, once all threads have ended."""
+    """All failures, a line each, after all threads have ended."""
     found = [failure for thread in (*kinds, watch) for failure in thread.failures]
     found += [f"{kind.name}: no run ended" for kind in kinds if not kind.ended]
     if not watch.seen:
-        found.append("watch: it saw no process")
+        found.append("watch: no process was seen")
     return found + grown(watch.seen.values(), watch.seconds)
 
 
 def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
-    """Runs and memory of so many minutes; the runs' folders lie in `place`.
+    """Run the soak for these minutes, with the runs' folders in `place`; return runs and memory.
 
     Raises:
-        Refused: there is no composer to generate with.
+        Refused: no composer could be trained.
     """
     kinds: list[Runs] = []
     watch = Watch(cluster, kinds)
@@ -271,7 +275,7 @@ def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
     composer = f"jobs/train_chorale.py --data music21 --epochs 1 {_SMALL} --storage-path {place}"
     code, output = submit(cluster, f"{composer} --name composer")
     if code:
-        raise Refused(f"no composer to generate with:\n{output}")
+        raise Refused(f"no composer could be trained:\n{output}")
     checkpoint = last_result(output)["checkpoint"]
     until = time.monotonic() + minutes * 60
 
@@ -339,8 +343,12 @@ def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
 
 
 def _main() -> int:
-    parser = argparse.ArgumentParser(prog="soak.py", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=15.0, help="default: %(default)g")
+    parser = argparse.ArgumentParser(
+        prog="soak.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=15.0, help="duration in minutes (default: %(default)g)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rnnray-soak-") as folder:
         cluster = LocalCluster(Path(folder) / "nodes")

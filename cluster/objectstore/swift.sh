@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A small S3 server on this computer, for tests and trials: OpenStack Swift with its S3 API.
 #
-#   swift.sh start DIR [PORT]   serve what is in DIR on http://127.0.0.1:PORT (8090); prints the
+#   swift.sh start DIR [PORT]   serve the data in DIR on http://127.0.0.1:PORT (8090); print the
 #                               settings that programs need: eval "$(swift.sh start DIR)"
-#   swift.sh stop DIR           end what start started; the data stay, and a start serves them again
+#   swift.sh stop DIR           stop the server; the data stay, and the next start serves them again
 #
 # The first start installs Swift into an environment of its own: $OBJECTSTORE_VENV, or
 # build/objectstore/venv in this repository. See README.md.
@@ -35,7 +35,7 @@ install() {
     exec 9>&-
 }
 
-# The process of a server, if it runs and is ours: its number may have gone to another since.
+# The process of a server, if it runs and is ours: another process may have got its id since.
 pid_of() {
     local pid
     pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
@@ -66,7 +66,7 @@ stop() {
     done
 }
 
-# Prints three free ports; fails when this folder or the wanted port will not do.
+# Prints three free ports; fails if this folder or the wanted port cannot be used.
 prepare() {
     "$venv/bin/python" - "$dir" "$port" <<'EOF'
 import os
@@ -88,8 +88,8 @@ try:
             each.bind(("127.0.0.1", 0))
         print(*(each.getsockname()[1] for each in others))
 except OSError as error:
-    sys.exit(f"swift.sh: port {port} cannot be had ({error.strerror}); "
-             f"give another: swift.sh start {folder} PORT")
+    sys.exit(f"swift.sh: port {port} is not available ({error.strerror}); "
+             f"use another: swift.sh start {folder} PORT")
 EOF
 }
 
@@ -208,7 +208,7 @@ case $1 in
 start)
     port=${3:-8090}
     [[ $port =~ ^[0-9]{1,5}$ ]] || fail "not a port: $port"
-    mkdir -p "$2" && dir=$(cd "$2" && pwd) || fail "$2: not a folder that can be made"
+    mkdir -p "$2" && dir=$(cd "$2" && pwd) || fail "$2: the folder cannot be made"
     start
     ;;
 stop)

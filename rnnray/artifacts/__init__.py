@@ -28,5 +28,5 @@ def open_store(uri: str) -> Store:
 
         return S3Store.of(uri)
     if "://" in uri:
-        raise UserError(f"{uri.partition('://')[0]}://…: give a local folder or s3://bucket/prefix")
+        raise UserError(f"{uri.partition('://')[0]}://…: use a local folder or s3://bucket/prefix")
     return LocalStore(os.path.abspath(Path(uri).expanduser()))  # noqa: PTH100  (it resolves "..")

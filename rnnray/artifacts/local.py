@@ -49,8 +49,8 @@ class LocalStore:
         except OSError as error:
             if error.errno in _FULL:
                 raise UserError(
-                    f"{self.uri}: no space is left on its disk, {key} was not written; "
-                    "make room, then run again"
+                    f"{self.uri}: its disk is full, so {key} was not written; free some space, "
+                    "then run again"
                 ) from error
             raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -109,7 +109,9 @@ class LocalStore:
                 for name in filter(UNFINISHED.fullmatch, names):
                     Path(folder, name).unlink(missing_ok=True)
         except OSError as error:
-            raise UserError(f"{self.uri}: cannot be tidied ({error.strerror})") from error
+            raise UserError(
+                f"{self.uri}: unfinished files cannot be deleted ({error.strerror})"
+            ) from error
 
     def presign(self, key: str, hours: float) -> str:
         """See `Store`; a local folder has no links."""

@@ -55,8 +55,8 @@ class S3Store:
             bucket = ""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket) or set(prefix) & {*"?#"}:
             raise UserError(
-                "s3://…: must be s3://bucket/prefix and no more; endpoint and credentials are "
-                "taken from AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                "s3://…: must be s3://bucket/prefix and nothing else; endpoint and credentials "
+                "come from AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         return cls(f"s3://{bucket}/{prefix}".rstrip("/"))
 

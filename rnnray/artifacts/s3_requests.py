@@ -71,7 +71,7 @@ def request(uri: str, attempt: Callable[[Any], T], expected: tuple[int, ...] = (
     def say_waiting(trouble: str, left: float) -> None:
         say(
             f"{uri}: waiting for the object store at {_host()} ({trouble}), "
-            f"for {left:.0f} seconds more at most"
+            f"for up to {left:.0f} more seconds"
         )
 
     try:
@@ -103,12 +103,12 @@ def refusal(uri: str, error: Exception) -> UserError:
         return no_bucket(uri)
     if isinstance(error, _NO_CREDENTIALS):
         return UserError(
-            f"{uri}: no credentials for it ({code}); set AWS_ACCESS_KEY_ID and "
+            f"{uri}: no credentials ({code}); set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )
     if code in _CREDENTIALS:
         return UserError(
-            f"{uri}: the object store at {_host()} does not take these credentials "
+            f"{uri}: the object store at {_host()} rejects these credentials "
             f"({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION"
         )
     if _status(error) in (401, 403):
@@ -117,12 +117,11 @@ def refusal(uri: str, error: Exception) -> UserError:
             "the credentials and their rights on this bucket"
         )
     status = _status(error)
-    # 501 means that the server is no S3 service, not that it fails
-    if status >= 500 and status != 501:
-        trouble = "has no room; make some" if status == 507 else f"fails ({status}); check it"
+    if status >= 500 and status != 501:  # that is for a request which no S3 service lacks
+        trouble = "is full; free some space" if status == 507 else f"fails ({status}); check it"
         return UserError(f"{uri}: the object store at {_host()} {trouble}, then run again")
     return UserError(
-        f"{uri}: the object store at {_host()} does not do what was asked ({code}); "
+        f"{uri}: the object store at {_host()} rejects the request ({code}); "
         "check that AWS_ENDPOINT_URL_S3 is an S3 service"
     )
 
@@ -198,7 +197,7 @@ def _make_client(settings: frozenset[tuple[str, str]]) -> tuple[Any, boto3.sessi
     except (ValueError, aws.BotoCoreError) as error:
         raise UserError(
             f"the AWS_* settings are not usable ({type(error).__name__}); check AWS_PROFILE, and "
-            "that AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) is like http://host:port"
+            "that AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) has the form http://host:port"
         ) from None
     client.meta.events.register("needs-retry.s3", _say_timeout)
     return client, session

@@ -57,7 +57,10 @@ def compose(chords: int) -> dict[str, float]:
     best = max(rates.values())
     share = best * _multiply_adds(ours) / _peak()
     say(f"our best over the book's way: {best / rates['book']:,.0f} times")
-    say(f"our best is {share:.1%} of this machine's multiply-adds, as a large matrix product has")
+    say(
+        f"our best reaches {share:.1%} of the multiply-adds of a large matrix product on this "
+        "machine"
+    )
     say(f"one chorale of {chords} chords: {chords * VOICE_COUNT / rates['batch_1']:.2f} s")
     return rates
 
@@ -102,13 +105,13 @@ def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
         at_once=at_once,
     )
     say(
-        f"a sweep takes {result['ratio']:.2f} times what the same {samples} runs take by hand, "
-        f"{result['ratio_to_training']:.2f} times what they spend in epochs"
+        f"a sweep takes {result['ratio']:.2f} times as long as the same {samples} runs by hand, "
+        f"and {result['ratio_to_training']:.2f} times as long as their epochs"
     )
     say(
-        f"first step after {result['first_trials']:.1f} s in a new process, "
-        f"{result['later_trials']:.1f} s in one that a trial left: compilation, and in a new "
-        "process the import of TensorFlow"
+        f"time to the first step: {result['first_trials']:.1f} s in a new process (import of "
+        f"TensorFlow, compilation), {result['later_trials']:.1f} s in a process that another "
+        "trial used (compilation)"
     )
     return result
 

@@ -124,7 +124,7 @@ def _ours(name: str, asked: GenerationConfig, output: str) -> float:
         f"{seconds['render']:.1f}, together {share:.0%} of the {cpus:g} CPUs' time; uploads took "
         f"{seconds['upload']:.1f} s, added up"
     )
-    say(f"{name}: the driver held {made.driver_mib:,.0f} MiB at most")
+    say(f"{name}: the driver's memory peaked at {made.driver_mib:,.0f} MiB")
     return rate
 
 
@@ -135,4 +135,4 @@ def _delete(options: GenerationOptions) -> None:
         store.delete(RUN)
     except UserError as problem:
         # The error of the run itself, if there is one, must not be hidden.
-        say(f"{store.uri}: what was written there stays behind: {problem}")
+        say(f"{store.uri}: files written there could not be deleted: {problem}")

@@ -207,7 +207,9 @@ def _as_shards(data: str, folder: str) -> Drawings:
     if not all(
         isinstance(p, FilePart) and p.format == "tfrecords" for p in drawings.parts("train")
     ):
-        raise UserError(f"{data}: the benchmark compares ways to read TFRecords; give shards")
+        raise UserError(
+            f"{data}: the benchmark compares ways to read TFRecords; use TFRecord shards"
+        )
     return drawings
 
 

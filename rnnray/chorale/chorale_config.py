@@ -13,22 +13,23 @@ class ChoraleModelConfig(Config):
     """The composer: dilated convolutions over notes as in the book, or an LSTM over chords."""
 
     architecture: Literal["chords", "notes"] = "chords"
-    """chords: LSTMs over chords, a head for each voice; notes: the book's, over notes."""
+    """Architecture: chords has LSTMs over chords and a head for each voice; notes is the book's,
+    over notes."""
     embedding: Annotated[int, Ge(1)] = 192
-    """Size of a note's (notes) or a chord's (chords) embedding."""
+    """Size of the embedding, of a note (notes) or of a chord (chords)."""
     dilated_layers: Annotated[int, Ge(0), Le(10)] = 4
-    """notes: causal convolutions; their dilations are 1, 2, 4, 8 and so on."""
+    """notes: number of causal convolutions, whose dilations are 1, 2, 4, 8 and so on."""
     filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (32, 48, 64, 96)
-    """notes: filters of each convolution; the last number holds for all further ones."""
+    """notes: number of filters of each convolution; the last number holds for all further ones."""
     kernel_size: Annotated[int, Ge(2), Le(16)] = 2
     """notes: kernel size of the convolutions."""
     batch_normalization: bool = True
-    """notes: batch normalisation after each convolution."""
+    """notes: apply batch normalisation after each convolution."""
     normalization_momentum: Annotated[float, Ge(0), Lt(1)] = 0.99
-    """notes: of batch normalisation's moving statistics; 0.99, Keras's and the book's, takes some
-    ten epochs of this small corpus to settle, and validation means little until then."""
+    """notes: momentum of batch normalisation's moving statistics. 0.99, Keras's and the book's,
+    takes about ten epochs of this small corpus to settle; before that, validation means little."""
     stride: Annotated[int, Ge(1), Le(4)] = 2
-    """chords: sixteenths between two steps of the LSTMs; the heads see every one."""
+    """chords: sixteenths between two steps of the LSTMs; the heads see every sixteenth."""
     lstm_units: Annotated[int, Ge(1)] = 256
     """Size of each LSTM."""
     lstm_layers: Annotated[int, Ge(1), Le(8)] = 2
@@ -42,27 +43,29 @@ class ChoraleModelConfig(Config):
     head_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
     """chords: share of the heads' hidden layer that is dropped in training."""
     reach: Annotated[int, Ge(BAR)] = 256
-    """chords: how far back, in chords, the model looks for an earlier place that went like this."""
+    """chords: number of chords back that are searched for an earlier passage like the present
+    one."""
 
 
 class ChoraleConfig(TrainingConfig):
     """What determines the result of training the composer."""
 
     data: Annotated[str, Field(min_length=1)] = "jsb"
-    """jsb, music21, or a path or URI: an archive, folder or file of CSV, MIDI, MusicXML, Humdrum,
-    Jsb16thSeparated or Parquet."""
+    """Corpus: jsb, music21, or a path or URI of an archive, folder or file (CSV, MIDI, MusicXML,
+    Humdrum, Jsb16thSeparated or Parquet)."""
     model: ChoraleModelConfig = ChoraleModelConfig()
     """The model."""
     window_chords: Annotated[int, Ge(2)] = 256
-    """Chords (sixteenths) of a training window."""
+    """Length of a training window in chords (sixteenths)."""
     window_shift: Annotated[int, Ge(1)] = 128
-    """Chords between the starts of two windows of a piece."""
+    """Number of chords between the starts of two windows of a piece."""
     drop_remainder: bool = False
-    """Leave out chords that fill no whole window at a piece's end, as the book does."""
+    """Leave out chords at a piece's end that fill no whole window, as the book does."""
     count_first_note: bool = True
     """Learn to predict each window's first note too; the book's model cannot."""
     transpose: Annotated[int, Ge(0), Le(12)] = 0
-    """Train on transpositions too, by at most so many semitones, within the voices' ranges."""
+    """Train on transpositions too, by at most this many semitones down and up, within the voices'
+    ranges."""
 
     @model_validator(mode="after")
     def _windows_begin_at_bar_lines(self) -> Self:

@@ -68,7 +68,7 @@ def _totals(
         if progress():
             say(f"evaluated {totals[2]:,.0f} notes")
     if not np.isfinite(totals[0]):
-        raise UserError(f"the composer's nats are not finite ({totals[0]}): its training diverged")
+        raise UserError(f"the composer's loss is not finite ({totals[0]}): its training diverged")
     return float(totals[0]), int(totals[1]), int(totals[2])
 
 

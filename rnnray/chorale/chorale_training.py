@@ -40,7 +40,10 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
     task = ChoraleTask(config, to_json(statistics_of(corpus)))
     split = "test" if "test" in corpus["split"].to_pylist() else "valid"
     if split == "valid":
-        say("no chorales in test: the best checkpoint will be judged by valid alone")
+        say(
+            "no chorales in the test split: the best checkpoint will be evaluated on the "
+            "validation split only"
+        )
     run = driver.train(task, config, options, data)
     say("evaluating the best checkpoint over whole pieces")
     composer = TrainedComposer(run.best)
@@ -65,7 +68,7 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         f"in the book's windows {result.book_loss:.4f}, {result.book_accuracy:.1%}"
     )
     say(f"checkpoint {run.best}")
-    say(f"pictures   {pictures}")
+    say(f"plots      {pictures}")
     return result.as_dict() | {
         "split": split,
         "valid_nats_per_note": on_valid.nats_per_note,

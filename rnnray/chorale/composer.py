@@ -35,8 +35,8 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
         model = values.get("model")
         if not isinstance(model, dict) or "architecture" not in model:
             raise UserError(
-                f"{uri}: a checkpoint of another model, not of the composer; "
-                "jobs/train_chorale.py makes those"
+                f"{uri}: a checkpoint of another model, not of the composer; use one that "
+                "jobs/train_chorale.py wrote"
             )
         return ChoraleConfig.model_validate(values)
     except ValidationError as error:

@@ -120,7 +120,7 @@ def publish(
         figures = critique([composition.chords for composition in compositions])
         nats = np.stack([composition.nats for composition in compositions])[:, given == NONE]
         mean = float(nats.mean()) if nats.size else float("nan")
-        say(f"temperature {temperature:g}: {mean:.3f} nats a composed note; beside Bach:")
+        say(f"temperature {temperature:g}: {mean:.3f} nats per composed note; beside Bach:")
         for line in beside(figures, bachs):
             say(f"    {line}")
         if line := silent_voices(compositions, given):
@@ -158,9 +158,9 @@ def silent_voices(compositions: Sequence[Composition], given: Tokens) -> str:
         if count
     )
     return (
-        f"{len(found)} of {len(compositions)} chorales have a voice that is silent where a given "
-        f"one sings; the most is in {worst:04d}: {names} of {harmonised.sum()} sixteenths; another "
-        "--seed or a lower temperature may help"
+        f"{len(found)} of {len(compositions)} chorales have a voice that is silent while a given "
+        f"voice sings, most of all {worst:04d}: {names} of {harmonised.sum()} sixteenths; "
+        "another --seed or a lower temperature may help"
     )
 
 
@@ -173,4 +173,4 @@ def _delete_older(folder: str, count: int) -> None:
         if name and int(name["index"]) >= count and storage.delete(f"{folder}/{name[0]}"):
             older.add(name["index"])
     if older:
-        say(f"{folder}: deleted {len(older):,} chorales of an earlier run, {min(older)} and after")
+        say(f"{folder}: deleted {len(older):,} chorales of an earlier run, from {min(older)} on")

@@ -20,24 +20,22 @@ Checkpoint = Annotated[
 Temperatures = Annotated[
     tuple[Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)], ...], MinLen(1)
 ]
-Count = Annotated[int, Ge(1), Field(description="Chorales at each temperature.")]
+Count = Annotated[int, Ge(1), Field(description="Number of chorales at each temperature.")]
 Chords = Annotated[int, Ge(1)]
 TopP = Annotated[
     float,
     Gt(0),
     Le(1),
-    Field(description="Draw from the likeliest notes only, whose probabilities add up to this."),
+    Field(description="Draw only from the likeliest notes whose probabilities add up to this."),
 ]
-Seed = Annotated[int, Ge(0), Le(2**31 - 1), Field(description="Of all random choices.")]
+Seed = Annotated[int, Ge(0), Le(2**31 - 1), Field(description="Seed of all random choices.")]
 SeedFrom = Annotated[
     str | None,
-    Field(
-        description="Begin with the first chords of a real chorale: test:2:8 is 8 chords of test:2."
-    ),
+    Field(description="Opening of a real chorale: test:2:8 is the first 8 chords of test:2."),
 ]
 Instrument = Annotated[
     InstrumentName,
-    Field(description="Of the WAV: organ, choir, or the book's plain sine."),
+    Field(description="Instrument of the WAV file: organ, choir, or the book's plain sine."),
 ]
 
 

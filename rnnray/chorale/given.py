@@ -119,17 +119,19 @@ def _transposed(voices: Chords, semitones: int, rest: int, path: str) -> Chords:
     now = f" after --transpose {semitones}" if semitones else ""
     message = (
         f"{path}, quarter note {(rest + int(chord)) / 4:g} from the beginning: pitch "
-        f"{moved[chord, voice]}{now} is not from {LOWEST_PITCH} to {HIGHEST_PITCH}, the pitches "
+        f"{moved[chord, voice]}{now} is outside {LOWEST_PITCH} to {HIGHEST_PITCH}, the pitches "
         "that the composer knows"
     )
     if high - low > HIGHEST_PITCH - LOWEST_PITCH:
-        raise UserError(f"{message}; the file's span {high - low} semitones: leave voices out")
+        raise UserError(
+            f"{message}; the file's pitches span {high - low} semitones: leave voices out"
+        )
     fitting = range(semitones + LOWEST_PITCH - low, semitones + HIGHEST_PITCH - high + 1)
     nearest = min(fitting, key=abs)
     octaves = [shift for shift in fitting if shift and shift % _OCTAVE == 0]
     octave = min(octaves, key=abs, default=nearest)
-    same_key = "" if octave == nearest else f", --transpose {octave} too and in the same key"
-    raise UserError(f"{message}; --transpose {nearest} moves all notes there{same_key}")
+    same_key = "" if octave == nearest else f"; so does --transpose {octave}, in the same key"
+    raise UserError(f"{message}; --transpose {nearest} moves all notes into this range{same_key}")
 
 
 def _say_if_another_voice(voice: int, pitches: Chords, transposed: int, path: str) -> None:
@@ -147,9 +149,9 @@ def _say_if_another_voice(voice: int, pitches: Chords, transposed: int, path: st
     if octave:
         ways.append(f"--transpose {transposed + octave}")
     say(
-        f"{path}: {outside:.0%} of what is kept as {VOICES[voice]} lies outside of that voice's "
+        f"{path}: {outside:.0%} of the notes kept as {VOICES[voice]} lie outside that voice's "
         f"range in Bach's chorales, MIDI pitches {LOWEST[voice]} to {HIGHEST[voice]}"
-        + (f"; perhaps {' or '.join(ways)} is meant" if ways else "")
+        + (f"; perhaps you mean {' or '.join(ways)}" if ways else "")
     )
 
 
@@ -169,13 +171,15 @@ def given_tokens(chords: int, opening: Chords | None, melody: Melody | None) -> 
         UserError: the opening or the melody is longer than the composition, or both are given.
     """
     if opening is not None and melody is not None:
-        raise UserError("--seed-from and --melody both say how the piece begins; take one of them")
+        raise UserError(
+            "--seed-from and --melody both give the beginning of the piece; use one of them"
+        )
     part, rest, name = opening, 0, "--seed-from"
     if melody is not None:
         part, rest, name = melody.chords, melody.rest, "the melody"
     length = 0 if part is None else rest + len(part)
     if length > chords:
-        raise UserError(f"{name} has {length} chords, more than --chords {chords}; ask for more")
+        raise UserError(f"{name} has {length} chords, more than --chords {chords}; raise --chords")
     given = np.full((chords - rest, VOICE_COUNT), NONE, np.int8)
     if part is not None:
         known = part != NONE

@@ -35,7 +35,7 @@ def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
     if config is None or classes is None:
         missing = CONFIG_FILE if config is None else CLASSES_FILE
         raise UserError(
-            f"{uri}: not a checkpoint of the sketch classifier, it has no {missing}; checkpoints "
+            f"{uri}: not a checkpoint of the sketch classifier: it has no {missing}; checkpoints "
             "are the folders named epoch-* below --storage-path/--name"
         )
     try:

@@ -14,42 +14,44 @@ class SketchModelConfig(Config):
     """The classifier: strided convolutions over ink, then recurrent layers, then a dense one."""
 
     max_points: Annotated[int, Ge(20), Le(2000)] = 100
-    """Points that a drawing is cropped to; shorter ones are padded."""
+    """Number of points that a drawing is cropped to; shorter drawings are padded."""
     filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (32, 64, 128)
-    """Filters of each convolution."""
+    """Number of filters of each convolution."""
     kernel_sizes: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (5, 5, 3)
     """Kernel size of each convolution, in points."""
     strides: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (2, 2, 2)
     """Stride of each convolution."""
     batch_normalization: bool = True
-    """Batch normalisation after each convolution."""
+    """Apply batch normalisation after each convolution."""
     normalization_momentum: Annotated[float, Ge(0), Lt(1)] = 0.99
-    """Share of the old in each step of the moving statistics; 0.99 needs about 1,000 steps."""
+    """Momentum of batch normalisation's moving statistics; 0.99 needs about 1,000 steps to
+    settle."""
     synchronized: bool = False
-    """Batch statistics over all workers instead of each worker's own rows."""
+    """Compute batch statistics over all workers instead of over each worker's own rows."""
     layer_normalization: bool = False
-    """Layer normalisation after each convolution."""
+    """Apply layer normalisation after each convolution."""
     recurrent: Literal["lstm", "gru"] = "lstm"
-    """The kind of recurrent layer."""
+    """Kind of the recurrent layers."""
     units: Annotated[int, Ge(1)] = 128
     """Size of each recurrent layer, in each direction."""
     layers: Annotated[int, Ge(1), Le(8)] = 2
     """Number of recurrent layers."""
     bidirectional: bool = False
-    """Recurrent layers read the drawing from both ends."""
+    """Read the drawing from both ends in the recurrent layers."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Share of the recurrent layers' outputs that is dropped in training."""
     recurrent_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Share of the recurrent state that is dropped in training; slower, no cuDNN."""
+    """Share of the recurrent state that is dropped in training; slower, since cuDNN cannot do
+    it."""
     mask_padding: bool = False
-    """The recurrent layers skip the padding behind a drawing's end."""
+    """Skip the padding after a drawing's end in the recurrent layers."""
     same_padding: bool = False
-    """Convolutions pad their ends, so that none of the drawing falls off."""
+    """Pad the ends of each convolution's input, so that no part of the drawing is lost."""
 
     @model_validator(mode="after")
     def _convolutions_fit(self) -> Self:
         if not len(self.filters) == len(self.kernel_sizes) == len(self.strides):
-            raise ValueError("filters, kernel_sizes and strides must be equally many")
+            raise ValueError("filters, kernel_sizes and strides must have the same length")
         points = self.max_points
         for kernel_size, stride in zip(self.kernel_sizes, self.strides, strict=True):
             lost = 0 if self.same_padding else kernel_size - 1
@@ -63,12 +65,13 @@ class SketchConfig(TrainingConfig):
     """What determines the result of training the sketch classifier."""
 
     data: Annotated[str, Field(min_length=1)] = "demo"
-    """demo or demo:COUNT, quickdraw, or a path or URI of files of drawings (README)."""
+    """Drawings: demo, demo:COUNT, quickdraw, or a path or URI (formats: README)."""
     recognized_only: bool = False
     """Leave out drawings that the game did not recognise ("recognized" is false)."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: the drawings of every class count equally in training, however many it has; their
-    weights average 1, so that training loss and metrics are means over classes."""
+    """Weights of the classes in training. balanced lets all classes count equally, whatever their
+    number of drawings; the weights average 1, so training loss and metrics are means over
+    classes."""
     model: SketchModelConfig = SketchModelConfig()
     """The model."""
 

@@ -84,7 +84,7 @@ def say_cropped(cropped: int, count: int, max_points: int, which: str = "drawing
     if cropped:
         say(
             f"{100 * cropped / count:.2g} % of the {which} are longer than {max_points} points "
-            f"({cropped:,} of {count:,}); what follows is cropped (--model.max-points)"
+            f"({cropped:,} of {count:,}); the rest of each is cropped (--model.max-points)"
         )
 
 
@@ -188,10 +188,11 @@ def evaluate(
     count = int(confusion.sum())
     if count == 0:
         raise UserError(
-            f"{drawings.data}: no drawings in the {split} split; --split all evaluates every one"
+            f"{drawings.data}: no drawings in the {split} split; --split all evaluates every "
+            "drawing"
         )
     if count < _FEW and split != "all":
-        say(f"only {count} drawings in the {split} split; --split all evaluates every one")
+        say(f"only {count} drawings in the {split} split; --split all evaluates every drawing")
     say_cropped(cropped, count, config.model.max_points)
     loss, top1, top5 = (sums.sum(0) / count).tolist()
     if not np.isfinite(loss):

@@ -46,7 +46,10 @@ def train(
     say(f"reading the drawings of {drawings.data}")
     split = "test" if has_drawings(drawings, "test") else "validation"
     if split == "validation":
-        say("no drawings in the test split: the best checkpoint will be judged by validation alone")
+        say(
+            "no drawings in the test split: the best checkpoint will be evaluated on the "
+            "validation split only"
+        )
     data = training_data(drawings, config)
     sample = _first(drawings, "train", _LENGTHS)
     max_points = config.model.max_points
@@ -64,7 +67,7 @@ def train(
         f"top1 {evaluation.top1:.1%}  top5 {evaluation.top5:.1%}"
     )
     say(f"checkpoint {run.best}")
-    say(f"pictures   {folder}")
+    say(f"plots      {folder}")
     return {
         "top1": evaluation.top1,
         "top5": evaluation.top5,

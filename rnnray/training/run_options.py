@@ -16,28 +16,31 @@ class RunOptions(Config):
     """Where and on what a run runs; its result does not depend on these."""
 
     storage_path: Annotated[str, Field(min_length=1)] = "runs"
-    """Folder or URI (s3://, gs://) of all runs; shared by all nodes of a cluster."""
+    """Folder or URI (s3://, gs://) of all runs, which every node of the cluster must reach."""
     name: RunName = "sketch"
-    """Name of this run and of its folder; the same name goes on where the run stopped."""
+    """Name of the run and of its folder; a run of the same name resumes where it stopped."""
     workers: Annotated[int | str, tyro.conf.arg(metavar="N|MIN:MAX")] = 1
-    """Number of training workers; MIN:MAX for as many of these as there is room for, now and when
-    nodes come or go ("MIN:MAX" in YAML, which takes 1:2 for minutes)."""
+    """Number of training workers, or MIN:MAX: as many in this range as there is room for, also when
+    nodes come or go. YAML needs quotes ("1:2"), since it reads 1:2 as minutes."""
     gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use a GPU for each worker; without --gpu and --no-gpu they are used where there are any."""
+    """Require a GPU for each worker; without --gpu and --no-gpu, GPUs are used if there are any."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even where there are GPUs."""
+    """Use CPUs even if there are GPUs."""
     cpus_per_worker: Annotated[float, Gt(0)] | None = None
-    """CPUs that each worker reserves; by default one, or less so that one is left to read data."""
+    """Number of CPUs that each worker reserves; by default one, or less if that leaves none to read
+    data."""
     checkpoint_minutes: Annotated[float, Gt(0)] = 10.0
-    """Minutes between checkpoints within an epoch; there is one at each epoch's end anyhow."""
+    """Minutes between checkpoints within an epoch; each epoch ends with a checkpoint in any
+    case."""
     max_failures: Annotated[int, Ge(0)] = 3
-    """How often workers may die without a new checkpoint in between; with 0 the first time ends
-    the run."""
+    """Number of times that workers may die without a new checkpoint in between; with 0 the first
+    death ends the run."""
     stuck_times: Annotated[float, Ge(0)] = 100.0
-    """Times the usual time of a step without any step, after which the workers are stuck: their
-    stacks are logged, and they start again as after a failure; 0 for never."""
+    """Multiple of the usual time of a step: workers are stuck when no step has ended for this long
+    (and for --stuck-minutes). Their stacks are logged, and they start again as after a failure; 0
+    turns this off."""
     stuck_minutes: Annotated[float, Gt(0)] = 10.0
-    """Minutes without any step before the workers may count as stuck."""
+    """Minutes without a step before the workers may count as stuck."""
 
     @field_validator("workers")
     @classmethod

@@ -44,24 +44,27 @@ class OptimizerConfig(Config):
     """How gradients become weights."""
 
     name: Literal["sgd", "adam", "adamw", "nadam"] = "sgd"
-    """The optimizer, as Keras implements it."""
+    """Optimizer, as Keras implements it."""
     learning_rate: Annotated[float, Gt(0)] = 1e-2
-    """The learning rate; the highest one where the schedule changes it."""
+    """Learning rate; its peak if the schedule changes it."""
     momentum: Annotated[float, Ge(0), Le(1)] = 0.0
-    """Momentum of sgd; the others have their own."""
+    """Momentum of sgd; the other optimizers have their own."""
     weight_decay: Annotated[float, Ge(0)] = 0.0
     """Decoupled weight decay of adamw, on kernels only: not on biases and normalisation."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """constant, or a warm-up followed by half a cosine down to zero at the last step."""
+    """Schedule of the learning rate: constant, or cosine: a warm-up, then half a cosine down to
+    zero at the last step."""
     warmup_share: Annotated[float, Ge(0), Le(1)] = 0.0
-    """Share of all steps in which the learning rate rises from zero, with the cosine schedule."""
+    """Share of all steps during which the learning rate rises from zero; needs the cosine
+    schedule."""
     clip: Literal["none", "variable", "global"] = "none"
-    """Clip gradients to clip_norm: each variable's by itself, or by the norm of all together."""
+    """Clipping of gradients to clip_norm: none, each variable by its own norm, or all together by
+    their global norm."""
     clip_norm: Annotated[float, Gt(0)] = 1.0
-    """The norm that clipping leaves, applied to the gradient of the global batch."""
+    """Largest norm after clipping, which acts on the gradient of the global batch."""
     skip_nonfinite: bool = False
-    """Skip the steps whose loss or gradients are not finite numbers, and count them; without it
-    training ends at the first one."""
+    """Skip and count steps whose loss or gradients are not finite; without this, training ends at
+    the first one."""
 
 
 def share_of_peak(done: float, warmup_share: float) -> float:
@@ -83,26 +86,28 @@ class TrainingConfig(Config):
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer."""
     init_from: str | None = None
-    """Path or URI of a checkpoint whose weights a new run begins with, of a run with other classes
-    or other data too: what fits is taken, what does not is named."""
+    """Path or URI of a checkpoint whose weights a new run starts with; its classes and data may
+    differ. Weights that fit are taken, and the others are named in the log."""
     split: Split | None = None
-    """TRAIN:VALIDATION:TEST, in percent, such as 80:10:10: how data that have no splits are
-    divided, by a hash of each drawing or of each chorale's name."""
+    """Shares of the splits in percent, TRAIN:VALIDATION:TEST, such as 80:10:10, for data without
+    splits: by a hash of each drawing, or of each chorale's name."""
     epochs: Annotated[int, Ge(1)] = 2
-    """Passes over the training data; a run that is called again may be given more."""
+    """Number of passes over the training data; it may be raised to continue a run."""
     global_batch_size: Annotated[int, Ge(1)] = 32
-    """Rows of one step, over all workers together."""
+    """Number of rows in a step, over all workers together."""
     scale_learning_rate: bool = False
     """Multiply the learning rate by global_batch_size / 32 (Goyal et al., 2017)."""
     shuffle_rows: Annotated[int, Ge(0)] = 16_384
-    """Rows that are permuted together in an epoch, at least, of data that were mixed once before; 0
-    for the order of the data, which is then not mixed at all."""
+    """Least number of rows that each epoch permutes together, after the data were mixed once; 0
+    keeps the order of the data and does not mix them at all."""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 42
     """Seed of the weights, the shuffling and the dropout."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: Keras's mixed_bfloat16, weights in float32; for GPUs from the Ampere generation."""
+    """Precision of computation; bfloat16 is Keras's mixed_bfloat16, with weights in float32, for
+    GPUs from the Ampere generation on."""
     xla: bool = False
-    """Compile forward and backward pass with XLA: 10 to 30 s at the start, then faster on GPUs."""
+    """Compile the forward and backward pass with XLA: 10 to 30 s at the start, then faster on
+    GPUs."""
 
     @model_validator(mode="after")
     def _warmup_needs_cosine(self) -> Self:

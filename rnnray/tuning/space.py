@@ -83,7 +83,7 @@ def parse(values: Any, config: Config, where: str) -> dict[str, Range | Choice]:
     for name, spec in values.items():
         if name not in fields:
             raise UserError(
-                f"{where}: {name!r} is no field of the configuration{_near(name, fields)}"
+                f"{where}: {name!r} is not a field of the configuration{_near(name, fields)}"
             )
         searched = _read(spec, _is_whole(fields[name]), f"{where}: {name}")
         ends = searched.values if isinstance(searched, Choice) else (searched.low, searched.high)
@@ -135,7 +135,7 @@ def _read(spec: Any, whole: bool, where: str) -> Range | Choice:
         raise UserError(f"{where}: low and high are numbers such as 1.0e-4, log is true or false")
     if low >= high or (log and low <= 0) or (whole and not float(low).is_integer()):
         raise UserError(
-            f"{where}: no range from {low:g} to {high:g}"
+            f"{where}: {low:g} to {high:g} is not a range"
             + (" on a logarithmic scale" if log else "")
         )
     return Range(low, high, log, whole)

@@ -214,8 +214,9 @@ def _check_owner(folder: str) -> None:
         if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
             raise UserError(
                 f"{path}: others can write there (owner {status.st_uid}, mode "
-                f"{stat.filemode(status.st_mode)}), and to go on with a sweep runs what Ray Tune "
-                "stored; take another --name or, if you trust it, make it yours (chown, chmod o-w)"
+                f"{stat.filemode(status.st_mode)}), and resuming a sweep runs what Ray Tune "
+                "stored; use another --name or, if you trust the folder, make it yours (chown, "
+                "chmod o-w)"
             )
 
 

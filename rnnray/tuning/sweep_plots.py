@@ -126,7 +126,7 @@ def score_against_fields(
         axes.set_xlim(-0.06, 1.06)
         _score_axis(axes, low, high)
         if np.isnan(finals).any():
-            ticks = {none: "no score", **ticks_of(low, high, 6)}
+            ticks = {none: "no metric", **ticks_of(low, high, 6)}
             axes.set_yticks([*ticks], [*ticks.values()])
             axes.axhspan(1.5 * none - 0.5 * low, (none + low) / 2, color=PAPER, zorder=0)
             axes.set_ylim(bottom=1.5 * none - 0.5 * low)
@@ -197,7 +197,7 @@ def parallel_coordinates(
             )  # fmt: skip
     ticks = {(place - low) / (high - low): text for place, text in ticks_of(low, high, 6).items()}
     if np.isnan(finals).any():
-        ticks[-0.1] = "no score"
+        ticks[-0.1] = "no metric"
     axes.yaxis.tick_right()
     axes.set_yticks([*ticks], [*ticks.values()], color=TEXT, fontsize=SMALL)
     names = [plot_style.wrap(field.label, 16, 2) for field in fields]
@@ -237,17 +237,17 @@ def _frame(
     count = f"{len(trials):,} trial{'s' if len(trials) > 1 else ''}"
     known = np.sort(scores[~np.isnan(scores)])
     if not len(known):
-        return 0.0, 1.0, f"{count}, none with a score"
+        return 0.0, 1.0, f"{count}, none with a metric"
     known = known if score[1] == "min" else known[::-1]
     best, usual, worst = known[0], known[int(0.8 * (len(known) - 1))], known[-1]
     name = trials[_best_first(finals, score)[0]].name
     title = f"{count}: best {best:.5g} by {name}"
     if none := int(np.isnan(finals).sum()):
-        title += f"; without a score: {none:,}"
+        title += f"; without a metric: {none:,}"
     if abs(worst - best) > 15 * abs(usual - best) > 0:
         near = known[np.abs(known - best) <= 3 * abs(usual - best)]
         extreme = number_text(float(f"{worst:.3g}"))
-        title += f"; scores beyond the axis: {len(known) - len(near):,} (to {extreme})"
+        title += f"; metrics beyond the axis: {len(known) - len(near):,} (to {extreme})"
         worst = near[-1] + 0.15 * (near[-1] - best)
     if worst == best:
         margin = abs(best) / 10 or 0.5

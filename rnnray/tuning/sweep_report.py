@@ -59,11 +59,11 @@ class SweepReport(ray.tune.Callback):  # type: ignore[misc]
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Print that a trial died and goes on."""
-        say(f"{trial} died; it goes on from its last checkpoint")
+        say(f"{trial} died; it resumes from its last checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Print that a trial died more than `max_failures` times."""
-        say(f"{trial} failed; the sweep goes on without it")
+        say(f"{trial} failed; the sweep continues without it")
 
     def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
         """Print the last table."""

@@ -168,7 +168,7 @@ def _newest_whole(latest: Checkpoint | None, job: TrialJob) -> Checkpoint | None
             damage = damage_of(files, f"{folder}/{name}")
             if damage is None:
                 return Checkpoint(f"{folder}/{name}", files)
-            job.say(f"checkpoint {name} cannot be used: {damage}; going on from the one before it")
+            job.say(f"checkpoint {name} cannot be used: {damage}; resuming from the one before it")
     raise UserError(f"{folder}: none of its checkpoints is whole")
 
 

@@ -30,7 +30,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(
         with pytest.raises(UserError) as caught:
             store.put(key, b"longer content", content_type="text/plain")
         assert str(tmp_path) in message(caught)
-        assert "no space" in message(caught)
+        assert "its disk is full" in message(caught)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"a")]
 
 
@@ -64,8 +64,8 @@ def test_a_real_full_disk_refuses_what_is_too_large_and_takes_the_rest(tmp_path:
     assert (
         errors
         == [
-            f"{full}/full: no space is left on its disk, large was not written; "
-            "make room, then run again"
+            f"{full}/full: its disk is full, so large was not written; "
+            "free some space, then run again"
         ]
         * 2
     )
@@ -129,7 +129,7 @@ def test_a_disk_without_hard_links_takes_what_must_be_the_first(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(UserError, match="no space is left"):
+    with pytest.raises(UserError, match="its disk is full"):
         store.put("other", b"1", content_type="", if_absent=True)
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
 

@@ -93,7 +93,7 @@ def test_a_server_that_is_not_s3_is_one_line(bucket: Store, server: Server) -> N
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (507, "has no room; make some, then run again"),
+        (507, "is full; free some space, then run again"),
         (520, "fails (520); check it, then run again"),
         (501, "check that AWS_ENDPOINT_URL_S3 is an S3 service"),
     ],

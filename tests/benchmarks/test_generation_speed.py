@@ -38,7 +38,7 @@ def test_each_way_has_its_rate_and_nothing_stays_behind(
     assert generation_speed.generate(6, 9, "corpus")["s3"] is None
     said = capsys.readouterr().out
     assert "together 50% of the 4 CPUs' time" in said
-    assert "local: the driver held 321 MiB" in said
+    assert "local: the driver's memory peaked at 321 MiB" in said
     assert "times the book's way" in said
 
 
@@ -56,4 +56,4 @@ def test_why_a_run_failed_is_not_hidden_by_what_stays_behind(
     monkeypatch.setattr(generation_speed.folder, "clear", fail_again)
     with pytest.raises(UserError, match="the first error"):
         generation_speed.generate(6, 9, "corpus")
-    assert "stays behind: the second error" in capsys.readouterr().out
+    assert "could not be deleted: the second error" in capsys.readouterr().out

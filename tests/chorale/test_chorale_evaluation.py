@@ -138,9 +138,9 @@ def test_a_checkpoint_of_anything_else_is_refused_in_a_line(tmp_path: Path) -> N
     sketch = "model:\n  filters: [48, 64, 96]\n  units: 128\n"
     texts = {
         "sketch": (sketch, "checkpoint of another model, not of the composer"),
-        "list": ("- 1\n- 2\n", "is a mapping of option: value"),
-        "text": ("hello", "is a mapping of option: value"),
-        "broken": ("model: [", "not a YAML file"),
+        "list": ("- 1\n- 2\n", "must be a mapping of option: value"),
+        "text": ("hello", "must be a mapping of option: value"),
+        "broken": ("model: [", "cannot be read as YAML"),
         "range": (config.replace("dilated_layers: 4", "dilated_layers: 99"), "dilated_layers"),
         "more": (config + "more: 1\n", "more: Extra inputs"),
     }

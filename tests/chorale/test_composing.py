@@ -107,8 +107,8 @@ def test_a_voice_that_is_silent_where_the_melody_sings_is_told() -> None:
 
     assert silent_voices([silent(1, 0, 3), silent(3, 10, 16)], given) == ""
     told = silent_voices([silent(1, 0, 3), silent(3, 6, 16), silent(2, 1, 6)], given)
-    assert told.startswith("2 of 3 chorales have a voice that is silent where a given one sings")
-    assert "the most is in 0002: tenor 5 of 10 sixteenths" in told
+    assert told.startswith("2 of 3 chorales have a voice that is silent while a given voice sings")
+    assert "most of all 0002: tenor 5 of 10 sixteenths" in told
     assert silent_voices([silent(1, 0, 16)], given_tokens(16, chords[:4], None)) == ""
 
 
@@ -128,4 +128,4 @@ def test_chorales_of_an_earlier_larger_run_do_not_pass_for_this_one_s(
     left = sorted(path.name for path in (tmp_path / "temperature=1").iterdir())
     assert left == sorted([*others, "0002.mid"])
     assert len(list((tmp_path / "temperature=0.5").iterdir())) == len([*older, *others]) + 1
-    assert "deleted 3 chorales of an earlier run, 0001 and after" in capsys.readouterr().out
+    assert "deleted 3 chorales of an earlier run, from 0001 on" in capsys.readouterr().out

@@ -136,7 +136,9 @@ def test_more_given_than_asked_for_is_refused_in_a_line(
 
 def test_an_opening_never_overwrites_a_melody() -> None:
     both = np.full((2, 4), 60, np.int16)
-    with pytest.raises(UserError, match="--seed-from and --melody both say how the piece begins"):
+    with pytest.raises(
+        UserError, match="--seed-from and --melody both give the beginning of the piece"
+    ):
         given_tokens(4, both, Melody(both))
 
 
@@ -163,11 +165,11 @@ def test_a_melody_of_silence_is_refused(tmp_path: Path) -> None:
     ("pitches", "words"),
     [
         ([60, 67, 83], "quarter note 0.5 from the beginning: pitch 83 .*; --transpose -2 moves"),
-        ([60, 67, 83], "--transpose -12 too and in the same key"),
+        ([60, 67, 83], "; so does --transpose -12, in the same key"),
         ([60, 31, 40], "quarter note 0.25 from the beginning: pitch 31 .*; --transpose 5 moves"),
-        ([36, 82], "the file's span 46 semitones"),
+        ([36, 82], "the file's pitches span 46 semitones"),
         ([36, 81], ""),
-        ([86, 90], "--transpose -9 moves all notes there, --transpose -12 too"),
+        ([86, 90], "--transpose -9 moves all notes into this range; so does --transpose -12"),
     ],
 )
 def test_a_melody_out_of_range_says_by_how_much_to_transpose(
@@ -193,9 +195,9 @@ def test_a_melody_out_of_range_says_by_how_much_to_transpose(
         (
             [43, 48, 45],
             "soprano",
-            "100% .* soprano lies .*--keep bass or --transpose 24",
+            "100% .* soprano lie .*--keep bass or --transpose 24",
         ),
-        ([72, 76, 79], "bass", "100% .* bass lies .*--keep soprano or --transpose -24"),
+        ([72, 76, 79], "bass", "100% .* bass lie .*--keep soprano or --transpose -24"),
         ([72, 76, 79], "soprano", ""),
         ([59, 64, 67, 72, 74], "soprano", ""),  # a note below is nothing to be told of
         ([43, 48, 45], "bass", ""),

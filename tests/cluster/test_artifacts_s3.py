@@ -131,7 +131,7 @@ def test_a_port_that_is_taken_and_a_folder_in_use_are_one_line_each(
     script = REPOSITORY / "cluster" / "objectstore" / "swift.sh"
     taken = object_store["AWS_ENDPOINT_URL_S3"].rpartition(":")[2]
     for folder, port, expected in (
-        (tmp_path, taken, f"port {taken} cannot be had"),
+        (tmp_path, taken, f"port {taken} is not available"),
         (object_store.folder, str(free_ports(1)[0]), "is served already"),
         (tmp_path, "http", "not a port"),
     ):

@@ -152,7 +152,7 @@ def test_wrong_use_is_exit_code_2(run_here: RunJob, job: str, arguments: list[st
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: [", "not a YAML file"),
+        ("model: [", "cannot be read as YAML"),
         ("{model: {unit: 8}}", "model.unit: Extra inputs are not permitted"),
         ("{epoch: 8}", "epoch: Extra inputs are not permitted"),
     ],

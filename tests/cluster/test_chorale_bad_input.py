@@ -82,11 +82,14 @@ def test_wrong_use_is_exit_code_2(
         (["--seed-from", "test:2:0"], "write a chorale and a number of chords, such as test:2:8"),
         (["--seed-from", "test:2:-8"], "write a chorale and a number of chords, such as test:2:8"),
         (["--seed-from", "test:2:900", "--chords", "1000"], "piece_2 has only 36 chords"),
-        (["--seed-from", "test:2:9", "--chords", "8"], "more than --chords 8; ask for more"),
+        (["--seed-from", "test:2:9", "--chords", "8"], "more than --chords 8; raise --chords"),
         (["--seed-from", "test:9:8"], "test has 3 chorales, test:0 to test:2"),
-        (["--seed-from", "half:2:8"], "split 'half': there are only train, valid, test"),
-        (["--tempo", "0"], "tempo 0: give quarters a minute"),
-        (["--tempo", "nan"], "tempo nan: give quarters a minute"),
+        (
+            ["--seed-from", "half:2:8"],
+            "split 'half' does not exist; the splits are train, valid, test",
+        ),
+        (["--tempo", "0"], "tempo 0: it must be quarter notes a minute"),
+        (["--tempo", "nan"], "tempo nan: it must be quarter notes a minute"),
         (["--data", "nowhere"], "nowhere: no such file or folder"),
         (["--melody", "nowhere.mid"], "nowhere.mid: cannot be read"),
         (["--output", "file/out"], "file/out: cannot be written"),
@@ -118,7 +121,7 @@ def test_what_cannot_be_composed(
         ("long.csv", "note0\n" + "60\n" * 9, ["--chords", "8"], "9 chords, more than --chords 8"),
         (
             *("high.csv", "note0\n60\n82\n", []),
-            "quarter note 0.25 from the beginning: pitch 82 is not from 36 to 81",
+            "quarter note 0.25 from the beginning: pitch 82 is outside 36 to 81",
         ),
         ("far.csv", "note0\n60\n82\n", ["--transpose", "9"], "--transpose -1 moves all notes"),
         ("low.csv", "note0\n-3\n", [], "line 2, note0: pitch -3 is neither 0"),
@@ -132,12 +135,17 @@ def test_what_cannot_be_composed(
         ),
         ("two.csv", "note0,note1\n60,55\n", [], "has 2 voices, but --keep names 1"),
         ("one.csv", "note0\n60\n", ["--keep", "alto", "alto"], "names a voice twice"),
-        ("nothing.csv", "note0\n", [], "has a header and no chords"),
+        ("nothing.csv", "note0\n", [], "has a header but no chords"),
         ("empty.csv", "", [], "the file is empty"),
         ("empty.musicxml", "", [], "the file is empty"),
-        ("broken.musicxml", "<score", [], "not MusicXML that can be read"),
+        ("broken.musicxml", "<score", [], "cannot be read as MusicXML"),
         ("broken.mid", "MThd", [], "not a MIDI file, or a damaged one"),
-        ("melody.txt", "60", [], "not a file that voices are read from (.csv, .mid"),
+        (
+            "melody.txt",
+            "60",
+            [],
+            "not a file of voices in a known format (.csv, .mid",
+        ),
     ],
 )
 def test_a_melody_that_cannot_be_used(
@@ -158,7 +166,7 @@ def test_a_melody_that_cannot_be_used(
     [
         ((72, 67, 60, 55, 48), "has 5 voices (track 0, track 1, track 2, track 3, track 4)"),
         ((), "has no notes"),
-        ((96,), "--transpose -15 moves all notes there, --transpose -24 too"),
+        ((96,), "--transpose -15 moves all notes into this range; so does --transpose -24"),
     ],
 )
 def test_a_midi_melody_that_cannot_be_used(
@@ -229,7 +237,7 @@ def test_a_checkpoint_that_was_damaged(
     assert ended.failed_with().startswith(f"error: {config}: window_chords: ")
     config.write_text("model: [")
     ended = run_here("evaluate_chorale", *arguments)
-    assert ended.failed_with().startswith(f"error: {config}: not a YAML file")
+    assert ended.failed_with().startswith(f"error: {config}: cannot be read as YAML")
     assert not (tmp_path / "out").exists()
 
 
@@ -301,8 +309,8 @@ def test_another_archive_in_the_cache_than_the_known_one(
     [
         (["--name", "test:7"], "'test:7': test has 3 chorales, test:0 to test:2"),
         (["--name", "Ein feste Burg"], "'Ein feste Burg': no such chorale"),
-        (["--name", "test:2", "--tempo", "0"], "tempo 0: give quarters a minute"),
-        (["--name", "test:2", "--tempo", "inf"], "tempo inf: give quarters a minute"),
+        (["--name", "test:2", "--tempo", "0"], "tempo 0: it must be quarter notes a minute"),
+        (["--name", "test:2", "--tempo", "inf"], "tempo inf: it must be quarter notes a minute"),
     ],
 )
 def test_what_cannot_be_listened_to(
@@ -343,7 +351,7 @@ def test_a_corpus_without_a_split_that_is_needed(
         "train_chorale",
         *("--data", str(tmp_path / "corpus"), "--storage-path", str(tmp_path / "runs")),
     )
-    assert f"split '{missing}': the data have no chorales in it" in ended.failed_with()
+    assert f"split '{missing}': the data have no chorales there" in ended.failed_with()
     assert not (tmp_path / "runs").exists()
 
 

@@ -69,5 +69,5 @@ def test_a_checkpoint_with_another_class_list_is_refused(trained: Trained, tmp_p
     shutil.copytree(trained.checkpoint, copy)
     names = (copy / "classes.txt").read_text().splitlines()
     (copy / "classes.txt").write_text("\n".join([names[1], names[0], *names[2:]]) + "\n")
-    with pytest.raises(UserError, match="not the same list; the first difference is class 0"):
+    with pytest.raises(UserError, match="their lists differ; the first difference is class 0"):
         evaluate(str(copy), open_drawings(SOURCE), "validation")

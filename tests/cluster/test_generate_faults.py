@@ -231,7 +231,7 @@ def test_a_full_disk_is_one_line_and_a_run_with_room_goes_on(
         pytest.skip("no disk of one's own can be mounted here")
     # Workers of the tests' cluster would not see this disk.
     ended = end(start(full, before=small, own_ray=True))
-    assert "no space is left on its disk" in ended.failed_with()
+    assert "its disk is full" in ended.failed_with()
     place = Folder(room / "run-1")
     there = place.stamps()
     assert there
@@ -267,8 +267,8 @@ def test_of_two_runs_at_once_one_stops_and_one_completes(
 @pytest.mark.parametrize(
     ("wrong", "bucket", "words"),
     [
-        ({"AWS_SECRET_ACCESS_KEY": "not-the-secret"}, "tests", "does not take these credentials"),
-        ({"AWS_ACCESS_KEY_ID": "not-the-key"}, "tests", "does not take these credentials"),
+        ({"AWS_SECRET_ACCESS_KEY": "not-the-secret"}, "tests", "rejects these credentials"),
+        ({"AWS_ACCESS_KEY_ID": "not-the-key"}, "tests", "rejects these credentials"),
         ({}, "not-there", "there is no such bucket"),
     ],
 )

@@ -43,7 +43,7 @@ def test_a_driver_that_gets_sigterm_leaves_a_checkpoint_and_one_line(
     _, err = driver.communicate(timeout=60)
     said = out.read_text()
     assert driver.returncode == 143, said + err
-    assert err == "error: told to stop (SIGTERM); the same command goes on from what was stored\n"
+    assert err == "error: stopped by SIGTERM; the same command resumes from what was saved\n"
     (step,) = re.findall(r"worker 0 was told to leave: checkpoint at step (\d+)", said)
     (checkpoint,) = (tmp_path / "run").glob(f"epoch-*-step-{int(step):07d}")
     position = json.loads((checkpoint / "position.json").read_text())

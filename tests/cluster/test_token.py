@@ -86,4 +86,4 @@ def test_a_driver_is_refused_without_the_token_and_let_in_with_it(
         code, out, err = ended(process)
         assert code != 0
         assert "let in" not in out
-        assert "no Ray cluster lets us in at RAY_ADDRESS=" in err, err
+        assert "cannot connect to a Ray cluster at RAY_ADDRESS=" in err, err

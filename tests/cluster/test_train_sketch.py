@@ -301,7 +301,7 @@ def test_a_finished_run_called_again_gives_the_same_result_and_trains_nothing(
         ({"seed": 43}, r"holds a run of another configuration: seed \(42 there, 43 now\)"),
         (
             {"model": TINY["model"] | {"units": 9}, "epochs": 2},
-            r"configuration: model\.units \(8 there, 9 now\); .* \(epochs may be more\)",
+            r"configuration: model\.units \(8 there, 9 now\); .* \(epochs may be raised\)",
         ),
     ],
 )

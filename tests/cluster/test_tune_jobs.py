@@ -101,8 +101,8 @@ def test_a_sweep_of_the_sketch_classifier_ends_with_a_checkpoint_that_evaluates(
     ("space", "options", "message"),
     [
         ({"model.lstm_unit": [64]}, (), "did you mean model.lstm_units"),
-        ({"model.bidirectional": [True]}, (), "'model.bidirectional' is no field"),
-        ({"model.dropout": {"low": 0.5, "high": 0.1}}, (), "no range from 0.5 to 0.1"),
+        ({"model.bidirectional": [True]}, (), "'model.bidirectional' is not a field"),
+        ({"model.dropout": {"low": 0.5, "high": 0.1}}, (), "0.5 to 0.1 is not a range"),
         ({"model.dropout": {"low": 0.5, "high": 1.5}}, (), "model.dropout"),
         ({"model.dropout": [0.1, 0.2]}, ("--metric", "validation_lost"), "mean validation_loss"),
         ({"model.dropout": [0.1, 0.2]}, ("--metric", "bleu"), "they report validation_loss"),

@@ -157,7 +157,7 @@ def test_a_run_that_never_ends_is_ended_and_a_failure(monkeypatch: pytest.Monkey
 
 
 def test_a_soak_that_nobody_watched_is_a_failure() -> None:
-    assert soak.failures([runs(FakeCluster())], watched()) == ["watch: it saw no process"]
+    assert soak.failures([runs(FakeCluster())], watched()) == ["watch: no process was seen"]
 
     def processes() -> set[int]:
         raise Refused("ip netns list: no more")

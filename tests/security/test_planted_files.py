@@ -108,7 +108,7 @@ def test_a_pickle_as_a_class_list_or_as_the_mark_of_a_prepared_folder_does_not_r
     shard.parent.mkdir()
     shard.write_bytes(record(b"x"))
     (tmp_path / "shards" / "training.tfrecord.classes").write_bytes(evil_pickle)
-    assert "a class list is UTF-8" in one_line(lambda: open_drawings(str(tmp_path / "shards")))
+    assert "a class list must be UTF-8" in one_line(lambda: open_drawings(str(tmp_path / "shards")))
 
 
 def record(payload: bytes) -> bytes:

@@ -58,9 +58,9 @@ def test_strong_is_the_masked_bidirectional_variant_with_warm_up_and_cosine() ->
         ({"model": {"dropout": 1.0}}, "dropout"),
         ({"model": {"unit": 3}}, "unit"),
         ({"model": {"filters": []}}, "filters"),
-        ({"model": {"filters": [8, 8]}}, "equally many"),
+        ({"model": {"filters": [8, 8]}}, "same length"),
         ({"model": {"filters": [8, 0, 8]}}, "filters"),
-        ({"model": {"strides": [2, 2]}}, "equally many"),
+        ({"model": {"strides": [2, 2]}}, "same length"),
         ({"model": {"max_points": 20}}, "leave no step"),
     ],
 )

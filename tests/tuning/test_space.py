@@ -78,9 +78,9 @@ def test_an_unknown_field_is_named_with_similar_ones(name: str, near: str) -> No
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"low": 8, "high": 1}, "no range from 8 to 1"),
-        ({"low": 1, "high": 1}, "no range from 1 to 1"),
-        ({"low": 1.5, "high": 3}, "no range"),
+        ({"low": 8, "high": 1}, "8 to 1 is not a range"),
+        ({"low": 1, "high": 1}, "1 to 1 is not a range"),
+        ({"low": 1.5, "high": 3}, "is not a range"),
         ({"low": 0, "high": 8, "log": True}, "on a logarithmic scale"),
         ({"low": 1, "high": 99}, "model.dilated_layers"),
         ({"low": "1e-4", "high": 8}, "numbers such as 1.0e-4"),
@@ -105,7 +105,7 @@ def test_a_file_that_is_no_space_is_refused(values: object) -> None:
 
 
 def test_a_space_of_the_classifier_is_refused_for_the_composer() -> None:
-    assert "'model.units' is no field" in refused({"model.units": [64, 128]})
+    assert "'model.units' is not a field" in refused({"model.units": [64, 128]})
 
 
 def test_values_replace_nested_fields_and_are_checked() -> None:

@@ -165,7 +165,7 @@ def test_marks_tell_how_each_trial_ended_and_the_legend_counts_them(drawn: list[
         "best trial", "finished (1)", "stopped early (1)", "running (1)", "diverged (1)",
         "failed (2)",
     ]  # fmt: skip
-    assert "without a score: 1" in axes.get_title(loc="left")
+    assert "without a metric: 1" in axes.get_title(loc="left")
 
 
 def test_epochs_without_a_score_are_gaps_and_lone_scores_are_seen(drawn: list[Figure]) -> None:
@@ -185,7 +185,7 @@ def test_a_score_of_a_million_does_not_flatten_all_others(drawn: list[Figure], s
     axes = drawn[0].axes[0]
     low, high = axes.get_ylim()
     assert high - low < 1
-    assert "scores beyond the axis: 1 (to " in axes.get_title(loc="left")
+    assert "metrics beyond the axis: 1 (to " in axes.get_title(loc="left")
     ((_, height),) = marks(axes.lines, "x")
     assert low < height < high
     assert abs(height) > 1, "it looks like a score of the others"
@@ -236,7 +236,7 @@ def test_best_is_starred_stopped_are_hollow_and_those_without_a_score_lie_below(
     ((x, height),) = marks(axes.lines, "s")
     assert x == 0.25
     assert axes.get_ylim()[0] < height < 0.5
-    assert "no score" in [text.get_text() for text in axes.get_yticklabels()]
+    assert "no metric" in [text.get_text() for text in axes.get_yticklabels()]
 
 
 @settings(max_examples=8)

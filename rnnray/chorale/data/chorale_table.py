@@ -89,13 +89,14 @@ def select(table: pa.Table, split: str) -> pa.Table:
         UserError: no such split, or an empty one.
     """
     if split not in SPLITS:
-        raise UserError(f"split {split!r}: there are only {', '.join(SPLITS)}")
+        raise UserError(f"split {split!r} does not exist; the splits are {', '.join(SPLITS)}")
     chosen = table.filter(pc.equal(table["split"], split))
     if len(chosen) == 0:
         present = [f"{len(names)} in {name}" for name, names in _names(table) if names]
         raise UserError(
-            f"split {split!r}: the data have no chorales in it, only {', '.join(present) or 'none'}"
-            "; put files into folders train, valid and test, or train with --split 80:10:10"
+            f"split {split!r}: the data have no chorales there, only "
+            f"{', '.join(present) or 'none'}; put files into folders "
+            "train, valid and test, or train with --split 80:10:10"
         )
     return chosen
 
@@ -116,7 +117,9 @@ def named(table: pa.Table, which: str) -> tuple[str, Chords]:
     if colon and which not in names:
         chosen = select(table, split)
         if not (index.isascii() and index.isdigit()):
-            raise UserError(f"{which!r}: {index!r} is not a whole number from 0; write {split}:2")
+            raise UserError(
+                f"{which!r}: {index!r} is not a whole number of at least 0; write {split}:2"
+            )
         if int(index) >= len(chosen):
             raise UserError(
                 f"{which!r}: {split} has {len(chosen)} chorales, {split}:0 to "
@@ -127,7 +130,9 @@ def named(table: pa.Table, which: str) -> tuple[str, Chords]:
     found = [row for row, name in enumerate(names) if name == which]
     if not found:
         some = f", such as {names[0]}" if names else ""
-        raise UserError(f"{which!r}: no such chorale; give a name{some}, or SPLIT:INDEX as test:2")
+        raise UserError(
+            f"{which!r}: no such chorale; use a name{some}, or SPLIT:INDEX, such as test:2"
+        )
     if len(found) > 1:
         places = [
             f"{split}:{members.index(which)}"
@@ -159,7 +164,9 @@ def check(table: pa.Table, where: str) -> pa.Table:
     try:
         table = table.select(SCHEMA.names).cast(SCHEMA.with_metadata(metadata))
     except (pa.ArrowException, ValueError) as error:
-        raise UserError(f"{where}: not the columns of a chorale table ({error})") from error
+        raise UserError(
+            f"{where}: its columns are not those of a chorale table ({error})"
+        ) from error
     nulls = [name for name in SCHEMA.names if table[name].null_count]
     if nulls:
         raise UserError(f"{where}: column {nulls[0]!r} has {table[nulls[0]].null_count} nulls")

@@ -141,7 +141,7 @@ def _read_files(root: Path, files: list[Path], shown: str, *, twins: bool = True
     known = [file for file, reason in reasons.items() if not reason]
     if not known:
         raise UserError(
-            f"{root}: no file that chorales are read from ({', '.join((*_READ, *_TARS, _ZIP))})"
+            f"{root}: no file of chorales in a known format ({', '.join((*_READ, *_TARS, _ZIP))})"
             + (f", but {files[0].name}" if files != [root] else "")
         )
     if all(file.suffix.lower() == _PARQUET for file in known):
@@ -183,13 +183,13 @@ def _no_chorale(file: Path, *, alone: bool) -> str:
     """Return the reason to pass over a file without reading it; empty for a file to read."""
     suffix = file.suffix.lower()
     if file.name.lower().endswith((*_TARS, _ZIP)):
-        return "an archive within a folder or an archive is not unpacked"
+        return "an archive inside a folder or an archive is not unpacked"
     if suffix not in _READ:
-        return f"no chorales are read from {suffix or 'files without a suffix'}"
+        return f"chorales cannot be read from {suffix or 'files without a suffix'}"
     if suffix == ".csv" and not alone:
         with file.open("rb") as content:
             if not _CHORDS_HEADER.match(content.read(1 << 12)):
-                return "a CSV of something else than chords"
+                return "a CSV of something other than chords"
     return ""
 
 
@@ -197,9 +197,9 @@ def _pieces(file: Path, split: str, name: str, hashed: bool, repairs: Repairs) -
     """Yield the chorales of a file; count the repairs in it."""
     suffix = file.suffix.lower()
     if not split:
-        raise _PassedOverError("lies beside the folders train, valid and test")
+        raise _PassedOverError("is outside the folders train, valid and test")
     if suffix == _PARQUET:
-        raise _PassedOverError("Parquet is read only where no other files of chorales are")
+        raise _PassedOverError("Parquet is read only if there are no other files of chorales")
     if suffix == ".csv":
         chords = read_csv(storage.read_bytes(str(file)) or b"", str(file))
         yield _Piece(split, name, chords, hashed=hashed)
@@ -236,7 +236,7 @@ def _without_twins(pieces: dict[tuple[str, str], _Piece]) -> list[Skipped]:
         if twin is not None:
             across.append(f"{piece.split}/{piece.name} and {twin.split}/{twin.name}")
     if across:
-        say(f"the same music is in two splits {len(across)} times, such as {across[0]}")
+        say(f"the same music is in two splits in {len(across)} cases, such as {across[0]}")
     return skipped
 
 
@@ -248,7 +248,7 @@ def _read_parquet(path: Path, files: list[Path]) -> pa.Table:
         # TypeError and KeyError come from Ray's own types of columns.
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
             line = str(error).partition("\n")[0]
-            raise UserError(f"{file}: not a Parquet file that can be read ({line})") from error
+            raise UserError(f"{file}: cannot be read as Parquet ({line})") from error
     return tables[0] if len(tables) == 1 else check(pa.concat_tables(tables), str(path))
 
 

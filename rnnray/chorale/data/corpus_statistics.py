@@ -102,7 +102,7 @@ def read_statistics(checkpoint: str) -> tuple[Statistics, bytes] | None:
         return _from_json(content), content
     except _NOT_OURS as error:
         raise UserError(
-            f"{uri}: damaged, or not the statistics of a corpus; delete it, or take another "
+            f"{uri}: damaged, or not the statistics of a corpus; delete it, or use another "
             "checkpoint"
         ) from error
 

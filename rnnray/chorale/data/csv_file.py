@@ -31,7 +31,7 @@ def read_csv(
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{where}: not UTF-8 text (byte {error.start}), so not a CSV") from error
+        raise UserError(f"{where}: not UTF-8 text (byte {error.start}), so not CSV") from error
     if not text.strip():
         raise UserError(f"{where}: the file is empty; a chorale begins with {_header(VOICE_COUNT)}")
     # Editors leave blank lines at the end; elsewhere they are a mistake.
@@ -52,9 +52,9 @@ def read_csv(
                 raise UserError(f"{where}, line {lines.line_num}{wrong}")
             rows.append(row)
     except csv.Error as error:
-        raise UserError(f"{where}, line {lines.line_num}: not a CSV ({error})") from error
+        raise UserError(f"{where}, line {lines.line_num}: not CSV ({error})") from error
     if not rows:
-        raise UserError(f"{where}: has a header and no chords")
+        raise UserError(f"{where}: has a header but no chords")
     return np.array(rows, np.int16)
 
 
@@ -69,7 +69,7 @@ def _what_is_wrong(line: list[str], voices: int, pitches: range) -> str:
     voice = next(voice for voice, value in enumerate(line) if value.strip() not in known)
     value = line[voice].strip()
     if not value:
-        return f", note{voice}: is missing; write 0 where the voice is silent"
+        return f", note{voice}: is missing; write 0 for a silent voice"
     if re.fullmatch(r"-?[1-9][0-9]{0,8}", value):
         return f", note{voice}: {out_of_range(int(value), pitches)}"
     return f", note{voice}: {_short(value)} is not a pitch as a whole number"

@@ -27,7 +27,7 @@ def divide(corpus: pa.Table, split: str, data: str) -> pa.Table:
     pairs = zip(names, there, strict=True)
     if len(set(there)) > 1 and any(hashed_split(name) != its for name, its in pairs):
         raise UserError(
-            f"{data}: has splits of its own, so that --split {split} would mix them; leave it out"
+            f"{data}: already has splits, which --split {split} would mix; leave --split out"
         )
     order = sorted(range(len(names)), key=lambda row: hashlib.sha256(names[row].encode()).digest())
     counts = _counts(len(names), parse_shares(split))

@@ -24,7 +24,7 @@ def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
     from music21.humdrum import spineParser  # noqa: PLC0415  (seconds)
 
     if len(content) > _MAX_BYTES:
-        raise UserError(f"{where}: larger than {_MAX_BYTES >> 20} MiB, as no chorale is")
+        raise UserError(f"{where}: larger than {_MAX_BYTES >> 20} MiB, too large for a chorale")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -39,7 +39,7 @@ def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
     # music21 raises all kinds of errors on damaged files.
     except Exception as error:
         words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{where}: not **kern that can be read ({words[:200]})") from error
+        raise UserError(f"{where}: cannot be read as **kern ({words[:200]})") from error
     return lines, Repairs()
 
 

@@ -31,8 +31,8 @@ def jsb_folder(url: str = JSB_URL, sha256: str = JSB_SHA256) -> Path:
         found = hashlib.sha256(archive.read_bytes()).hexdigest()
         if found != sha256:
             raise UserError(
-                f"{archive}: sha256 is {found}, not {sha256}; delete it and run again, or pass "
-                "--data PATH to use an archive of your own"
+                f"{archive}: sha256 is {found}, not {sha256}; delete it and run again, or use an "
+                "archive of your own with --data PATH"
             )
         extract_tar(archive, folder)
     return folder

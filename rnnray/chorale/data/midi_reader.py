@@ -101,7 +101,7 @@ def _events(track: bytes) -> Iterator[_Event]:
             status = track[position]
             position += 1
         if status == 0:
-            raise _DamagedError(f"byte {begin}: data without an event that they belong to")
+            raise _DamagedError(f"byte {begin}: data that belong to no event")
         if status in (_META, _SYSEX, _SYSEX_ON):
             if status == _META:
                 kind = track[position] if position < len(track) else 0
@@ -113,7 +113,7 @@ def _events(track: bytes) -> Iterator[_Event]:
             size = 1 if status >> 4 in (_PROGRAM, _PRESSURE) else 2
         data = track[position : position + size]
         if len(data) < size:
-            raise _DamagedError(f"byte {begin}: an event is cut short")
+            raise _DamagedError(f"byte {begin}: an event is incomplete")
         position += size
         yield _Event(tick, status, kind, data)
 
@@ -126,7 +126,7 @@ def _number(track: bytes, position: int) -> tuple[int, int]:
         value = value << 7 | byte & 0x7F
         if byte < 0x80:
             return value, position
-    raise _DamagedError(f"byte {position}: a number is cut short")
+    raise _DamagedError(f"byte {position}: a number is incomplete")
 
 
 def _lines(number: int, events: list[_Event], division: int, repairs: Repairs) -> Iterator[Line]:

@@ -65,7 +65,7 @@ def read_musicxml(content: bytes, where: str) -> tuple[list[Line], Repairs]:
     except (ElementTree.ParseError, _UnreadableError, zipfile.BadZipFile, EOFError,
             ValueError, LookupError, ArithmeticError, NotImplementedError) as error:  # fmt: skip
         words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{where}: not MusicXML that can be read ({words})") from error
+        raise UserError(f"{where}: cannot be read as MusicXML ({words})") from error
     starts = _aligned([bars for _, bars in parts], repairs)
     lines: list[Line] = []
     names = [name for name, _ in parts]

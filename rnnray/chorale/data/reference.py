@@ -76,7 +76,7 @@ def open_corpus_of(config: ChoraleConfig, data: str | None) -> pa.Table:
         return open_corpus(config.data, split=config.split)  # divided as in training
     except UserError as error:
         raise UserError(
-            f"{error} (the corpus that the checkpoint was trained on; name another with --data)"
+            f"{error} (this is the corpus that the checkpoint was trained on; --data names another)"
         ) from error
 
 

@@ -15,16 +15,16 @@ class Repair(StrEnum):
 
     ARTICULATION = "a note released early lasts until the next one begins"
     OVERLAP = "a note is cut where the next one of its voice begins"
-    DOUBLED = "the second of two equal notes at once is left out"
-    DIVIDED = "of a chord in one voice the outer note is kept"
-    UNISON = "one note is sung by two voices"
+    DOUBLED = "the second of two equal simultaneous notes is left out"
+    DIVIDED = "only the outer note of a chord in one voice is kept"
+    UNISON = "a note is sung by two voices"
     TOO_SHORT = "a note too short for the grid of sixteenth notes is left out"
     MOVED = "a note moves to the nearest sixteenth (three triplet eighths become 1, 2, 1)"
     GRACE = "a grace note is left out"
     CUE = "a cue note is not sung"
     SHORT_BAR = "a bar is shorter in one part than in the others; rests fill it"
-    BAD_EVENT = "a MIDI event with values that do not exist is passed over"
-    LEFT_OUT = "a part beside the choir is left out"
+    BAD_EVENT = "a MIDI event with invalid values is ignored"
+    LEFT_OUT = "a part that is not of the choir is left out"
 
 
 def described(repairs: Repairs) -> list[str]:

@@ -71,7 +71,7 @@ def read_score(path: Path, pitches: range = PITCHES) -> Score:
     """Return the result of `read_voices`, with the number of repairs of each kind."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError(f"{path}: not a file that voices are read from ({', '.join(SUFFIXES)})")
+        raise UserError(f"{path}: not a file of voices in a known format ({', '.join(SUFFIXES)})")
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -80,7 +80,7 @@ def read_score(path: Path, pitches: range = PITCHES) -> Score:
     if not content:
         raise UserError(f"{path}: the file is empty")
     if max(len(content), _unpacked(content)) > _MAX_BYTES:
-        raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, as no score is")
+        raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, too large for a score")
     if suffix == ".csv":
         return Score(read_csv(content, str(path), any_voices=True, pitches=pitches), Repairs())
     lines, repairs = _READERS[suffix](content, str(path))
@@ -104,7 +104,7 @@ def in_four_voices(voices: npt.NDArray[np.int16], where: str) -> Chords:
     """
     if voices.shape[1] != VOICE_COUNT:
         count = "1 voice" if voices.shape[1] == 1 else f"{voices.shape[1]} voices"
-        raise UserError(f"{where}: has {count}, a chorale has {VOICE_COUNT}")
+        raise UserError(f"{where}: has {count}; a chorale has {VOICE_COUNT}")
     return voices
 
 

@@ -38,7 +38,9 @@ def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, s
         UserError: the file is anything else (split, chorale, chord and voice are named).
     """
     if len(content) > _MAX_BYTES:
-        raise UserError(f"{where}: larger than {_MAX_BYTES >> 20} MiB, as no corpus of chorales is")
+        raise UserError(
+            f"{where}: larger than {_MAX_BYTES >> 20} MiB, too large for a corpus of chorales"
+        )
     splits = _from_json(content, where) if suffix == ".json" else _from_npz(content, where)
     rows = []
     for key, chorales in splits.items():
@@ -53,10 +55,11 @@ def _from_json(content: bytes, where: str) -> dict[str, Any]:
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not JSON that can be read ({error})") from error
+        raise UserError(f"{where}: cannot be read as JSON ({error})") from error
     if not isinstance(values, dict) or not values or not set(values) <= set(_SPLITS):
         raise UserError(
-            f"{where}: not chorales as JSON, which is lists of chorales for {', '.join(SPLITS)}"
+            f"{where}: not a corpus in JSON, which has a list of chorales for each of "
+            f"{', '.join(SPLITS)}"
         )
     for key, chorales in values.items():
         if not isinstance(chorales, list) or not all(isinstance(one, list) for one in chorales):
@@ -74,7 +77,7 @@ def _from_npz(content: bytes, where: str) -> dict[str, Any]:
             values = {key: _array(arrays, key, where) for key in arrays.files}
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError,
             TypeError, MemoryError, NotImplementedError, RuntimeError) as error:  # fmt: skip
-        raise UserError(f"{where}: not an .npz that can be read ({error})") from error
+        raise UserError(f"{where}: cannot be read as .npz ({error})") from error
     if not values or not set(values) <= set(_SPLITS):
         raise UserError(f"{where}: has no arrays named {', '.join(SPLITS)}")
     for key, array in values.items():
@@ -93,8 +96,8 @@ def _array(arrays: Any, key: str, where: str) -> Any:
         if "pickle" not in str(error):
             raise
         raise UserError(
-            f"{where}, {key}: is pickled, which is not read because it can run code; take the "
-            ".json of the same name (Jsb16thSeparated.json), which holds the same chorales"
+            f"{where}, {key}: is pickled, and pickles are not read because they can run code; use "
+            "the .json file of the same name (Jsb16thSeparated.json), which holds the same chorales"
         ) from error
 
 
@@ -115,8 +118,8 @@ def _rows(chorale: Any, place: str) -> Iterator[list[int]]:
         row = chord.tolist() if isinstance(chord, np.ndarray) else chord
         if not isinstance(row, list) or len(row) != VOICE_COUNT:
             raise UserError(
-                f"{place}, chord {number}: is not {VOICE_COUNT} pitches, one for each voice; the "
-                "files with Separated in their name are those with voices"
+                f"{place}, chord {number}: is not {VOICE_COUNT} pitches, one for each voice; use "
+                "a file with Separated in its name, which has voices"
             )
         yield [_pitch(value, f"{place}, chord {number}, voice {v}") for v, value in enumerate(row)]
 

@@ -25,8 +25,8 @@ def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
         if not counts[split]:
             there = ", ".join(f"{count} in {name}" for name, count in counts.items())
             raise UserError(
-                f"{config.data}: split {split!r}: the data have no chorales in it, only {there}; "
-                "give --split 80:10:10, or put them into folders train, valid and test"
+                f"{config.data}: split {split!r}: the data have no chorales there, only {there}; "
+                "use --split 80:10:10, or put them into folders train, valid and test"
             )
     training = training_rows(config, chorale_table.chords_of(chorale_table.select(corpus, "train")))
     valid = whole_pieces(chorale_table.chords_of(chorale_table.select(corpus, "valid")))

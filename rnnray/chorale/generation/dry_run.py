@@ -55,7 +55,7 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
     say(
         f"{store.uri}: {chorales:,} chorales and {len(plan.bach)} excerpts of Bach, "
         f"{pieces * len(each):,} files, {sum(sizes.values()) / 1e9:.2f} GB; the page and the "
-        "manifest come on top"
+        "manifest are extra"
     )
     for suffix, size in sizes.items():
         say(f"    {suffix}: {each[suffix]:,} bytes a piece, {size / 1e9:.3f} GB")

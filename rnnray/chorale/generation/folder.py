@@ -47,8 +47,8 @@ def saved_run(store: Store, *, overwrite: bool = False) -> dict[str, Any] | None
         found = next((entry.key for entry in store.list() if entry.key != LOCK), None)
         if found is not None:
             raise UserError(
-                f"{store.uri}: is not empty ({found}) and has no {RUN}, so it belongs to something "
-                "else; take another --output or --name"
+                f"{store.uri}: is not empty ({found}) and has no {RUN}, so it belongs to "
+                "something else; use another --output or --name"
             )
         return None
     try:
@@ -122,7 +122,9 @@ def save(
             if_absent=not replaces,
         )
     except Exists as error:
-        raise UserError(f"{store.uri}: another run began there meanwhile; run again") from error
+        raise UserError(
+            f"{store.uri}: another run has begun there in the meantime; run again"
+        ) from error
 
 
 def is_complete(store: Store) -> bool:

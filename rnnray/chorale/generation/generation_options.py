@@ -23,21 +23,22 @@ class GenerationConfig(Config):
 
     checkpoint: composing_options.Checkpoint
     temperatures: composing_options.Temperatures = (0.8, 1.0, 1.5)
-    """1 takes the composer at its word, less is tamer, more is wilder, 0 is the likeliest note."""
+    """Temperatures of sampling: 1 uses the composer's probabilities as they are, lower is tamer,
+    higher is wilder, 0 takes the likeliest note."""
     count: Annotated[composing_options.Count, Le(1_000_000)] = 100  # keys have six digits
     chords: composing_options.Chords = 64
-    """Length in chords (sixteenths), what is given included."""
+    """Length of a chorale in chords (sixteenths), with the opening that is given."""
     formats: Annotated[tuple[Format, ...], MinLen(1)] = FORMATS
     """Files of each chorale: sound (wav), MIDI (mid), score (musicxml)."""
     top_p: composing_options.TopP = 1.0
     seed: composing_options.Seed = 0
     seed_from: composing_options.SeedFrom = None
     data: str | None = None
-    """Corpus of real chorales, for --seed-from and for the page; as in jobs/train_chorale.py. By
-    default the one of the checkpoint, which carries some pieces of it, so that it is read for
-    --seed-from only."""
+    """Corpus of real chorales, for --seed-from and for the page, as in jobs/train_chorale.py; by
+    default that of the checkpoint. The checkpoint carries some of its pieces, so that the corpus is
+    read for --seed-from only."""
     tempo: Annotated[float, Ge(composing_options.SLOWEST), Le(composing_options.FASTEST)] = 80.0
-    """Quarter notes a minute, from 4 to 1000."""
+    """Tempo in quarter notes a minute, from 4 to 1000."""
     instrument: composing_options.Instrument = "organ"
 
     @field_validator("temperatures")
@@ -59,14 +60,15 @@ class GenerationOptions(Config):
     output: Annotated[str, Field(min_length=1)] = "generated"
     """Folder of all runs, which all nodes share, or s3://bucket/prefix; gs:// is not supported."""
     name: RunName = "chorales"
-    """Name of this run and of its folder; the same name goes on where the run stopped."""
+    """Name of the run and of its folder; a run of the same name resumes where it stopped."""
     samplers: Annotated[int, Ge(1)] | None = None
-    """Processes that compose, at most; by default one a GPU, or one for each eight CPUs."""
+    """Largest number of processes that compose; by default one for each GPU, or one for every eight
+    CPUs."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Compose on CPUs even where there are GPUs."""
+    """Compose on CPUs even if there are GPUs."""
     presign_hours: Annotated[float, Gt(0), Le(168)] | None = None
-    """Let the page work in a private bucket, for so many hours: its links are presigned (s3://)."""
+    """Hours for which the page works in a private bucket, through presigned links (s3:// only)."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Delete what a run of this name has written, and start over."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Say what would be written, how large it is and what is there already; write nothing."""
+    """Print what would be written, its size and what is there already; write nothing."""

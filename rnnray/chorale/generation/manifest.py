@@ -86,8 +86,8 @@ class Parts:
         except Exists as error:
             if self._store.get(part.manifest) != content:
                 raise UserError(
-                    f"{self._store.uri}/{part.manifest}: is there, but is not what this run would "
-                    "write; start over with --overwrite"
+                    f"{self._store.uri}/{part.manifest}: exists, but differs from what this run "
+                    "would write; start over with --overwrite"
                 ) from error
 
 

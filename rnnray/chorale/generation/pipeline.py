@@ -76,8 +76,9 @@ class Compose:
         # After loading, so that the digest is that of the loaded model or of a newer one.
         if model_digest(checkpoint) != self._plan.model:
             raise UserError(
-                f"{checkpoint}: is another model on {socket.gethostname()} than where the run "
-                "began, or was replaced since; keep it where all nodes see the same"
+                f"{checkpoint}: on {socket.gethostname()} is not the model that the run began "
+                "with; use storage that all nodes share, and leave the checkpoint unchanged "
+                "during the run"
             )
         return composer.sampler(batch_size=self._plan.part_size, seed=self._plan.config.seed)
 

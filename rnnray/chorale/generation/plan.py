@@ -193,7 +193,7 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
     if not (given == NONE).any():
         raise UserError(
             f"--seed-from {config.seed_from}: leaves nothing to compose of --chords "
-            f"{config.chords}; ask for more"
+            f"{config.chords}; raise --chords"
         )
     return Plan(
         name=name,
@@ -231,7 +231,7 @@ def model_digest(checkpoint: str) -> str:
     content = storage.read_bytes(uri)
     if content is None or not zipfile.is_zipfile(io.BytesIO(content)):
         found = "is not there" if content is None else "is damaged"
-        raise UserError(f"{uri}: {found}; take another checkpoint")
+        raise UserError(f"{uri}: {found}; use another checkpoint")
     return hashlib.sha256(content).hexdigest()
 
 

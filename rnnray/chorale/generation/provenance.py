@@ -45,8 +45,9 @@ def say_differences(store: Store, saved: Mapping[str, object], now: Mapping[str,
     different = run_folder.differences({str(name): began[name] for name in began}, dict(now))
     if different:
         say(
-            f"{store.uri}: goes on with other software or GPUs than it began with: {different}; "
-            "chorales composed from now on may differ from those that it would have written"
+            f"{store.uri}: resumes with other software or GPUs than it began with: {different}; "
+            "from now on, chorales may differ from those that the earlier software would have "
+            "composed"
         )
 
 

@@ -179,7 +179,7 @@ def count_chorales(parts: Iterable[Part]) -> int:
 
 def _complete_already(store: Store, plan: Plan, options: GenerationOptions) -> Generated:
     chorales = count_chorales(plan.parts())
-    say(f"{store.uri}: complete, nothing to do for {chorales:,} chorales")
+    say(f"{store.uri}: complete; nothing to do for {chorales:,} chorales")
     # Renew presigned links: those of an earlier run have expired, or will.
     if options.presign_hours is not None or _PRESIGNED in (store.get(PAGE) or b""):
         say("writing the page with new links")

@@ -93,7 +93,9 @@ def held_notes(chords: NDArray[np.integer]) -> list[list[tuple[int, int]]]:
 def check_tempo(tempo: float) -> None:
     """Raise `UserError` unless MIDI and MusicXML can both express `tempo`."""
     if not SLOWEST <= tempo <= FASTEST:  # also true for NaN
-        raise UserError(f"tempo {tempo:g}: give quarters a minute, from {SLOWEST:g} to {FASTEST:g}")
+        raise UserError(
+            f"tempo {tempo:g}: it must be quarter notes a minute, from {SLOWEST:g} to {FASTEST:g}"
+        )
 
 
 def printable(title: str) -> str:

@@ -131,7 +131,7 @@ def check_length(chords: int, tempo: float) -> None:
     if chords * (15 / tempo) > _LONGEST_SECONDS:
         raise UserError(
             f"at a tempo of {tempo:g} quarter notes a minute {chords} chords last more than an "
-            f"hour: ask for fewer, or for a tempo above {chords * 15 / _LONGEST_SECONDS:g}"
+            f"hour: ask for fewer chords, or for a tempo above {chords * 15 / _LONGEST_SECONDS:g}"
         )
 
 

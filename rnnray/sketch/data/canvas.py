@@ -151,7 +151,7 @@ def _plain(drawing: Any) -> list[Any]:
     if isinstance(drawing, Mapping):
         columns = _x_and_y(drawing, "the drawing")
         if not all(_is_sequence(column) for column in columns):
-            raise UserError("a drawing must be a list of strokes; its x and y are none")
+            raise UserError("a drawing must be a list of strokes; its x and y are not lists")
         if len(columns[0]) != len(columns[1]):
             raise UserError("the drawing's x and y have different numbers of strokes")
         drawing = [list(stroke) for stroke in zip(*columns, strict=True)]
@@ -164,15 +164,15 @@ def _plain_stroke(stroke: Any, number: int) -> Any:
     if _is_mapping(stroke):
         stroke = _x_and_y(stroke, f"stroke {number}")
     if not _is_sequence(stroke):
-        raise UserError(f"a drawing must be a list of strokes; stroke {number} is no list")
+        raise UserError(f"a drawing must be a list of strokes; stroke {number} is not a list")
     if len(stroke) and _is_mapping(stroke[0]):
         if not all(isinstance(point, Mapping) for point in stroke):
-            raise UserError(f"stroke {number} has points with x and y and others without")
+            raise UserError(f"stroke {number} has points with x and y, and points without")
         stroke = [_x_and_y(point, f"a point of stroke {number}") for point in stroke]
     if not all(_is_sequence(entry) for entry in stroke):
         raise UserError(
             f"stroke {number} must be two lists (x, y) or a list of points; "
-            "a drawing of one stroke is a list of that stroke"
+            "a drawing of one stroke is a list that holds this stroke"
         )
     return stroke
 

@@ -40,10 +40,12 @@ def read_list(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: a class list is UTF-8, and byte {error.start} is not") from error
+        raise UserError(
+            f"{path}: a class list must be UTF-8, which byte {error.start} is not"
+        ) from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names or len(set(names)) != len(names):
-        raise UserError(f"{path}: a class list has each name once, one a line, and at least one")
+        raise UserError(f"{path}: a class list needs at least one name, one a line, each once")
     return names
 
 

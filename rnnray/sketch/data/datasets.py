@@ -143,8 +143,8 @@ def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: st
         here, there = drawings.class_names[first], class_names[first]
         detail = f"; the first difference is class {first}: {here!r} and {there!r}"
     raise UserError(
-        f"{drawings.data} has {len(drawings.class_names)} classes and {whose} {len(class_names)}, "
-        f"not the same list{detail}"
+        f"{drawings.data} has {len(drawings.class_names)} classes and {whose} has "
+        f"{len(class_names)}: their lists differ{detail}"
     )
 
 
@@ -162,14 +162,14 @@ def _check_undivided(data: str, by_name: Mapping[str, Sequence[str]], split: str
     """Refuse to divide data that have drawings held out."""
     if split is not None and (by_name.get("validation") or by_name.get("test")):
         raise UserError(
-            f"{data}: has splits of its own, so that --split {split} would mix them; leave it out"
+            f"{data}: already has splits, which --split {split} would mix; leave --split out"
         )
 
 
 def _demo(data: str) -> Drawings:
     text = data.partition(":")[2] or str(DEMO_COUNT)
     if not text.isdecimal() or int(text) < len(SPLITS) * 10:
-        raise UserError(f"{data}: demo:COUNT takes a whole number of drawings from 30 up")
+        raise UserError(f"{data}: demo:COUNT needs a whole number of drawings, at least 30")
     train = int(text)
     held_out = train // 10
     splits: dict[str, tuple[Part, ...]] = {}
@@ -193,7 +193,7 @@ def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequ
         marks = [above] if filesystem.get_file_info(above).type == fs.FileType.File else []
     if marks:
         raise UserError(
-            f"{data}: its preparation did not end ({marks[0]}); "
+            f"{data}: its preparation was interrupted ({marks[0]}); "
             "delete the folder and run jobs/prepare_sketches.py again"
         )
 
@@ -216,7 +216,7 @@ def _files(
     ]
     if not files:
         _check_not_empty(data, filesystem, paths)
-        raise UserError(f"{data}: no file in it holds drawings; known are {detection.KNOWN}")
+        raise UserError(f"{data}: no file in it holds drawings; known formats: {detection.KNOWN}")
     _check_not_empty(data, filesystem, [file.path for file in files])
     return files, passed_over
 
@@ -227,7 +227,7 @@ def _check_not_empty(data: str, filesystem: fs.FileSystem, paths: Sequence[str])
 
 
 def _says_nothing_of_recognition(data: str, what: str) -> UserError:
-    return UserError(f"{data}: {what} do not say what was recognised")
+    return UserError(f"{data}: {what} do not say whether they were recognised")
 
 
 def _files_at(filesystem: fs.FileSystem, path: str) -> list[_File]:
@@ -282,7 +282,7 @@ def _parts_with_words(
         raise UserError(
             f"{data}: no drawing can be used, {broken:,} records are broken"
             if broken and not any(each.count(None) for each in found)
-            else f"{data}: no drawing says its word, so there are no classes"
+            else f"{data}: no drawing has a word, so there are no classes"
         )
     return [
         replace(part, class_names=names, scan=each) for part, each in zip(parts, found, strict=True)
@@ -333,8 +333,8 @@ def _parts_with_indices(
         own = [tuple(given)] * len(files)
     else:
         raise UserError(
-            f"{data}: no class list; put the class names, one a line in the order of "
-            "class_index, into a file NAME.tfrecord.classes beside the shards"
+            f"{data}: no class list; write the class names, one a line in the order of "
+            "class_index, to a file NAME.tfrecord.classes beside the shards"
         )
     names = own[0]
     if given is not None and set(given) == set(names) and len(given) == len(names):

@@ -43,17 +43,17 @@ def detect(filesystem: fs.FileSystem, path: str, member: str | None = None) -> F
         return found
     where = path if member is None else f"{path}/{member}"
     head = _head(filesystem, path, member)
-    what = f"no drawings that can be read; known are {KNOWN}"
+    what = f"no drawings that can be read; known formats: {KNOWN}"
     if head[:4] == b"PAR1":
         with open_content(filesystem, path, member) as stream:
             columns = parquet_file.open_parquet(stream, where).schema_arrow.names
         what = f"no column 'ink' and no column 'drawing'; the columns are {columns}"
     elif head[257:262] == b"ustar":
-        what = "a tar archive; unpack it, and give the folder"
+        what = "a tar archive; unpack it and use the folder"
     elif head[:6] == b"\x93NUMPY":
-        what = "an array of numbers, and no strokes; bitmaps cannot be read as drawings"
+        what = "an array of numbers without strokes; bitmaps cannot be read as drawings"
     elif head.lstrip()[:1] in (b"{", b"["):
-        what = f'JSON without a field "drawing"; known are {KNOWN}'
+        what = f'JSON without a field "drawing"; known formats: {KNOWN}'
     elif not head:
         what = "an empty file"
     raise UserError(f"{where}: {what}")

@@ -223,7 +223,7 @@ def _tables(
         if index is not None or not labelled:
             return sketch_table.UNKNOWN_CLASS if index is None else index
         problem = (
-            "it has no word: it can be classified, not trained on"
+            "it has no word: it can be classified, but not trained on"
             if drawing.word is None
             else f"the word {drawing.word!r} is not in the class list of {len(class_names)} names"
         )

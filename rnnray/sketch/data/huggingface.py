@@ -100,8 +100,8 @@ def _word(word: Any, names: tuple[str, ...] | None) -> str | None:
         raise UserError(f"the word {word!r} is neither text nor a number")
     if names is None:
         raise UserError(
-            f"the word is the number {word}, and the schema has no class names for it; "
-            "write the names into the column"
+            f"the word is the number {word}, but the schema has no class names; write the names "
+            "into the column"
         )
     if word == -1:
         return None

@@ -39,7 +39,7 @@ def join_strokes(
     arrays = [_as_stroke(stroke, number) for number, stroke in enumerate(strokes, start=1)]
     arrays = [array for array in arrays if array.shape[1] > 0]
     if not arrays:
-        raise UserError("a drawing has no points, at least 2 are needed")
+        raise UserError("a drawing has no points; it needs at least 2")
     points = np.concatenate(arrays, axis=1, dtype=np.float64)
     if not _in_range(points):
         raise UserError("a drawing has a coordinate that is NaN, infinite or beyond 1e300")
@@ -111,7 +111,7 @@ def ink_of_points(
     """Return the ink of `strokes_to_ink` from the result of `join_strokes`."""
     n = points.shape[1]
     if n < 2:
-        raise UserError(f"a drawing has {n} point, at least 2 are needed")
+        raise UserError(f"a drawing has {n} point; it needs at least 2")
     lower = points.min(axis=1, keepdims=True)
     extent = points.max(axis=1, keepdims=True) - lower
     extent[extent == 0] = 1

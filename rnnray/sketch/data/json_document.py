@@ -84,7 +84,7 @@ def _end_of_object(buffer: bytes, position: int) -> int | None:
         UserError: something other than an object begins there.
     """
     if position < len(buffer) and buffer[position : position + 1] != b"{":
-        raise UserError('an array of drawings has JSON objects with the field "drawing" in it')
+        raise UserError('an array of drawings must hold JSON objects with the field "drawing"')
     depth = 0
     while mark := _MARKS.search(buffer, position):
         position = mark.end()

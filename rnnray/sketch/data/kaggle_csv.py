@@ -108,7 +108,7 @@ def _rows(
             recognized = _RECOGNIZED.get((said or "").strip().lower())
             yield reader.line_num + 1, word, key_id, recognized, row[drawing]
         elif row:
-            what = UserError(f"{len(row)} fields, and {len(columns)} in the header")
+            what = UserError(f"{len(row)} fields, but {len(columns)} in the header")
             bad(reader.line_num + 1, what)
 
 

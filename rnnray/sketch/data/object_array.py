@@ -67,15 +67,15 @@ def read(stream: BufferedIOBase) -> list[npt.NDArray[Any]]:
         version = np.lib.format.read_magic(content)
         shape, _, dtype = _HEADS[version[0]](content)
         if dtype != np.dtype("O"):
-            raise UserError(f"an array of {dtype}, not of one array a drawing")
+            raise UserError(f"an array of {dtype}, not of one array for each drawing")
         arrays = _arrays(content)
     except _DAMAGE as error:
         raise UserError(f"a damaged NumPy file ({type(error).__name__}: {error})") from error
     if len(arrays) != prod(shape) or not all(isinstance(each, _Array) for each in arrays):
-        raise UserError("an array of something else than arrays of numbers")
+        raise UserError("an array of something other than arrays of numbers")
     numbers = [each.content for each in arrays]
     if not all(isinstance(each, np.ndarray) for each in numbers):
-        raise UserError("arrays within arrays that are no numbers")
+        raise UserError("nested arrays that are not of numbers")
     return numbers
 
 
@@ -89,7 +89,7 @@ def _arrays(content: BytesIO) -> list[Any]:
             stack.follow(opcode.name, argument)
     (outer,) = stack.values
     if not isinstance(outer, _Array) or not isinstance(outer.content, list):
-        raise UserError("a pickle of something else than an array of arrays")
+        raise UserError("a pickle of something other than an array of arrays")
     return outer.content
 
 

@@ -56,8 +56,8 @@ def class_names_of(
         return tuple(default)
     if names is None:
         raise UserError(
-            f"{path}: Parquet without class names in its schema: it can be classified, not "
-            "trained on; make it with jobs/prepare_sketches.py"
+            f"{path}: Parquet without class names in its schema: it can be classified, but not "
+            "trained on; for training, write it with jobs/prepare_sketches.py"
         )
     return names
 
@@ -108,7 +108,7 @@ def read_tables(
             if not labelled:
                 rows = sketch_table.without_unknown_classes(rows, len(class_names))
         except PARQUET_ERRORS as error:
-            damage = UserError(f"{path}: damaged Parquet file behind row {first_row} ({error})")
+            damage = UserError(f"{path}: damaged Parquet file after row {first_row} ({error})")
             if on_bad is None:
                 raise damage from error
             on_bad(damage)

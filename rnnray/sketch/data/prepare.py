@@ -109,7 +109,7 @@ def prepare(
         UserError: the output is not empty or cannot be written, or the data are bad.
     """
     if not storage.is_empty(output):
-        raise UserError(f"{output}: is not empty; give another --output, or delete it first")
+        raise UserError(f"{output}: is not empty; use another --output, or delete it first")
     storage.check_writable(output)
     reach.check_writing(output, "the files")
     splits = [split for split in SPLITS if drawings.splits.get(split)]

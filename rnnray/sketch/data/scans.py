@@ -199,4 +199,4 @@ def _write(file: Path, scans: dict[str, Scan]) -> None:
             if other.stat().st_mtime < time.time() - _KEPT_SECONDS:
                 other.unlink(missing_ok=True)
     except (OSError, UserError) as error:
-        say(f"the words of the drawings are not kept for the next run ({error})")
+        say(f"the words of the drawings cannot be saved for the next run ({error})")

@@ -62,8 +62,8 @@ def simplify(strokes: Sequence[npt.ArrayLike]) -> list[npt.NDArray[np.int64]]:
     length = sum(_arc_lengths(stroke)[-1] for stroke in scaled)
     if length > _LONGEST_PATH:
         raise UserError(
-            f"a drawing's strokes are {length:.0f} px long when it is scaled to {SIZE} px, "
-            f"at most {_LONGEST_PATH} px are accepted"
+            f"a drawing's strokes are {length:.0f} px long when it is scaled to {SIZE} px; at "
+            f"most {_LONGEST_PATH} px are accepted"
         )
     simplified = []
     for stroke in scaled:

@@ -229,7 +229,7 @@ def bad_rows(table: pa.Table, class_count: int, *, labelled: bool) -> list[tuple
         for row in np.unique(owner[~np.isfinite(values)]):
             reasons[int(row)] = "ink has NaN or infinite coordinates"
     for row in np.flatnonzero(sizes % 3):
-        reasons[int(row)] = f"ink has {sizes[row]} values, which is no multiple of 3"
+        reasons[int(row)] = f"ink has {sizes[row]} values, which is not a multiple of 3"
     for row in np.flatnonzero(sizes == 0):
         reasons[int(row)] = "ink is empty: a drawing needs at least 2 points"
     rows = np.setdiff1d(np.arange(len(sizes)), list(reasons))
@@ -240,7 +240,7 @@ def bad_rows(table: pa.Table, class_count: int, *, labelled: bool) -> list[tuple
     if labelled:
         classes = pc.fill_null(table["class_index"], UNKNOWN_CLASS).to_numpy()
         for row in np.flatnonzero(~((classes >= 0) & (classes < class_count))):
-            hint = "; drawings without a class can be classified, not trained on"
+            hint = "; drawings without a class can be classified, but not trained on"
             reasons[int(row)] = (
                 f"class_index {classes[row]} is outside the class list of {class_count} names"
                 f"{hint if classes[row] == UNKNOWN_CLASS else ''}"
@@ -284,6 +284,6 @@ def _not_ink(
         x, y = np.ptp(np.cumsum([[0, 0], *drawing.tolist()], axis=0), axis=0)
         yield (
             int(number),
-            f"ink spans {x:.4g} x {y:.4g} and must lie in a box of 1 x 1; divide its steps dx and "
+            f"ink spans {x:.4g} x {y:.4g} but must lie in a box of 1 x 1; divide its steps dx and "
             "dy by the drawing's width and height",
         )

@@ -33,9 +33,9 @@ def strokes_of(content: bytes) -> list[list[list[float]]]:
     except ElementTree.ParseError as error:
         raise UserError(f"broken XML ({error})") from error
     except (RecursionError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
-        raise UserError(f"no XML that can be read ({error})") from error
+        raise UserError(f"cannot be read as XML ({error})") from error
     if _tag(root) != "svg":
-        raise UserError(f"no SVG, its root is <{_tag(root)}>")
+        raise UserError(f"not SVG: its root is <{_tag(root)}>")
     return [stroke.tolist() for stroke in _strokes(root)]
 
 

@@ -46,7 +46,7 @@ def read(filesystem: fs.FileSystem, path: str, *, on_bad: OnBad | None = None) -
                 with archive.open(name) if archive else open_content(filesystem, path) as stream:
                     content = stream.read(_MAX_BYTES + 1)
                 if len(content) > _MAX_BYTES:
-                    raise UserError(f"larger than {_MAX_BYTES >> 20} MiB, as no drawing is")
+                    raise UserError(f"larger than {_MAX_BYTES >> 20} MiB, too large for a drawing")
                 yield Record(number, fields | {"drawing": strokes_of(content)}, layout="lists")
             except (UserError, OSError) as error:
                 bad(number, UserError(str(error)))

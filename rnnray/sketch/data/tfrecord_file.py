@@ -46,7 +46,7 @@ def read_records(
     def bad(offset: int, what: str) -> None:
         error = UserError(
             f"{file}: {what} at {unit}byte {offset}; "
-            "fetch the file again, or go on without the record with --on-bad-record skip"
+            "fetch the file again, or leave the record out with --on-bad-record skip"
         )
         if on_bad is None:
             raise error

@@ -57,9 +57,9 @@ def _say_if_sorted(blocks: Blocks, classes: int) -> None:
     sorted_blocks = int(((counts > 0).sum(axis=1) < in_a_sample / 2).sum())
     if sorted_blocks:
         say(
-            f"the drawings lie sorted: {sorted_blocks} of {len(counts)} stretches of them have "
-            "less than half of the classes of a random sample; without --shuffle-rows 0 they are "
-            "mixed"
+            f"the drawings are sorted by class: {sorted_blocks} of {len(counts)} blocks of them "
+            "have less than half of the classes of a random sample; leave out --shuffle-rows 0 to "
+            "mix them"
         )
 
 

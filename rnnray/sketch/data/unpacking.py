@@ -162,6 +162,6 @@ class _Bounded(io.RawIOBase):
             raise OSError(f"damaged or truncated {self._kind} file ({error})") from error
         self._room -= len(content)
         if self._room < 0:
-            raise OSError(f"unpacks to more than {_TIMES} times its size, as no drawings do")
+            raise OSError(f"unpacks to more than {_TIMES} times its size, which no drawings do")
         buffer[: len(content)] = content
         return len(content)

@@ -75,7 +75,7 @@ def test_an_object_store_is_read_like_a_folder(
     assert rows("s3://b/all/all/validation/c.csv") == [("c", "valid")]
     assert chorale_table.hashed_split("c") != "valid"
     with pytest.raises(
-        UserError, match=r"^s3://b/bad\.tgz/test/a\.csv: has a header and no chords"
+        UserError, match=r"^s3://b/bad\.tgz/test/a\.csv: has a header but no chords"
     ):
         open_corpus("s3://b/bad.tgz")
     with pytest.raises(UserError, match=r"^s3://b/none: no such file or folder"):
@@ -134,10 +134,10 @@ def test_scores_that_do_not_fit_are_skipped_and_told(
         "train/three.mid",
     ]
     assert skipped["train/five.mid"].startswith("has 5 voices (")
-    assert skipped["train/three.mid"] == "has 3 voices, a chorale has 4"
+    assert skipped["train/three.mid"] == "has 3 voices; a chorale has 4"
     assert skipped["train/good.xml"] == "there is another file of this name"
-    assert skipped["train/metadata.csv"] == "a CSV of something else than chords"
-    assert skipped["README.md"] == "no chorales are read from .md"
+    assert skipped["train/metadata.csv"] == "a CSV of something other than chords"
+    assert skipped["README.md"] == "chorales cannot be read from .md"
     assert f"{tmp_path}: 1 of 8 files taken" in capsys.readouterr().out
     (file,) = (cache / "not_taken").iterdir()
     with file.open() as lines:
@@ -157,7 +157,7 @@ def test_what_is_not_taken_is_counted_by_reason(
     assert [line.split(maxsplit=1) for line in said[1:4]] == [
         ["25", "not a MIDI file, or a damaged one, such as 00.mid"],
         ["9", "a pitch out of range, such as high/00.mid"],
-        ["4", "no chorales are read from .pdf, such as 00.pdf"],
+        ["4", "chorales cannot be read from .pdf, such as 00.pdf"],
     ]
     assert len(said) == 5
 
@@ -190,7 +190,7 @@ def test_the_same_music_is_not_in_two_splits(
     assert "two splits" not in capsys.readouterr().out
     across = {"train/a.mid": files["a.mid"], "test/b.mid": files["b.mid"]}
     assert len(rows(write(tmp_path / "across", across))) == 2
-    assert "the same music is in two splits 1 times" in capsys.readouterr().out
+    assert "the same music is in two splits in 1 cases" in capsys.readouterr().out
 
 
 def test_a_zip_archive_is_read_like_its_folder(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_zip_archive_is_read_like_its_folder(tmp_path: Path) -> None:
     assert "b.zip: a damaged or incomplete archive" in refused(tmp_path / "b.zip")
     write(tmp_path, {"folder/a.zip": b"", "folder/b.csv": HEADER + "0,0,0,0\n"})
     assert chorale_table.skipped_of(open_corpus(str(tmp_path / "folder"))) == [
-        ("a.zip", "an archive within a folder or an archive is not unpacked")
+        ("a.zip", "an archive inside a folder or an archive is not unpacked")
     ]
 
 
@@ -221,7 +221,7 @@ def test_humdrum_is_read_by_the_names_of_its_voices(tmp_path: Path) -> None:
     quarters = [[64, 81, 55, 48], [65, 81, 57, 43], [67, 64, 0, 43], [69, 60, 57, 43]]
     assert chords[:16:4] == quarters
     assert [chord[2] for chord in chords[4:8]] == [57, 57, 58, 58]
-    assert "not **kern that can be read" in refused(write(tmp_path, {"b.krn": "x"}) / "b.krn")
+    assert "cannot be read as **kern" in refused(write(tmp_path, {"b.krn": "x"}) / "b.krn")
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
@@ -230,7 +230,7 @@ def test_a_table_of_titles_beside_scores_is_passed_over() -> None:
     assert "s1" in read["name"].to_pylist()
     assert (
         dict(chorale_table.skipped_of(read))["metadata.csv"]
-        == "a CSV of something else than chords"
+        == "a CSV of something other than chords"
     )
 
 
@@ -243,10 +243,10 @@ def test_pieces_without_splits_say_how_to_split_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a.txt": "x"}, ": no file that chorales are read from"),
+        ({"a.txt": "x"}, ": no file of chorales in a known format"),
         ({"test/a.csv": HEADER + "1,2,3,4\n"}, "/test/a.csv, line 2, note0: pitch 1 is"),
         ({"a.mid": midi(70, 60)}, ": none of its files is a chorale; a.mid: has 2 voices"),
-        ({"a.parquet": "PAR1"}, "a.parquet: not a Parquet file that can be read"),
+        ({"a.parquet": "PAR1"}, "a.parquet: cannot be read as Parquet"),
     ],
 )
 def test_a_folder_that_is_no_corpus_is_a_clear_error(
@@ -264,7 +264,7 @@ def test_nothing_there_or_nothing_in_it_is_a_clear_error(tmp_path: Path) -> None
     with pytest.raises(UserError, match="the folder has no files"):
         open_corpus(str(tmp_path))
     (tmp_path / "a.doc").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"a\.doc: no file that chorales are read from"):
+    with pytest.raises(UserError, match=r"a\.doc: no file of chorales in a known format"):
         open_corpus(str(tmp_path / "a.doc"))
 
 
@@ -298,4 +298,4 @@ def test_what_was_repaired_reaches_the_log_in_sum(
         [[72, 67, 60, 48], [74, 65, 59, 50]]
     ] * 2
     said = capsys.readouterr().out
-    assert "2 times: the second of two equal notes at once is left out" in said
+    assert "2 times: the second of two equal simultaneous notes is left out" in said

@@ -96,7 +96,7 @@ def test_composing_needs_no_corpus_but_for_an_opening(
 
 def test_a_corpus_that_is_gone_says_whose_it_was(tmp_path: Path) -> None:
     config = small_config("strong").model_copy(update={"data": str(tmp_path / "gone")})
-    with pytest.raises(UserError, match=r"gone: no such .*trained on; name another with --data"):
+    with pytest.raises(UserError, match=r"gone: no such .*trained on; --data names another"):
         open_corpus_of(config, None)
 
 

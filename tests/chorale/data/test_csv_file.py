@@ -36,7 +36,7 @@ def test_spaces_and_blank_lines_at_the_end_do_no_harm() -> None:
     [
         (b"", "x.csv: the file is empty"),
         (b" \n", "x.csv: the file is empty"),
-        (HEADER, "x.csv: has a header and no chords"),
+        (HEADER, "x.csv: has a header but no chords"),
         (b"60,60,60,60\n", "x.csv, line 1: the header is '60,60,60,60', not note0,note1"),
         (b"note0;note1\n", "x.csv, line 1: the header is 'note0;note1'"),
         (b"note0,note1,note2\n60,60,60\n", "x.csv, line 1: the header is"),

@@ -46,5 +46,5 @@ def test_three_pieces_are_enough_for_three_splits(
 def test_splits_that_the_source_has_are_not_mixed() -> None:
     rows = [("a", "train", 60), ("b", "valid", 61), ("c", "test", 62), ("d", "valid", 61)]
     own = chorale_table.from_chorales((name, split, np.full((2, 4), p)) for name, split, p in rows)
-    with pytest.raises(UserError, match="data: has splits of its own"):
+    with pytest.raises(UserError, match="data: already has splits"):
         divide(own, "80:10:10", "data")

@@ -61,9 +61,9 @@ def test_running_status_foreign_chunks_and_names_in_utf_8_are_read(tmp_path: Pat
         (b"RIFF" + bytes(20), "it does not begin with a MIDI header"),
         (smf(NOTE + END)[:-3], "track 0 should end at byte 35 of 32; the file is cut short"),
         (smf(NOTE + END, count=2), "1 of 2 tracks are there; the file is cut short"),
-        (smf(NOTE + b"\x00\x90\x3c"), "track 0, byte 10: an event is cut short"),
-        (smf(b"\x00\x3c\x40" + END), "track 0, byte 1: data without an event"),
-        (smf(b"\xff\xff\xff\xff\xff"), "track 0, byte 4: a number is cut short"),
+        (smf(NOTE + b"\x00\x90\x3c"), "track 0, byte 10: an event is incomplete"),
+        (smf(b"\x00\x3c\x40" + END), "track 0, byte 1: data that belong to no event"),
+        (smf(b"\xff\xff\xff\xff\xff"), "track 0, byte 4: a number is incomplete"),
     ],
 )
 def test_a_damaged_file_is_told_with_track_and_byte(

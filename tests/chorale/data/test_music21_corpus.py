@@ -40,7 +40,7 @@ def test_the_chorales_are_parsed_once_and_then_read_from_the_cache(
     assert chorale_table.named(first, "bwv52.6")[1].shape == (224, 4)
     skipped = dict(chorale_table.skipped_of(first))
     assert skipped["bwv414.mxl"] == "the same music as bwv253"
-    assert skipped["bwv846.mxl"] == "has 3 voices, a chorale has 4"
+    assert skipped["bwv846.mxl"] == "has 3 voices; a chorale has 4"
 
 
 def test_what_was_not_parsed_to_the_end_is_not_kept(

@@ -173,8 +173,8 @@ def test_a_transposing_instrument_is_read_as_it_sounds(tmp_path: Path) -> None:
             ", S, bar 1: 2 notes at once, elsewhere 1",
         ),
         ("", ": the file is empty"),
-        ("<score-partwise>", ": not MusicXML that can be read"),
-        ("<html/>", ": not MusicXML that can be read"),
+        ("<score-partwise>", ": cannot be read as MusicXML"),
+        ("<html/>", ": cannot be read as MusicXML"),
     ],
 )
 def test_musicxml_that_cannot_be_used_is_a_clear_error(

@@ -38,7 +38,10 @@ def test_plain_arrays_in_npz_are_read_and_pickled_ones_are_not(tmp_path: Path) -
     pieces[0] = tune(0)
     np.savez(tmp_path / "pickled.npz", train=pieces)
     line = refused(tmp_path / "pickled.npz")
-    assert "train: is pickled, which is not read because it can run code; take the .json" in line
+    assert (
+        "train: is pickled, and pickles are not read because they can run code; use the .json"
+        in line
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,9 +53,9 @@ def test_plain_arrays_in_npz_are_read_and_pickled_ones_are_not(tmp_path: Path) -
         ('{"test": [[[60, 60, Infinity, 60]]]}', "voice 2: 'inf' is not a pitch"),
         ('{"test": [[]]}', "test 0: has no chords"),
         ('{"test": 1}', "test: not a list of chorales"),
-        ('{"title": "A song"}', "not chorales as JSON"),
-        ("[1, 2", "not JSON that can be read"),
-        ("[" * 100_000, "not JSON that can be read"),
+        ('{"title": "A song"}', "not a corpus in JSON"),
+        ("[1, 2", "cannot be read as JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
     ],
 )
 def test_json_that_is_no_corpus_is_a_clear_error_and_beside_one_is_passed_over(

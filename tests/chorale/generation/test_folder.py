@@ -109,7 +109,7 @@ def test_a_damaged_record_of_what_was_asked_is_named_and_can_be_started_over(sto
 
 def test_of_two_runs_that_begin_at_once_one_is_told(store: Store) -> None:
     folder.save(store, PLAN)
-    with pytest.raises(UserError, match=r"another run began there meanwhile; run again"):
+    with pytest.raises(UserError, match=r"another run has begun there in the meantime; run again"):
         folder.save(store, replace(PLAN, model="def"))
     assert folder.saved_run(store) == PLAN.asked()
 

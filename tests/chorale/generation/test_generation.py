@@ -122,7 +122,7 @@ def test_a_manifest_that_is_there_and_differs_is_not_overwritten(
     *first, last = map(pipeline.rows_of, stored(made, store, [0], resumes=False))
     for rows in first:
         collected.add(0, rows)
-    with pytest.raises(UserError, match=r"part-00000.parquet: is there, but is not"):
+    with pytest.raises(UserError, match=r"part-00000.parquet: exists, but differs"):
         collected.add(0, last)
 
 

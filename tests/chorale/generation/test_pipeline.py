@@ -47,7 +47,7 @@ def test_another_checkpoint_of_that_name_on_a_node_composes_nothing(
 ) -> None:
     monkeypatch.setattr(pipeline, "TrainedComposer", Composer)
     composer = Compose(replace(made, device="gpu", model="of the driver's file"))
-    with pytest.raises(UserError, match=r"is another model on .* than where the run began"):
+    with pytest.raises(UserError, match=r"on .* is not the model that the run began with"):
         next(composer(pa.table({"part": [0]})))
 
 

@@ -116,7 +116,7 @@ def test_players_keep_tempo_and_length(tempo: float) -> None:
 
 @pytest.mark.parametrize("tempo", [0.0, -80.0, 3.9, 1e9, float("nan"), float("inf")])
 def test_tempo_that_midi_cannot_hold_is_one_clear_line(tempo: float) -> None:
-    with pytest.raises(UserError, match=r"^tempo .*quarters a minute, from 4 to 1000$"):
+    with pytest.raises(UserError, match=r"^tempo .*quarter notes a minute, from 4 to 1000$"):
         midi_bytes(np.full((4, 4), 60), tempo=tempo)
 
 

@@ -246,7 +246,7 @@ def test_without_a_title_none_is_made_up() -> None:
 
 @pytest.mark.parametrize("tempo", [0.0, -1.0, float("nan"), float("inf")])
 def test_tempo_that_is_none_is_one_clear_line(tempo: float) -> None:
-    with pytest.raises(UserError, match=r"^tempo .*quarters a minute"):
+    with pytest.raises(UserError, match=r"^tempo .*quarter notes a minute"):
         musicxml_bytes(np.full((4, 4), 60), tempo=tempo)
 
 

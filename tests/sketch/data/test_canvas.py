@@ -110,7 +110,7 @@ def test_drawings_that_were_held_back_are_not_lost_where_their_file_is_damaged()
         ([[{"x": 0, "y": None}, {"x": 1, "y": 1}]], "stroke 1 "),
         ([[{"x": 0}]], "a point of stroke 1 has no x and y; it has x"),
         ([[[0, 0], [1, 1], {"x": 0, "y": 1}]], "stroke 1 "),
-        ([(0, 0), (1, 1)], "one stroke is a list of that stroke"),
+        ([(0, 0), (1, 1)], "one stroke is a list that holds this stroke"),
         ([[[0, 1, 2, 3], [0, 1, 2]]], "stroke 1 is not two lists .* nor a list of points"),
         ([[[0, 1, 2, 3], [0, 1, 2, 3]], [[0, 1]] * 4], "every stroke"),
         ("[[[0, 1], [0, 1]]]", "list of strokes"),

@@ -26,7 +26,7 @@ from rnnray.sketch.data.drawings import Drawings
 def test_shards_without_a_class_list_say_what_to_put_where(tmp_path: Path) -> None:
     path = put(tmp_path / "training.tfrecord-00000-of-00001", shard())
     for data in (tmp_path, path):
-        assert "no class list; put the class names, one a line" in refused(data)
+        assert "no class list; write the class names, one a line" in refused(data)
         assert open_drawings(str(data), class_names=NAMES).class_names == NAMES
 
 
@@ -60,7 +60,7 @@ def test_an_empty_class_list_or_one_with_a_name_twice_is_a_clear_error(
 ) -> None:
     put(tmp_path / "x.tfrecord", shard())
     path = put(tmp_path / "x.tfrecord.classes", text)
-    assert refused(tmp_path).startswith(f"{path}: a class list has each name once")
+    assert refused(tmp_path).startswith(f"{path}: a class list needs at least one name")
 
 
 def test_class_lists_that_contradict_are_a_clear_error(tmp_path: Path) -> None:
@@ -110,11 +110,13 @@ def test_data_of_other_classes_than_the_checkpoints_are_a_clear_error() -> None:
     with pytest.raises(UserError) as caught:
         check_same_classes(drawings, ("cat", "fish", "star"), "the checkpoint x")
     assert str(caught.value) == (
-        "data has 3 classes and the checkpoint x 3, not the same list; "
+        "data has 3 classes and the checkpoint x has 3: their lists differ; "
         "the first difference is class 1: 'dog' and 'fish'"
     )
     for other in (NAMES[:2], (*NAMES, "sun")):
-        with pytest.raises(UserError, match=f"3 classes and it {len(other)}, not the same list"):
+        with pytest.raises(
+            UserError, match=f"3 classes and it has {len(other)}: their lists differ"
+        ):
             check_same_classes(drawings, other, "it")
 
 
@@ -126,7 +128,7 @@ def test_without_a_class_list_the_words_of_all_files_are_the_classes(tmp_path: P
     assert drawings.class_names == ("cat", "dog", "star")
     assert collected(drawings, "all")["class_index"].to_pylist() == [2, 0, 1, 0]
     nameless = json.dumps({"drawing": [[[0, 1], [0, 1]]]})
-    assert "no drawing says its word" in refused(put(tmp_path / "c" / "c.ndjson", nameless))
+    assert "no drawing has a word" in refused(put(tmp_path / "c" / "c.ndjson", nameless))
 
 
 def test_an_empty_word_is_no_class(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_nothing_to_read_is_a_clear_error(tmp_path: Path) -> None:
     assert "has no files" in refused(tmp_path)
     put(tmp_path / "README.md", "text")
     put(tmp_path / "x.classes", CLASSES)
-    assert "no file in it holds drawings; known are TFRecords, Parquet" in refused(tmp_path)
+    assert "no file in it holds drawings; known formats: TFRecords, Parquet" in refused(tmp_path)
     put(tmp_path / "empty" / "x.tfrecord", b"")
     assert "an empty file" in refused(tmp_path / "empty" / "x.tfrecord")
     put(tmp_path / "empty" / "y.tfrecord", b"")
@@ -81,7 +81,7 @@ def test_two_formats_in_one_folder_are_a_clear_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", ["0", "29", "-100", "1e3", "many", "1000.0", " 40"])
 def test_a_number_of_demo_drawings_that_is_none_is_a_clear_error(count: str) -> None:
-    assert "a whole number of drawings from 30 up" in refused(f"demo:{count}")
+    assert "a whole number of drawings, at least 30" in refused(f"demo:{count}")
 
 
 @given(st.integers(30, 30_000))
@@ -121,7 +121,7 @@ def test_drawings_that_were_not_recognised_can_be_left_out(tmp_path: Path) -> No
     parts = [rows_of(drawings, split)["key_id"].to_pylist() for split in SPLITS]
     assert sorted(chain(*parts)) == sorted(kept)
     parquet(tmp_path / "folder" / "x.parquet", 1)
-    assert "do not say what was recognised" in refused(tmp_path / "folder", **options)
+    assert "do not say whether they were recognised" in refused(tmp_path / "folder", **options)
 
 
 def test_csv_and_hugging_face_s_parquet_say_too_what_was_not_recognised(tmp_path: Path) -> None:

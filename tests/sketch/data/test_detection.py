@@ -213,15 +213,15 @@ def test_archives_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     ("name", "content", "why"),
     [
         ("x.csv", kaggle().replace(b"[[", b"[[[", 1), r"x\.csv:2: .*correct the row"),
-        ("x.csv", kaggle() + b"CH,[]\n", r"x\.csv:5: 2 fields, and 4 in the header"),
+        ("x.csv", kaggle() + b"CH,[]\n", r"x\.csv:5: 2 fields, but 4 in the header"),
         ("cat.bin", binary()[:-3], r"cat\.bin: drawing 3 at byte .*truncated"),
         ("x.json", json.dumps(objects()).encode()[:-20], r"x\.json: drawing 3: broken JSON"),
         ("x.json", b'[{"drawing": 5}]', r"x\.json: drawing 1: "),
         ("x.parquet", hugging_face("strokes", 7), r"row 0: the word 7 is outside the 2 class"),
-        ("bitmaps.npy", npz()[0:0] + b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'", "no strokes"),
+        ("bitmaps.npy", npz()[0:0] + b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'", "without strokes"),
         ("x.tar", bytes(257) + b"ustar" + bytes(300), "a tar archive; unpack it"),
         ("config.json", b'{"a": 1}', 'JSON without a field "drawing"'),
-        ("a.mp3", b"ID3\x04", "no drawings that can be read; known are TFRecords, Parquet"),
+        ("a.mp3", b"ID3\x04", "no drawings that can be read; known formats: TFRecords, Parquet"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(

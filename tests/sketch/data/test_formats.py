@@ -212,9 +212,9 @@ def test_parquet_that_another_tool_wrote_is_read(tmp_path: Path) -> None:
     [
         ({"ink": [[0.5] * 3]}, "no column 'class_index'; the columns are ['ink']"),
         ({"class_index": [0]}, "no column 'ink'"),
-        ({"ink": ["square"], "class_index": [0]}, "damaged Parquet file behind row 0"),
-        ({"ink": [[0.5] * 3], "class_index": ["cat"]}, "damaged Parquet file behind row 0"),
-        ({"ink": [[0.5] * 3], "class_index": [{"cat": 0}]}, "damaged Parquet file behind row 0"),
+        ({"ink": ["square"], "class_index": [0]}, "damaged Parquet file after row 0"),
+        ({"ink": [[0.5] * 3], "class_index": ["cat"]}, "damaged Parquet file after row 0"),
+        ({"ink": [[0.5] * 3], "class_index": [{"cat": 0}]}, "damaged Parquet file after row 0"),
         ({"ink": [[0.5, 0.5, 1]] * 2, "class_index": [0, 3]}, "row 1: class_index 3 is outside"),
         ({"ink": [[0.5, 0.5, 1], []], "class_index": [0, 1]}, "row 1: ink is empty"),
         ({"ink": [[0.5, 0.5, 1], None], "class_index": [0, 1]}, "row 1: ink is empty"),
@@ -285,10 +285,10 @@ def test_a_flipped_bit_in_a_page_of_parquet_is_found(tmp_path: Path, column: int
     second = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(1).column(column)
     content[second.data_page_offset + second.total_compressed_size // 2] ^= 1
     path = put(tmp_path / "x.parquet", bytes(content))
-    assert "damaged Parquet file behind row " in raised(path)
+    assert "damaged Parquet file after row " in raised(path)
     found, errors = reported(path)
     assert len(errors) == 1
-    assert f"behind row {len(found)} " in errors[0]
+    assert f"after row {len(found)} " in errors[0]
     assert found.combine_chunks().equals(rows.slice(0, len(found)).combine_chunks())
 
 

@@ -113,7 +113,7 @@ def test_cropped_ink_is_drawn_to_its_last_point():
     [
         ([], "no points"),
         ([[[], []]], "no points"),
-        ([[[1], [2]]], "1 point, at least 2"),
+        ([[[1], [2]]], "1 point; it needs at least 2"),
         ([[[1, float("nan")], [2, 3]]], "NaN"),
         ([[[1, 2], [3, float("inf")]]], "infinite"),
         ([[[1, -1e301], [2, 3]]], "beyond 1e300"),

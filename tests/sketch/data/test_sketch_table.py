@@ -118,11 +118,11 @@ def test_origin_columns_say_where_each_drawing_came_from() -> None:
         ([0.5, -np.inf, 1.0], 0, "NaN or infinite"),
         ([0.5, None, 1.0], 0, "NaN or infinite"),
         (None, 0, "ink is empty"),
-        ([0.5] * 4, 0, "ink has 4 values, which is no multiple of 3"),
+        ([0.5] * 4, 0, "ink has 4 values, which is not a multiple of 3"),
         ([0.5, 0.5, 1.0], 3, "class_index 3 is outside the class list of 3 names"),
         ([0.5, 0.5, 1.0], -1, "class_index -1 is outside the class list of 3 names; drawings with"),
         ([0.5, 0.5, 1.0], None, "outside the class list"),
-        ([120, 3, 0, -64, 5, 1], 0, "ink spans 120 x 8 and must lie in a box of 1 x 1"),  # pixels
+        ([120, 3, 0, -64, 5, 1], 0, "ink spans 120 x 8 but must lie in a box of 1 x 1"),  # pixels
         ([1e30, 1e30, 1], 0, "ink spans 1e+30 x 1e+30"),
         ([-0.6, 0, 0, -0.6, 0, 1], 0, "ink spans 1.2 x 0"),
         ([0.5, 0.5, 16, 0.1, 0, 32], 0, "the third value of a point is 16"),  # a time

@@ -70,7 +70,7 @@ def test_folders_named_for_splits_are_the_splits_once_the_preparation_has_ended(
     folder = prepared(tmp_path / "sketches")
     mark = put(folder / "unfinished-preparation.json", "{}")
     for data in (folder, folder / "train"):
-        assert "its preparation did not end" in refused(data)
+        assert "its preparation was interrupted" in refused(data)
     mark.unlink()
     drawings = open_drawings(str(folder))
     for first, split in ((0, "train"), (100, "validation"), (200, "test")):
@@ -176,4 +176,4 @@ def test_ndjson_is_divided_in_other_shares_where_they_are_given(tmp_path: Path) 
 def test_splits_that_the_source_has_are_not_mixed(tmp_path: Path, data: str | None) -> None:
     parquet(tmp_path / "train.parquet", 2)
     parquet(tmp_path / "test.parquet", 2)
-    assert "has splits of its own" in refused(data or tmp_path, split="80:10:10")
+    assert "already has splits" in refused(data or tmp_path, split="80:10:10")

@@ -77,4 +77,4 @@ def test_drawings_that_stay_sorted_by_class_are_told(
             pq.write_table(drawn, tmp_path / split / f"{number}.parquet")
     for rows, told in ((0, by_class), (16_384, False)):
         training_data(open_drawings(str(tmp_path)), SketchConfig(shuffle_rows=rows))
-        assert ("3 of 3 stretches" in capsys.readouterr().out) == told
+        assert ("3 of 3 blocks" in capsys.readouterr().out) == told
