@@ -10,7 +10,7 @@ from typing import Any
 
 from rnnray import job
 from rnnray.sketch.sketch_config import PRESETS, OnBadRecord, SketchConfig
-from rnnray.training.run_options import RunOptions
+from rnnray.training.training_options import RunOptions
 
 
 class Options(job.PresetOptions):

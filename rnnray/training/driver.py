@@ -30,19 +30,17 @@ from rnnray.progress import say
 from rnnray.ray_private import CHECKPOINT_LIST
 from rnnray.run_lock import Held
 from rnnray.training import strategy
-from rnnray.training.checkpoints import POSITION
-from rnnray.training.faults import elastic, watchdog
+from rnnray.training.checkpoints import POSITION, Initial, read_initial
+from rnnray.training.faults import nodes, watchdog
 from rnnray.training.faults.divergence import Diverged
-from rnnray.training.faults.notice import PassedOn
+from rnnray.training.faults.nodes import PassedOn
 from rnnray.training.faults.patient_files import PatientFiles, retry_storage
-from rnnray.training.initial import Initial, read_initial
 from rnnray.training.kept_checkpoints import KeepBestAndLast, fall_back
 from rnnray.training.rows import TrainingData
-from rnnray.training.run_options import RunOptions
 from rnnray.training.run_report import RunReport
 from rnnray.training.task import Task
-from rnnray.training.training_config import TrainingConfig, share_of_peak
-from rnnray.training.worker_process import LEFT, Refused, WorkerJob, run_worker
+from rnnray.training.training_options import RunOptions, TrainingConfig, share_of_peak
+from rnnray.training.worker import LEFT, Refused, WorkerJob, run_worker
 
 CONFIG = "config.yaml"
 
@@ -103,7 +101,7 @@ def train(
             the data are not those of the earlier run, another run of this name is at work, the
             data are bad, the training diverged, or the storage refused for minutes.
     """
-    scaling = elastic.scaling(options)
+    scaling = nodes.scaling(options)
     if scaling.max_workers > config.global_batch_size:
         raise UserError(
             f"{options.workers} workers cannot share a global batch of {config.global_batch_size}; "
@@ -158,7 +156,7 @@ def _train(
 
     files, path = storage.open_uri(storage.absolute(options.storage_path))
     report = RunReport(folder, task, check)
-    handle = elastic.with_waits(scaling, report.handle)
+    handle = nodes.with_waits(scaling, report.handle)
     with PassedOn() as notice, _failures_told(report):
 
         def take(event: Event) -> None:

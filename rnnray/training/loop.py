@@ -17,22 +17,22 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.training import checkpoints
-from rnnray.training.batches import epoch_batches
-from rnnray.training.checkpoints import Position
+from rnnray.training.batches import Batch, Feed, epoch_batches
+from rnnray.training.checkpoints import Initial, Position
 from rnnray.training.faults.divergence import Divergence
-from rnnray.training.faults.pace import Pace
-from rnnray.training.faults.watchdog import STEPS, STORES, WAITS
-from rnnray.training.feed import Batch, Feed
-from rnnray.training.flags import Flags
-from rnnray.training.initial import Initial
-from rnnray.training.optimizer import build_optimizer
-from rnnray.training.replicas import DropoutMasks, MovingStatistics
-from rnnray.training.step import counter, make_train_step
+from rnnray.training.faults.watchdog import STEPS, STORES, WAITS, Pace
+from rnnray.training.step import (
+    DropoutMasks,
+    MovingStatistics,
+    build_optimizer,
+    counter,
+    make_train_step,
+)
 from rnnray.training.strategy import Sums, without_cudnn
 from rnnray.training.task import Task
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.training.validation import Validation, means
-from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
+from rnnray.training.worker import Flags, Leaving, Worker, raise_failure, resident_mib
 
 # Workers look at the numbers that they summed this often, in steps: often enough for progress and
 # checkpoints, seldom enough that a GPU is not made to wait for Python.

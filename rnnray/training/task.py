@@ -1,4 +1,4 @@
-"""What the training loop needs to know of a problem; the loop knows nothing else about it."""
+"""What the training loop knows of a problem, and nothing else; which predictions are right."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -59,3 +59,29 @@ class Task(Protocol):
     def checkpoint_files(self) -> Mapping[str, str]:
         """Text files that stand beside the model in a checkpoint: name to content."""
         ...
+
+
+_NEVER = 2**30  # more rivals than there are classes
+
+
+def rivals(targets: Any, logits: Any) -> Any:
+    """Return the number of classes that are at least as probable as the right one.
+
+    Ties count against a prediction. So does NaN: where the right class is NaN, they are more than
+    there are classes.
+    It counts what is *less*: under `tf.function` the graph optimiser turns the negation of a < b
+    into a >= b, which is false for NaN.
+
+    Args:
+        targets: int [...], class indices.
+        logits: float [..., classes].
+
+    Returns:
+        int32 [...], 0 where the right class is strictly the most probable one.
+    """
+    from keras import ops  # noqa: PLC0415  (seconds; configurations need no TensorFlow)
+
+    logits = ops.convert_to_tensor(logits)
+    right = ops.take_along_axis(logits, ops.cast(targets, "int32")[..., None], axis=-1)
+    less = ops.sum(ops.cast(logits < right, "int32"), axis=-1)
+    return ops.where(ops.isnan(right[..., 0]), _NEVER, logits.shape[-1] - 1 - less)

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.errors import UserError
-from rnnray.training.batches import epoch_batches
-from rnnray.training.feed import Feed
+from rnnray.training.batches import Feed, epoch_batches
 from rnnray.training.step import make_evaluation_step
 from rnnray.training.strategy import AddUp
 from rnnray.training.task import Task

@@ -10,8 +10,8 @@ from ray.train import UserCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.util.placement_group import PlacementGroup
 
-from rnnray.training import driver, worker_process
-from rnnray.training.run_options import RunOptions
+from rnnray.training import driver, worker
+from rnnray.training.training_options import RunOptions
 from rnnray.tuning.space import with_values
 from rnnray.tuning.trial import TrialJob, diverged_told, reported
 
@@ -56,7 +56,7 @@ def _report_callback(values: Mapping[str, Any], metric: str) -> UserCallback:
         def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
             if metrics[0]:
                 ours = reported(metrics[0], values, metric)
-                ours |= {worker_process.PLACEMENT_GROUP: metrics[0][worker_process.PLACEMENT_GROUP]}
+                ours |= {worker.PLACEMENT_GROUP: metrics[0][worker.PLACEMENT_GROUP]}
                 super().after_report(run_context, [ours], checkpoint)
 
     return Report()
@@ -79,6 +79,6 @@ class FreeWorkers(ray.tune.Callback):  # type: ignore[misc]
 
 
 def _free_workers(trial: Any) -> None:
-    reserved = trial.last_result.get(worker_process.PLACEMENT_GROUP)
+    reserved = trial.last_result.get(worker.PLACEMENT_GROUP)
     if reserved:
         ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(reserved)))

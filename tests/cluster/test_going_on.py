@@ -16,8 +16,7 @@ from rnnray.errors import UserError
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.rows import Blocks, TrainingData
-from rnnray.training.run_options import RunOptions
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, RunOptions, TrainingConfig
 
 ROWS = toy.rows(128)
 

@@ -28,8 +28,7 @@ from rnnray.sketch.sketch_config import SketchConfig, notebook
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.rows import Blocks, TrainingData
-from rnnray.training.run_options import RunOptions
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, RunOptions, TrainingConfig
 
 TRAIN, BATCH = 612, 18
 STEPS = TRAIN // BATCH

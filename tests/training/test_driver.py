@@ -11,9 +11,9 @@ from stored_run import store
 from toy import ToyTask
 
 from rnnray.training.driver import _finish
-from rnnray.training.faults.notice import PassedOn
+from rnnray.training.faults.nodes import PassedOn
 from rnnray.training.run_report import RunReport
-from rnnray.training.worker_process import LEFT
+from rnnray.training.worker import LEFT
 
 
 @pytest.fixture

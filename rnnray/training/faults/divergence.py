@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.errors import UserError
-from rnnray.training.training_config import OptimizerConfig
+from rnnray.training.training_options import OptimizerConfig
 
 _ADVICE = (
     "try a lower --optimizer.learning-rate, --optimizer.clip global or --optimizer.skip-nonfinite, "

@@ -4,7 +4,7 @@ import pytest
 
 from rnnray.errors import UserError
 from rnnray.job import JobOptions, WrongUse
-from rnnray.training.run_options import RunOptions
+from rnnray.training.training_options import RunOptions
 
 
 class Options(JobOptions, RunOptions):
