@@ -199,7 +199,7 @@ class Initial:
                     opened[path][...] = array
             if not any(array.size for array in taken.values()):
                 raise UserError(
-                    f"--init-from {self.uri}: none of its weights fits this model; take the "
+                    f"init_from {self.uri}: none of its weights fits this model; take the "
                     "configuration of the run that made it"
                 )
             model.load_weights(file)
@@ -266,9 +266,9 @@ def read_initial(uri: str, task: Task) -> Initial:
     missing = [name for name, content in contents.items() if content is None]
     if missing:
         raise UserError(
-            f"--init-from {uri}: not a checkpoint of this model, it has no "
+            f"init_from {uri}: not a checkpoint of this model, it has no "
             f"{' and no '.join(missing)}; checkpoints are the folders named "
-            "epoch-* below --storage-path/--name"
+            "epoch-* in a run's folder"
         )
     files = {name: (contents[name] or b"").decode(errors="replace") for name in names[1:]}
     try:

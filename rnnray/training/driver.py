@@ -105,12 +105,12 @@ def train(
     if scaling.max_workers > config.global_batch_size:
         raise UserError(
             f"{options.workers} workers cannot share a global batch of {config.global_batch_size}; "
-            "use fewer --workers or a larger --global-batch-size"
+            "use fewer workers or a larger global_batch_size"
         )
     rows = data.training.rows
     if scaling.min_workers > rows:
         raise UserError(
-            f"{rows} training {task.row_unit} for {options.workers} workers; use fewer --workers"
+            f"{rows} training {task.row_unit} for {options.workers} workers; use fewer of them"
         )
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     work = partial(

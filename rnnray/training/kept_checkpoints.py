@@ -100,7 +100,7 @@ def fall_back(folder: str, handle: Handle) -> None:
     else:
         told = "; ".join(f"{name}: {damage}" for name, damage in damages[:_LAST])
         raise UserError(
-            f"{folder}: none of its checkpoints is whole ({told}); start over under another --name"
+            f"{folder}: none of its checkpoints is whole ({told}); start over under another name"
         )
     whole = newest_first[len(damages)]
     for name, damage in damages:
@@ -168,7 +168,7 @@ def _read_list(files: fs.FileSystem, path: str) -> _List | None:
             _check_entry(entry)
     except _NOT_WHOLE as error:
         raise UserError(
-            f"{file}: the list of the run's checkpoints is damaged ({error}); take another --name"
+            f"{file}: the list of the run's checkpoints is damaged ({error}); take another name"
         ) from error
     return listed
 

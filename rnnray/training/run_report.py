@@ -88,7 +88,8 @@ class RunReport:
     def _take_no_gpu(self, event: Event) -> None:
         say(
             f"worker {event['rank']} on {event['node']} trains on a CPU: it has a GPU, and "
-            "TensorFlow sees none (rnnray[gpu], the NVIDIA driver?); --gpu makes this an error"
+            "TensorFlow sees none (rnnray[gpu], the NVIDIA driver?); the option gpu makes this an "
+            "error"
         )
 
     def _take_failure(self, event: Event) -> None:

@@ -145,7 +145,7 @@ def _sums(task: Task, targets: Any, logits: Any, losses: Any, weights: Any) -> A
     return tf.concat([[tf.reduce_sum(weights), tf.reduce_sum(losses)], metrics], 0)
 
 
-# The batch size of the book, to which --scale-learning-rate refers.
+# The batch size of the book, to which scale_learning_rate refers.
 _BASE_BATCH_SIZE = 32
 
 

@@ -63,8 +63,8 @@ def configure_devices(
     if needs_gpu and not gpus:
         raise UserError(
             f"a GPU is reserved on {socket.gethostname()}, and TensorFlow sees none there: install "
-            "rnnray[gpu] and a recent NVIDIA driver on that node (nvidia-smi shows both), or use "
-            "CPUs (--no-gpu; in a sweep --gpus-per-trial 0)"
+            "rnnray[gpu] and a recent NVIDIA driver on that node (nvidia-smi shows both), or ask "
+            "for no GPU"
         )
     try:
         tf.config.threading.set_inter_op_parallelism_threads(inter)

@@ -120,7 +120,7 @@ class RunOptions(Config):
 
     storage_path: Annotated[str, Field(min_length=1)] = "runs"
     """Folder or URI (s3://, gs://) of all runs; shared by all nodes of a cluster."""
-    name: RunName = "sketch"
+    name: RunName
     """Name of this run and of its folder; the same name goes on where the run stopped."""
     workers: Annotated[int | str, tyro.conf.arg(metavar="N|MIN:MAX")] = 1
     """Number of training workers; MIN:MAX for as many of these as there is room for, now and when
@@ -156,7 +156,7 @@ class RunOptions(Config):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if self.gpu and self.no_gpu:
-            raise ValueError("--gpu and --no-gpu exclude each other")
+            raise ValueError("gpu and no_gpu exclude each other")
         return self
 
     def wants_gpu(self) -> bool | None:

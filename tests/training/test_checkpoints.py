@@ -189,7 +189,7 @@ def test_what_does_not_fit_is_named_and_begins_anew(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_is_none_or_fits_nowhere_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--init-from .*old: not a checkpoint of this model"):
+    with pytest.raises(UserError, match=r"init_from .*old: not a checkpoint of this model"):
         read_initial(str(tmp_path / "old"), NamedTask())
     written(tmp_path / "old", NamedTask())
     with pytest.raises(UserError, match="none of its weights fits"):

@@ -10,8 +10,8 @@ from rnnray.errors import UserError
 from rnnray.training.training_options import OptimizerConfig
 
 _ADVICE = (
-    "try a lower --optimizer.learning-rate, --optimizer.clip global or --optimizer.skip-nonfinite, "
-    "under another --name"
+    "try a lower optimizer.learning_rate, optimizer.clip global or optimizer.skip_nonfinite, "
+    "under another name"
 )
 
 
