@@ -4,7 +4,7 @@ import json
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -83,6 +83,7 @@ def train(
     callbacks: Sequence[UserCallback] = (),
     held: Held | None = None,
     initial: Initial | None = None,
+    also_report: Callable[[], Mapping[str, Any]] = dict,
 ) -> TrainedRun:
     """Train a task on a Ray cluster; the same storage path and name go on with an earlier run.
 
@@ -95,6 +96,7 @@ def train(
         callbacks: of Ray Train, besides ours.
         held: lock under which this run is, of a sweep; without it the run takes its own.
         initial: weights to begin with; by default those of `config.init_from`.
+        also_report: gives what a worker reports to `callbacks` beside its metrics.
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration or
@@ -114,7 +116,17 @@ def train(
         )
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     work = partial(
-        _train, task, config, options, data, scaling, report_steps, callbacks, folder, initial
+        _train,
+        task,
+        config,
+        options,
+        data,
+        scaling,
+        report_steps,
+        callbacks,
+        also_report,
+        folder,
+        initial,
     )
     if held is not None:
         return work(held)
@@ -130,6 +142,7 @@ def _train(
     scaling: ScalingConfig,
     report_steps: int,
     callbacks: Sequence[UserCallback],
+    also_report: Callable[[], Mapping[str, Any]],
     folder: str,
     initial: Initial | None,
     held: Held,
@@ -178,6 +191,7 @@ def _train(
                 options.cpus_per_worker,
                 events.tell,
                 watch,
+                also_report,
                 ray.put(initial) if initial else None,
             )
             trainer = partial(

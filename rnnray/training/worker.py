@@ -1,7 +1,7 @@
 """A worker of a training run: its process, its connections, and what workers agree on."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,8 +111,6 @@ class Flags:
 
 
 LEFT = "left"
-PLACEMENT_GROUP = "placement_group"
-"""What is reported beside the metrics: the id of what the run's workers reserve."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,8 @@ class WorkerJob:
     """CPUs of each worker, where the user said so: they bound its threads."""
     tell: Tell
     watch: Watch | None
+    also_report: Callable[[], Mapping[str, Any]] = dict
+    """Gives what a worker reports beside its metrics."""
     initial: Any = None
     """Reference to an `Initial`: weights to begin with, where there is no checkpoint."""
 
@@ -174,10 +174,8 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
 
     def report(metrics: dict[str, float], checkpoint: Path | None, name: str | None) -> None:
         kept = Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
-        reserved = ray.get_runtime_context().get_placement_group_id()
-        where = {PLACEMENT_GROUP: reserved} if metrics else {}
         ray.train.report(
-            {**metrics, **where},
+            {**metrics, **job.also_report()} if metrics else {},
             checkpoint=kept,
             checkpoint_dir_name=name,
             checkpoint_upload_fn=_upload,

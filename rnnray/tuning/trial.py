@@ -203,7 +203,7 @@ def reported(
         metric: metrics[metric],
         EPOCHS: metrics["epoch"],
         "metrics": {
-            **{name: value for name, value in metrics.items() if not isinstance(value, str)},
+            **metrics,
             DIVERGED: float(_diverged(metrics, metric)),
         },
         "values": {

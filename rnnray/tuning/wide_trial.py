@@ -10,7 +10,7 @@ from ray.train import UserCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.util.placement_group import PlacementGroup
 
-from rnnray.training import driver, worker
+from rnnray.training import driver
 from rnnray.training.training_options import RunOptions
 from rnnray.tuning.space import with_values
 from rnnray.tuning.trial import TrialJob, diverged_told, reported
@@ -19,6 +19,12 @@ CHECKPOINT = "checkpoint_path"
 """A reported column: the checkpoint of a trial of several workers, a path."""
 RUN = "training"
 """The folder of the Ray Train run of a trial, in the trial's."""
+_RESERVED = "placement_group"
+"""A reported column: the id of what a trial's workers reserve, which `FreeWorkers` gives back.
+
+Only a worker knows it, and Ray Tune shows its callbacks nothing of a trial but what was reported
+last. So it stands in Ray's own files of such a trial, and among no metrics.
+"""
 
 
 def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
@@ -44,9 +50,14 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             job.problem.data(config),
             report_steps=options.report_every or 0,
             callbacks=[_report_callback(values, job.metric)],
+            also_report=_reserved,
             held=job.held,
             initial=job.initial,
         )
+
+
+def _reserved() -> dict[str, str]:
+    return {_RESERVED: ray.get_runtime_context().get_placement_group_id()}
 
 
 def _report_callback(values: Mapping[str, Any], metric: str) -> UserCallback:
@@ -55,9 +66,10 @@ def _report_callback(values: Mapping[str, Any], metric: str) -> UserCallback:
 
         def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
             if metrics[0]:
-                ours = reported(metrics[0], values, metric)
-                ours |= {worker.PLACEMENT_GROUP: metrics[0][worker.PLACEMENT_GROUP]}
-                super().after_report(run_context, [ours], checkpoint)
+                ours = dict(metrics[0])
+                also = {_RESERVED: ours.pop(_RESERVED)}
+                told = reported(ours, values, metric) | also
+                super().after_report(run_context, [told], checkpoint)
 
     return Report()
 
@@ -79,6 +91,6 @@ class FreeWorkers(ray.tune.Callback):  # type: ignore[misc]
 
 
 def _free_workers(trial: Any) -> None:
-    reserved = trial.last_result.get(worker.PLACEMENT_GROUP)
+    reserved = trial.last_result.get(_RESERVED)
     if reserved:
         ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(reserved)))
