@@ -20,7 +20,6 @@ from rnnray.errors import UserError
 from rnnray.events import Event
 from rnnray.plot_style import BLUE, BODY, MUTED, VERMILION
 from rnnray.progress import say
-from rnnray.training.faults.divergence import Diverged
 from rnnray.training.task import Task
 
 _LONG_START = 60.0  # seconds
@@ -32,16 +31,13 @@ class RunReport:
     Used as a context around the run.
 
     Args:
-        folder: of the run, absolute path or URI.
-        task: what is trained.
+        folder: absolute path or URI of the run's folder.
+        task: the problem that the run trains.
         check: raises `UserError` once another run has this one's lock: then nothing is written.
     """
 
     def __init__(self, folder: str, task: Task, check: Callable[[], None] | None = None) -> None:
         self._check = check
-        self.user_errors: list[UserError] = []
-        self.last_words = ""
-        """What to tell the user if the run fails: why it did."""
         self._task = task
         self._folder = storage.join(folder, "tensorboard")
         self._temporary = tempfile.TemporaryDirectory()
@@ -62,7 +58,7 @@ class RunReport:
         self._temporary.cleanup()
 
     def handle(self, event: Event) -> None:
-        """Take an event of the run; of kinds that are not for people nothing is said."""
+        """Take an event of the run; print nothing for kinds that are not for people."""
         kind = event["kind"]
         if kind not in ("storage", "silence"):
             self._heard_of_workers = True
@@ -76,15 +72,6 @@ class RunReport:
             busy = ", or waits for other jobs to end: `ray status`" if waited > _LONG_START else ""
             say(f"starting workers ({waited:.0f} s; each imports TensorFlow first{busy})")
 
-    def _take_user_error(self, event: Event) -> None:
-        self.user_errors.append(UserError(event["message"]))
-
-    def _take_diverged(self, event: Event) -> None:
-        self.user_errors.append(Diverged(event["message"], event["epoch"]))
-
-    def _take_refused(self, event: Event) -> None:
-        self.last_words = event["message"]
-
     def _take_no_gpu(self, event: Event) -> None:
         say(
             f"worker {event['rank']} on {event['node']} trains on a CPU: it has a GPU, and "
@@ -93,8 +80,7 @@ class RunReport:
         )
 
     def _take_failure(self, event: Event) -> None:
-        for rank, message in event["failures"].items():
-            say(f"worker {rank} failed: {_reason(message)}")
+        say(f"worker {event['rank']} failed: {_reason(event['reason'])}")
 
     def _take_stuck(self, event: Event) -> None:
         if not self._stuck:
@@ -129,18 +115,13 @@ class RunReport:
 
     def _take_storage(self, event: Event) -> None:
         say(event["message"])
-        if event.get("gave_up"):
-            self.last_words = f"{event['message']}; mend it, then run the same again"
-
-    def _take_lost(self, event: Event) -> None:
-        self.last_words = event["message"]
 
     def _take_resumed(self, event: Event) -> None:
         if event["epoch"] > event["epochs"]:
             say("resumed: all epochs are done")
         else:
-            place = f"epoch {event['epoch']} of {event['epochs']}"
-            say(f"resumed at {place}, behind step {event['step']}")
+            epoch = f"epoch {event['epoch']} of {event['epochs']}"
+            say(f"resumed in {epoch}, after step {event['step']}")
 
     def _take_initial(self, event: Event) -> None:
         say(event["message"])
@@ -178,8 +159,8 @@ class RunReport:
         return f"loss {metrics['loss']:.4f}  {names}"
 
     def _write(self, epoch: int, metrics: dict[str, Any]) -> None:
-        # A file an epoch, written elsewhere and then put in place: storage that refuses would end
-        # the writer's thread, and then block us. An epoch done again replaces what was written.
+        # One file for each epoch, written elsewhere and then copied: storage that refuses would end
+        # the writer's thread, and then block us. An epoch that is done again replaces its file.
         with SummaryWriter(
             self._temporary.name, purge_step=epoch, filename_suffix=f".epoch-{epoch:04d}"
         ) as writer:
@@ -190,20 +171,20 @@ class RunReport:
         self._publish()
 
     def _publish(self) -> None:
-        """Move the event files to the run's folder; those that it refuses, the next time."""
+        """Move the event files to the run's folder; refused ones stay for the next call."""
         for file in sorted(Path(self._temporary.name).iterdir()):
             try:
                 if self._check:
                     self._check()
                 storage.put_file(file, storage.join(self._folder, file.name))
             except UserError as error:
-                say(f"TensorBoard must wait: {error}")
+                say(f"TensorBoard files are not written yet: {error}")
                 return
             file.unlink()
 
 
 def _reason(message: str) -> str:
-    """The line of an error's text that names the error: TensorFlow and Ray write many more."""
+    """Return the line of an error's text that names it: TensorFlow and Ray write many more."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
     return (named or lines or ["it died"])[-1]

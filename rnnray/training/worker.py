@@ -20,7 +20,6 @@ from rnnray.errors import UserError
 from rnnray.events import Tell
 from rnnray.training import strategy
 from rnnray.training.faults import nodes
-from rnnray.training.faults.divergence import Diverged
 from rnnray.training.faults.patient_files import Save, saved_in_temporary
 from rnnray.training.faults.watchdog import Pulse, Watch
 from rnnray.training.rows import Blocks, TrainingData
@@ -30,7 +29,7 @@ from rnnray.training.training_options import TrainingConfig
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker's place among the others, and its connections to the outside."""
+    """A worker as the loop sees it: its rank among the others, its data, its connections."""
 
     rank: int
     count: int
@@ -39,27 +38,27 @@ class Worker:
     validation: Blocks
     """The validation data of all workers."""
     tell: Callable[[dict[str, Any]], None]
-    """Takes progress of this worker."""
+    """Takes events of this worker's progress."""
     report: Callable[[dict[str, float], Path | None, str | None], None]
-    """Takes metrics, a checkpoint's folder on rank 0, and the checkpoint's name; a barrier."""
+    """Takes metrics and, on rank 0, folder and name of a checkpoint; a barrier."""
     saved: Callable[[Save], AbstractContextManager[Path]] = saved_in_temporary
-    """Saves a checkpoint, for `report`; rank 0 alone."""
+    """Saves a checkpoint for `report`, on rank 0 alone."""
     told_to_leave: Callable[[], bool] = lambda: False
-    """Whether this worker will be taken away soon; asked at every step."""
+    """Returns whether this worker will be taken away soon; called at every step."""
     pulse: Pulse = field(default_factory=Pulse)
-    """Where this worker notes what it does, for a watchdog."""
+    """This worker's notes of what it does, for a watchdog."""
 
 
 class PeerStopped(Exception):  # noqa: N818
-    """Another worker met a `UserError`, so that this one stopped at the same step."""
+    """Another worker has a `UserError`, so this one stopped at the same step."""
 
 
 class Leaving(Exception):  # noqa: N818
-    """A worker was told to leave: all stopped behind the same step, and a checkpoint."""
+    """A worker was told to leave: all stopped after the same step and a checkpoint."""
 
 
 def raise_failure(error: UserError | None, workers_that_failed: float) -> None:
-    """Raise this worker's error, or `PeerStopped` where another one has one."""
+    """Raise this worker's error, or `PeerStopped` where another worker has one."""
     if error is not None:
         raise error
     if workers_that_failed:
@@ -67,7 +66,7 @@ def raise_failure(error: UserError | None, workers_that_failed: float) -> None:
 
 
 def resident_mib() -> float:
-    """Resident memory of this process alone, without what it shares as Ray's object store, MiB."""
+    """Return this process's resident memory without what it shares, as Ray's object store, MiB."""
     _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
     return (resident - shared) * os.sysconf("SC_PAGESIZE") / 2**20
 
@@ -77,31 +76,31 @@ _FLAGS = 3
 
 @dataclass(frozen=True)
 class Flags:
-    """What a worker says at a step; summed over the workers, how many of them say it."""
+    """What workers agree on at a step: 0 or 1 from each, then the sum over all workers."""
 
     failed: float = 0
-    """Its data are bad."""
+    """The worker's data are bad."""
     checkpoint_due: float = 0
-    """It is time for a checkpoint; rank 0 alone says so."""
+    """A checkpoint is due; set by rank 0 alone."""
     leaving: float = 0
-    """It was told to leave."""
+    """The worker was told to leave."""
     paces: npt.NDArray[Any] = field(default_factory=lambda: np.zeros(0))
     """See `rnnray.training.faults.watchdog.Pace.tell`; empty for a worker alone."""
 
     @staticmethod
     def size(workers: int) -> int:
-        """Length of `packed` on each of so many workers."""
+        """Return the length of `packed`, for a number of workers."""
         return _FLAGS + (2 * workers if workers > 1 else 0)
 
     def packed(self) -> npt.NDArray[np.float32]:
-        """Return float32 [size], which is summed over the workers."""
+        """Return float32 [size], to be summed over the workers."""
         return np.array(
             [self.failed, self.checkpoint_due, self.leaving, *self.paces.tolist()], np.float32
         )
 
     @classmethod
     def of_steps(cls, sums: npt.NDArray[np.float64]) -> Self:
-        """Return what the workers said in some steps: the flags of the last one, all the paces.
+        """Return the flags of some steps: those of the last step, with the paces of all of them.
 
         Args:
             sums: float64 [steps, size], summed over the workers.
@@ -110,12 +109,9 @@ class Flags:
         return cls(failed, checkpoint_due, leaving, sums[:, _FLAGS:].sum(0))
 
 
-LEFT = "left"
-
-
 @dataclass(frozen=True)
 class WorkerJob:
-    """What a worker is sent."""
+    """What each worker is sent."""
 
     task: Task
     config: TrainingConfig
@@ -125,7 +121,7 @@ class WorkerJob:
     needs_gpu: bool
     """Fail rather than train on a CPU."""
     cpus: float | None
-    """CPUs of each worker, where the user said so: they bound its threads."""
+    """CPUs of each worker if the user set them: they bound its threads."""
     tell: Tell
     watch: Watch | None
     also_report: Callable[[], Mapping[str, Any]] = dict
@@ -134,23 +130,16 @@ class WorkerJob:
     """Reference to an `Initial`: weights to begin with, where there is no checkpoint."""
 
 
-@dataclass(frozen=True)
-class Refused:
-    """What a worker returns where it, or another one, met an error of the user's."""
-
-    message: str
-    """The error; of another worker, which has told it, only that there is one."""
-
-
-def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
-    """Train as one of the workers, with Ray Train around.
+def run_worker(arguments: dict[str, Any]) -> None:
+    """Train as one of the workers, with Ray Train around, which hands what this raises to `driver`.
 
     Args:
         arguments: `job`: the `WorkerJob`.
 
-    Returns:
-        `LEFT` where a worker was told to leave before the run was done, `Refused` where one met
-        an error of the user's.
+    Raises:
+        UserError: this worker's data are bad, its node lacks a GPU, the storage refused for
+            minutes, the training diverged, or another run has the lock.
+        Leaving: a worker was told to leave; the checkpoint is listed.
     """
     job: WorkerJob = arguments["job"]
     context = ray.train.get_context()
@@ -159,15 +148,11 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
         strategy.keep_on_loopback()
     # Workers on one node share its cores; each alone would start a thread for every core.
     threads = max(1, int(job.cpus or devices.node_cpus() // context.get_local_world_size()))
-    try:
-        on_gpu = strategy.configure_devices(
-            0 if devices.reserved_gpus() else threads,
-            small_operations=job.task.unrolls and not job.config.xla,
-            needs_gpu=job.needs_gpu,
-        )
-    except UserError as error:
-        job.tell({"kind": "refused", "message": str(error)})
-        raise  # the others wait for this worker
+    on_gpu = strategy.configure_devices(
+        0 if devices.reserved_gpus() else threads,
+        small_operations=job.task.unrolls and not job.config.xla,
+        needs_gpu=job.needs_gpu,
+    )
     if devices.reserved_gpus() and not on_gpu:
         job.tell(node | {"kind": "no_gpu"})
     from rnnray.training.loop import TrainingLoop  # noqa: PLC0415  (imports TensorFlow)
@@ -190,7 +175,7 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
         tell=lambda event: job.tell(node | event),
         report=report,
         saved=partial(run.storage_filesystem.handler.saved, run.experiment_fs_path),
-        told_to_leave=nodes.came,
+        told_to_leave=nodes.told_to_leave,
     )
     watched: AbstractContextManager[None] = nullcontext()
     if job.watch:
@@ -199,7 +184,7 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
         worker.tell({"kind": "group", "workers": worker.count})
     latest = ray.train.get_checkpoint()
     mirrored = strategy.create_strategy(worker.count)
-    myself = nodes.expect()  # after TensorFlow's strategy, which keeps SIGTERM to itself
+    myself = nodes.expect_notice()  # after TensorFlow's strategy, which keeps SIGTERM to itself
     if worker.rank == 0:
         worker.tell({"kind": "expects_notice", "worker": myself})
     try:
@@ -215,17 +200,13 @@ def run_worker(arguments: dict[str, Any]) -> str | Refused | None:
                 restored=Path(folder) if folder else None,
                 initial=ray.get(job.initial) if job.initial and not folder else None,
             ).run()
-    except Diverged as error:
-        job.tell({"kind": "diverged", "message": str(error), "epoch": error.epoch})
-    except UserError as error:
-        # Not raised: Ray Train would start the workers again, to meet the same error.
-        job.tell({"kind": "user_error", "message": str(error)})
-        return Refused(str(error))
     except PeerStopped:
-        return Refused("a worker met bad data, and its message was lost; run the same again")
+        # Not raised: Ray Train ends a group at its first error, which is to be the other worker's.
+        return
     except Leaving:
-        return LEFT
-    return None
+        # The same: it would end the group before it has listed the checkpoint.
+        ray.train.get_all_reported_checkpoints()
+        raise
 
 
 def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:

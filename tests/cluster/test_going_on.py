@@ -55,7 +55,7 @@ def test_a_finished_run_goes_on_to_more_epochs_and_another_begins_with_its_weigh
     out = capsys.readouterr().out
     assert "epochs: 2 instead of 1; weights and optimizer go on as they were" in out
     assert "after epoch 1 the learning rate is 50% of its peak, where it was 0" in out
-    assert "resumed at epoch 2 of 2, behind step 0" in out
+    assert "resumed in epoch 2 of 2, after step 0" in out
 
     other = train(tmp_path, "other", epochs=1, init_from=more.last)
     assert "begins with 4 of 4 arrays of weights of" in capsys.readouterr().out

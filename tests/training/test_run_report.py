@@ -22,7 +22,8 @@ def test_a_dead_worker_is_named_by_its_error_and_not_by_tensorflow_s_last_line(
         "\t [[{{node CollectiveReduceV2}}]] [Op:__inference_step_1]\n"
     )
     with RunReport(str(tmp_path), ToyTask()) as report:
-        report.handle({"kind": "failure", "failures": {1: message, 0: ""}})
+        for rank, reason in ((1, message), (0, "")):
+            report.handle({"kind": "failure", "rank": rank, "reason": reason})
     out = capsys.readouterr().out
     assert "worker 1 failed: tensorflow.python.framework.errors_impl.UnavailableError" in out
     assert "worker 0 failed: it died" in out
@@ -82,14 +83,6 @@ def test_a_straggler_is_named_with_its_node_and_what_it_does(
     assert words in line
 
 
-def test_storage_that_gave_up_is_what_the_user_is_told(tmp_path: Path) -> None:
-    with RunReport(str(tmp_path), ToyTask()) as report:
-        report.handle({"kind": "storage", "message": "s3: trying again"})
-        assert report.last_words == ""
-        report.handle({"kind": "storage", "message": "s3: refuses", "gave_up": True})
-    assert report.last_words == "s3: refuses; mend it, then run the same again"
-
-
 def test_tensorboard_files_that_the_storage_refuses_come_later_and_end_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,7 +90,7 @@ def test_tensorboard_files_that_the_storage_refuses_come_later_and_end_nothing(
     blocked.write_text("in the way")
     with RunReport(str(blocked), ToyTask()) as report:
         report.handle({"kind": "epoch", "epoch": 1, "epochs": 2, "metrics": METRICS})
-        assert "TensorBoard must wait" in capsys.readouterr().out
+        assert "TensorBoard files are not written yet" in capsys.readouterr().out
         blocked.unlink()
         report.handle({"kind": "epoch", "epoch": 2, "epochs": 2, "metrics": METRICS})
     assert len(list((blocked / "tensorboard").glob("events.*"))) == 2

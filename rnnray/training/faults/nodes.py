@@ -19,7 +19,7 @@ from rnnray.events import Event
 from rnnray.progress import say
 from rnnray.training.training_options import RunOptions
 
-# Ray Train would wait a minute for room on a node that has just died.
+# Seconds to wait for room: Ray Train would wait a minute for a node that has just died.
 _START_SECONDS = 10
 # A group that began before a lost node was known as lost may hold the CPU that must stay free
 # (`ray_private.cpu_kept_free`): it is made smaller after this.
@@ -27,15 +27,15 @@ _RESIZE_SECONDS = 15.0
 
 
 def scaling(options: RunOptions) -> ScalingConfig:
-    """How many workers, and what each reserves.
+    """Return the number of workers and what each reserves.
 
     Raises:
-        UserError: the cluster can never give the fewest.
+        UserError: the cluster never has room for the fewest workers.
     """
     least, most = options.worker_range()
     resources = cluster.worker_resources(least, options.wants_gpu(), options.cpus_per_worker)
     if least < most:
-        # Ray Train divides sums of shares by shares: these leave no rest.
+        # Ray Train divides sums of shares by shares: 16ths leave no rest.
         resources["CPU"] = max(int(resources["CPU"] * 16), 1) / 16
         os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_START_SECONDS))
     return ScalingConfig(
@@ -47,7 +47,7 @@ def scaling(options: RunOptions) -> ScalingConfig:
 
 
 def with_waits(wanted: ScalingConfig, handle: Callable[[Event], None]) -> Callable[[Event], None]:
-    """A handler of a run's events that also says what it waits for, and how many train."""
+    """Return a handler of a run's events that also says what it waits for, and how many train."""
 
     def handle_too(event: Event) -> None:
         missing = _waits_for(wanted) if event["kind"] == "silence" else ""
@@ -62,7 +62,7 @@ def with_waits(wanted: ScalingConfig, handle: Callable[[Event], None]) -> Callab
 
 
 def _waits_for(wanted: ScalingConfig) -> str:
-    """What the cluster lacks now for the fewest workers of a run; empty when it lacks nothing."""
+    """Return what the cluster lacks for a run's fewest workers; empty when it lacks nothing."""
     least, each = wanted.min_workers, wanted.resources_per_worker or {}
     known = ray.nodes()
     nodes = [node["Resources"] for node in known if node["Alive"]]
@@ -72,39 +72,40 @@ def _waits_for(wanted: ScalingConfig) -> str:
     if room < least:
         return f"waiting for {least - room} more worker(s) of {least}: {there}"
     if len(nodes) < len(known) and cpus < least * each.get("CPU", 0) + 1:
-        # Rows that were on the lost node alone are computed again by tasks, of a CPU each.
-        return f"waiting for a CPU to replace lost rows: {there}, and {least} worker(s) take theirs"
+        # Tasks of one CPU each compute again the rows that only the lost node had.
+        return f"waiting for a CPU to compute lost rows: {there}, and {least} worker(s) need theirs"
     return ""
 
 
 def _room(node: Mapping[str, float], each: Mapping[str, float]) -> int:
-    """How many workers fit on a node."""
+    """Return the number of workers that fit on a node."""
     return min(int(node.get(name, 0) / amount + 1e-6) for name, amount in each.items())
 
 
 _sigterm = threading.Event()
 
 
-def expect() -> Any:
-    """Take SIGTERM as a notice from here on, in the training function of a worker; the worker's
-    handle, for `PassedOn`.
+def expect_notice() -> Any:
+    """Take SIGTERM as a notice from now on; return this worker's handle, for `PassedOn`.
+
+    To be called in the training function of a worker.
     """
-    # Ray Train runs that in a thread, and handlers can be installed in the main one alone, which
-    # has nothing to do but the actor's calls.
+    # Ray Train runs that function in a thread, and only the main thread, which serves the actor's
+    # calls, can install handlers.
     actor = ray.get_runtime_context().current_actor
     ray.get(actor.__ray_call__.remote(_install))
     return actor
 
 
 class PassedOn:
-    """SIGTERM to the driver of a run as the notice of its workers, which write a checkpoint first.
+    """Passes SIGTERM from a run's driver to its workers as their notice: they save a checkpoint.
 
-    Used as a context around the run, in the main thread; elsewhere, as in a trial, it does nothing.
+    A context around the run, in the main thread; elsewhere, as in a trial, it does nothing.
     """
 
     def __init__(self) -> None:
         self.came = False
-        """Whether the driver got one."""
+        """Whether the driver got SIGTERM."""
         self._worker: Any = None
         self._before: Any = None
 
@@ -126,12 +127,12 @@ class PassedOn:
             raise Terminated from error
 
     def note(self, event: Event) -> None:
-        """Take an event of the run: which worker to tell, one of a group."""
+        """Take an event of the run: it says which worker of a group to tell."""
         if event["kind"] == "expects_notice":
             self._worker = event["worker"]
-            if self.came:  # while the group was started
+            if self.came:  # SIGTERM, while the group was started
                 self._tell()
-        elif event["kind"] in ("failure", "again"):
+        elif event["kind"] == "again":
             self._worker = None
 
     def _take(self, number: int, frame: FrameType | None) -> None:
@@ -146,8 +147,8 @@ class PassedOn:
         self._worker.__ray_call__.remote(_give)
 
 
-def came() -> bool:
-    """Whether this worker was told to leave; costs a microsecond."""
+def told_to_leave() -> bool:
+    """Return whether this worker was told to leave; costs a microsecond."""
     return _sigterm.is_set() or ray_private.node_is_drained()
 
 
