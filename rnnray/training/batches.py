@@ -24,7 +24,7 @@ class Share(NamedTuple):
     rows: pa.Table
     """At least one row."""
     counted: int
-    """How many of the rows count, from the first on: all, or none of one."""
+    """Number of rows that count, from the first on: all, or 0 where the one row only fills up."""
 
 
 def epoch_batches(
@@ -39,16 +39,16 @@ def epoch_batches(
 ) -> Iterator[Share]:
     """Yield a worker's share of each batch of an epoch.
 
-    The blocks are put in an order, some at a time are pooled, and the rows of the pool permuted;
-    of this sequence of rows, which is the same for all workers, every `batch_rows` are a batch.
-    So an epoch can go on after any batch, on another number of workers too.
+    The blocks are put in an order, a few at a time are pooled, and the rows of each pool are
+    permuted. This sequence of rows is the same for all workers, and every `batch_rows` of it are a
+    batch. So an epoch can go on after any batch, on another number of workers too.
 
     Args:
-        blocks: what to train on; mixed, or whatever is sorted in them stays together.
-        batch_rows: rows of a batch, over all workers; the last one has what is left.
-        pool_rows: rows that are permuted together, at least; 0 for the order of the blocks.
+        blocks: the rows to train on; unless they are mixed, sorted rows stay together.
+        batch_rows: rows of a batch, over all workers; the last batch has the rest.
+        pool_rows: least number of rows that are permuted together; 0 for the order of the blocks.
         seed: the same seed gives the same batches.
-        first: the first batch, from 0; what lies before it is not read.
+        first: number of the first batch, from 0; rows before it are not read.
         rank: this worker, from 0.
         workers: number of workers; their shares of a batch differ by one row at most.
     """
@@ -56,7 +56,7 @@ def epoch_batches(
     if pool_rows:
         np.random.default_rng((*seed, 0)).shuffle(order)
     pools = _pools(order, blocks.counts, pool_rows)
-    begun: list[pa.Table] = []  # of a share that lies in two pools
+    begun: list[pa.Table] = []  # the first part of a share that lies in two pools
     start = 0
     for number, pool in enumerate(pools, 1):
         size = sum(blocks.counts[index] for index in pool)
@@ -93,7 +93,7 @@ def epoch_batches(
 
 
 class _Span(NamedTuple):
-    """Where a worker's rows of a batch are in the epoch's sequence of rows."""
+    """Position of a worker's rows of a batch in the epoch's sequence of rows."""
 
     start: int
     stop: int
@@ -134,10 +134,10 @@ class Batch:
 
 
 def padded_batch(task: Task, share: Share, rows: int) -> Batch:
-    """A share as a batch of `rows` rows; those that do not count have the weight 0.
+    """Return a share as a batch of `rows` rows, in which rows that do not count have weight 0.
 
-    One shape means one compiled graph. It is filled up with the share's own rows, which leave the
-    statistics of batch normalisation what they are; rows of zeros would shift them.
+    One shape means one compiled graph. The share's own rows fill it up, since rows of zeros would
+    shift the statistics of batch normalisation.
     """
     inputs, targets, weights = task.batch(share.rows)
     weights[share.counted :] = 0
@@ -151,10 +151,10 @@ def padded_batch(task: Task, share: Share, rows: int) -> Batch:
 class Feed:
     """The batches of a worker's shares, made ahead by a thread.
 
-    It starts reading when it is made, and ends with the data or when it is closed, as it is at the
-    end of a context around it. A `UserError` of the data is kept in `error` instead of
-    raised, so that the worker can tell the others, which would wait for its part of the next sum
-    forever. Other errors are raised by `take`.
+    It starts to read when it is made, and ends with the data or when it is closed; as a context it
+    closes itself. A `UserError` of the data is not raised but stored in `error`: the worker must
+    tell the others first, which would wait for its part of the next sum forever. `take` raises all
+    other errors.
     """
 
     def __init__(
@@ -189,9 +189,9 @@ class Feed:
         self.close()
 
     def close(self) -> None:
-        """Let the thread end, at the latest when it has the rows that it is waiting for."""
+        """Let the thread end, at the latest when the rows that it is waiting for have come."""
         self._closed.set()
-        while not self._ahead.empty():  # room for what it is putting there just now
+        while not self._ahead.empty():  # room for the batch that it is putting there
             self._ahead.get_nowait()
 
     def _put(self, batch: Batch | BaseException | None) -> None:
@@ -199,7 +199,7 @@ class Feed:
             self._ahead.put(batch)
 
     def take(self) -> Batch | None:
-        """The next batch; None when there is no more, or when it cannot be read (see `error`).
+        """Return the next batch; None after the last one, or where it cannot be read (see `error`).
 
         Not to be called again after None.
         """
@@ -216,6 +216,6 @@ class Feed:
         return batch
 
     def idle(self) -> Batch:
-        """The last batch without weight: for steps until all workers know that this one failed."""
+        """Return the last batch with weight 0, for steps until all workers know of the error."""
         assert self._last is not None, "there was no batch"
         return Batch(self._last.inputs, self._last.targets, np.zeros_like(self._last.weights))

@@ -2,8 +2,8 @@
 
     model.keras      the model; for Keras alone, first import the module that its error names
     optimizer.npz    the optimizer's variables, in its own order
-    position.json    where the run is: epoch, step, sums of the epoch so far, history
-    config.yaml ...  whatever the task adds (`Task.checkpoint_files`)
+    position.json    the run's position: epoch, step, sums of the epoch so far, history
+    config.yaml ...  the task's own files (`Task.checkpoint_files`)
 
 Nothing in it is pickled, and loading runs no code from it.
 """
@@ -30,7 +30,7 @@ from rnnray.training.task import Task
 
 MODEL, OPTIMIZER, POSITION = "model.keras", "optimizer.npz", "position.json"
 
-# What Keras and NumPy raise of files that are damaged, or that a stranger made.
+# What Keras and NumPy raise for damaged files and for files that other programs made.
 NOT_OURS = (
     *(ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, RecursionError),
     *(zipfile.BadZipFile, zlib.error),
@@ -39,7 +39,7 @@ NOT_OURS = (
 
 @dataclass
 class Position:
-    """Where a run is."""
+    """How far a run is."""
 
     epoch: int = 0
     """Epochs that are done."""
@@ -48,7 +48,7 @@ class Position:
     sums: list[float] = field(default_factory=list)
     """Sums of rows, loss and metrics over those steps."""
     skipped: int = 0
-    """Steps among them that were skipped, as they were not finite."""
+    """Steps among them that were skipped, since their loss or gradient was not finite."""
     dropout_masks: list[int] = field(default_factory=list)
     """Masks that each dropout layer has drawn in those steps."""
     history: list[dict[str, float]] = field(default_factory=list)
@@ -87,7 +87,7 @@ def restore(folder: Path, model: Any, optimizer: Any) -> None:
         file = folder / OPTIMIZER
         with np.load(file, allow_pickle=False) as arrays:
             for variable, name in zip(optimizer.variables, sorted(arrays), strict=True):
-                # The configuration's holds: population based training changes it on the way.
+                # The configuration decides it: population based training changes it on the way.
                 if variable.name != "learning_rate":
                     variable.assign(arrays[name])
     except NOT_OURS as error:
@@ -95,7 +95,7 @@ def restore(folder: Path, model: Any, optimizer: Any) -> None:
 
 
 def read_position(folder: Path) -> Position:
-    """Where the run of a checkpoint is.
+    """Return how far the run of a checkpoint is.
 
     Raises:
         UserError: its file is not one that `save` wrote.
@@ -108,11 +108,11 @@ def read_position(folder: Path) -> Position:
 
 
 def position_from(content: bytes) -> Position:
-    """The position in a file's content.
+    """Return the position that a file's content says.
 
     Raises:
-        ValueError: it is no JSON.
-        TypeError: it is another JSON.
+        ValueError: the content is no JSON.
+        TypeError: the JSON is no position.
     """
     position = Position(**json.loads(content))
     for name, value in dataclasses.asdict(Position()).items():
@@ -133,7 +133,7 @@ def check(folder: Path) -> None:
 
 
 def load_model(folder: Path) -> Any:
-    """The Keras model of a checkpoint, in Keras's safe mode.
+    """Load the Keras model of a checkpoint, in Keras's safe mode.
 
     Raises:
         UserError: the folder is not a checkpoint, its model cannot be loaded, or it diverged.
@@ -162,15 +162,16 @@ def _cannot_be_loaded(file: Path, error: BaseException) -> UserError:
 _CLASSES = "classes.txt"  # of the tasks whose outputs have names: one a line
 _WEIGHTS = "model.weights.h5"  # in a `.keras` file
 _LARGEST = 4 << 30  # bytes of weights
-_FEW = 5  # weights that are named; the rest is counted
+_FEW = 5  # weights that a message names; it counts the rest
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Initial:
-    """The weights of a checkpoint, by their paths in Keras's file of weights, and the names of its
-    outputs. Small enough to be sent to every worker.
+    """The weights of a checkpoint by path in Keras's file of weights, and its outputs' names.
+
+    Small enough to be sent to every worker.
     """
 
     uri: str
@@ -178,9 +179,9 @@ class Initial:
     class_names: tuple[str, ...]
 
     def load_into(self, model: Any, files: Mapping[str, str]) -> str:
-        """Give a new model all weights of the same path and shape; what it says of it.
+        """Give a new model all weights of the same path and shape; return a line about them.
 
-        Outputs that have names are taken by name, whatever their order.
+        Outputs that have names are matched by name, whatever their order.
 
         Args:
             model: a Keras model with fresh weights.
@@ -208,7 +209,7 @@ class Initial:
     def _fitting(
         self, fresh: Mapping[str, Array], outputs: set[str], class_names: tuple[str, ...]
     ) -> dict[str, Array]:
-        """What a new model's weights become, by path; those that stay fresh are left out."""
+        """Return the weights that a new model takes, by path; its others stay fresh."""
         taken = {}
         for path, array in fresh.items():
             theirs = self.weights.get(path)
@@ -225,7 +226,7 @@ class Initial:
         return taken
 
     def _same_classes(self, class_names: tuple[str, ...]) -> list[tuple[int, int]]:
-        """Our and their number of each class that both have."""
+        """Return our and their index of each class that both have."""
         theirs = {name: number for number, name in enumerate(self.class_names)}
         return [(n, theirs[name]) for n, name in enumerate(class_names) if name in theirs]
 

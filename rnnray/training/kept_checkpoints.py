@@ -36,7 +36,7 @@ class KeepBestAndLast(UserCallback):  # type: ignore[misc]
     """Deletes a run's other checkpoints when there is a new one; runs in Ray Train's controller.
 
     Args:
-        folder: of the run, a path or URI.
+        folder: path or URI of the run's folder.
         metric: the selection metric, and which end of it is better.
         tell: takes events of storage that refuses.
     """
@@ -79,12 +79,12 @@ def fall_back(folder: str, handle: Handle) -> None:
     which Ray Train would look for.
 
     Args:
-        folder: of the run, a path or URI.
+        folder: path or URI of the run's folder.
         handle: takes an event {"kind": "fell_back"} for each checkpoint that is not whole.
 
     Raises:
-        UserError: there are checkpoints, and none is whole; or their list cannot be read.
-            Or the storage has refused for minutes.
+        UserError: there are checkpoints and none is whole, their list cannot be read, or the
+            storage has refused for minutes.
     """
     files, path = storage.open_uri(folder)
     listed = retry_storage(folder, partial(_read_list, files, path), handle)
@@ -115,14 +115,14 @@ def fall_back(folder: str, handle: Handle) -> None:
 
 
 def newest(folder: str, handle: Handle) -> str | None:
-    """The path or URI of the checkpoint that a run would go on from; None where it has none.
+    """Return path or URI of the checkpoint that a run would go on from; None where it has none.
 
     Args:
-        folder: of the run, a path or URI.
+        folder: path or URI of the run's folder.
         handle: takes events of storage that refuses.
 
     Raises:
-        UserError: the list of checkpoints cannot be read.
+        UserError: the list of checkpoints cannot be read, or the storage has refused for minutes.
     """
     files, path = storage.open_uri(folder)
     listed = retry_storage(folder, partial(_read_list, files, path), handle)

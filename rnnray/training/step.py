@@ -34,14 +34,14 @@ def make_train_step(
     timed: bool = False,
     arrivals: Any = None,
 ) -> Step:
-    """A compiled `step(inputs, targets, weights, flags)`.
+    """Return a compiled `step(inputs, targets, weights, flags)`.
 
-    The arguments are this worker's rows, their weights float32 [rows] (how much each counts; 0
-    leaves a row out), and float32 [flags_size], see `rnnray.training.worker`. Returns float32
-    [2 + metrics + flags_size + 1], summed over all workers: weights, loss, the metrics, the flags;
-    and the norm of the gradient of the global batch, before it is clipped.
-    With `timed` it returns that and float64 [2], seconds of this worker's clock: when it had its
-    part of the sum ready, and when the sum was there. `arrivals`, a counter, grows when it had.
+    Its arguments are this worker's rows, their weights float32 [rows] (0 leaves a row out), and
+    float32 [flags_size], see `rnnray.training.worker.Flags`. It returns float32 [2 + metrics +
+    flags_size + 1]: weights, loss, metrics and flags, summed over all workers, then the norm of the
+    gradient of the global batch before it is clipped.
+    With `timed` it also returns float64 [2], seconds of this worker's clock: when its part of the
+    sum was ready, and when the sum was there. `arrivals`, a counter, grows when the part is ready.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -105,9 +105,9 @@ def make_train_step(
 
 
 def make_evaluation_step(model: Any, task: Task) -> Step:
-    """A compiled `step(inputs, targets, weights)` of this worker alone.
+    """Return a compiled `step(inputs, targets, weights)` of this worker alone.
 
-    Returns float32 [2 + metrics]: weights, loss, the metrics, summed over the rows.
+    It returns float32 [2 + metrics]: weights, loss, the metrics, summed over the rows.
     """
 
     @tf.function
@@ -119,20 +119,20 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
 
 
 def counter() -> Any:
-    """A counter, int64, that other threads may read while a step runs."""
+    """Return a counter, int64, that other threads may read while a step runs."""
     with tf.device("CPU:0"):
         return tf.Variable(0, trainable=False, dtype=tf.int64)
 
 
 def _clock_after(vector: Any, arrivals: Any = None) -> Any:
-    """The time when a vector has been computed, on a GPU too; float64 [2], of which the first.
+    """Return float64 [2], whose first element is the time when a vector was computed, on a GPU too.
 
-    A counter of `arrivals` grows then.
+    A counter `arrivals` grows at that time.
     """
     first = vector[0]
     with tf.device("CPU:0"):
-        # A GPU's operations end later than they are issued. To have a value of theirs on the CPU
-        # means to wait for it; it is returned, or TensorFlow would save itself the copy.
+        # A GPU's operations end later than they are issued, so a copy of a result waits for them.
+        # The copy is returned, or TensorFlow would leave it out.
         value = tf.cast(first, tf.float64)
         with tf.control_dependencies([value]):
             if arrivals is not None:
@@ -161,7 +161,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
         self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
 
     def __call__(self, step: Any) -> Any:
-        """The learning rate at a step, a scalar."""
+        """Return the learning rate at a step, a scalar."""
         step = keras.ops.cast(step, "float32")
         rise = (step + 1) / max(self.warmup_steps, 1)
         done = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
@@ -169,7 +169,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
         return self.peak * keras.ops.where(step < self.warmup_steps, rise, fall)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {
             "peak": self.peak,
             "warmup_steps": self.warmup_steps,
@@ -178,7 +178,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
 
 
 def build_optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a run of `total_steps` steps, without clipping: see `clip`."""
+    """Return the optimizer of a run of `total_steps` steps, without clipping: see `clip`."""
     options = config.optimizer
     peak = options.learning_rate
     if config.scale_learning_rate:
@@ -200,17 +200,17 @@ def build_optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizer
 
 
 def clip(gradients: Sequence[Any], options: OptimizerConfig) -> list[Any]:
-    """The gradients of the global batch, clipped.
+    """Return the gradients of the global batch, clipped.
 
-    Not by the optimizer's own `clipnorm`: it clips before the sum over workers, so N workers
-    would clip N local gradients instead of the one of the global batch.
+    The optimizer's own `clipnorm` clips before the sum over workers: N workers would clip N local
+    gradients instead of the one of the global batch.
     """
     if options.clip == "none":
         return list(gradients)
     squares = [keras.ops.sum(keras.ops.square(gradient)) for gradient in gradients]
     if options.clip == "global":
         squares = [sum(squares)] * len(gradients)
-    # The norm is bounded below by clip_norm, so a small gradient is multiplied by exactly 1.
+    # The divisor is clip_norm at least, so a small gradient is multiplied by exactly 1.
     return [
         gradient
         * (options.clip_norm / keras.ops.maximum(keras.ops.sqrt(square), options.clip_norm))
@@ -228,7 +228,7 @@ class MovingStatistics:
         self._add_up = pulse.around(WAITS, add_up)
 
     def average(self) -> None:
-        """Make them the mean over the workers; rank 0's alone would go into the checkpoint.
+        """Set them to the mean over the workers: the checkpoint would have those of rank 0 alone.
 
         Every worker must call it.
         """
@@ -246,14 +246,13 @@ class MovingStatistics:
 class DropoutMasks:
     """The seed generators of dropout layers: masks follow from seed, rank, epoch and step.
 
-    The state of a Keras seed generator is a key and a counter of the masks that it gave. Keras does
-    not save it.
+    The state of a Keras seed generator is a key and a counter of its masks. Keras does not save it.
 
     Args:
-        strategy: whose scope the model was made in.
-        model: with dropout layers, or without.
-        seed: of the run.
-        rank: of this worker.
+        strategy: the strategy in whose scope the model was made.
+        model: a model with dropout layers, or without.
+        seed: the run's seed.
+        rank: this worker's rank.
     """
 
     def __init__(self, strategy: Any, model: Any, seed: int, rank: int) -> None:
@@ -267,19 +266,19 @@ class DropoutMasks:
         """Begin an epoch, or go on in it.
 
         Args:
-            epoch: epochs that are done.
-            given: see `given`; empty at the beginning of the epoch.
+            epoch: number of epochs that are done.
+            given: result of the method `given` there; empty at the beginning of the epoch.
         """
         with self._scope():
             for index, state in enumerate(self._states):
-                place = (self._seed, index, self._rank, epoch, 0)
-                key, first = np.random.SeedSequence(place).generate_state(2) >> 1
+                entropy = (self._seed, index, self._rank, epoch, 0)
+                key, first = np.random.SeedSequence(entropy).generate_state(2) >> 1
                 self._first[index] = first
                 counter = int(first) + (given[index] if index < len(given) else 0)
                 state.assign(np.array([key, counter % 2**31], np.dtype(state.dtype)))
 
     def given(self) -> list[int]:
-        """Masks that each generator has given in this epoch, the same on all workers."""
+        """Return the number of masks of each generator in this epoch, the same on all workers."""
         counters = [int(keras.ops.convert_to_numpy(state)[1]) for state in self._states]
         return [
             (counter - int(first)) % 2**31

@@ -12,10 +12,10 @@ Percentages = tuple[int, int, int]
 
 
 def parse_shares(text: str) -> Percentages:
-    """TRAIN:VALIDATION:TEST, such as 80:10:10, as percent of the data.
+    """Parse TRAIN:VALIDATION:TEST, percent of the data, such as 80:10:10.
 
     Raises:
-        ValueError: not three numbers that make 100, or nothing is left to train on.
+        ValueError: these are not three numbers whose sum is 100, or one of the first two is 0.
     """
     found = re.fullmatch(r"(\d{1,3}):(\d{1,3}):(\d{1,3})", text, re.ASCII)
     train, validation, test = map(int, found.groups()) if found else (0, 0, 0)
@@ -36,7 +36,7 @@ Split = Annotated[str, AfterValidator(_checked)]
 
 
 class Config(BaseModel):
-    """Frozen, checked, and strict about names."""
+    """A configuration: frozen, checked, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -66,10 +66,10 @@ class OptimizerConfig(Config):
 
 
 def share_of_peak(done: float, warmup_share: float) -> float:
-    """The learning rate of the cosine schedule, as a share of its peak.
+    """Return the learning rate of the cosine schedule as a share of its peak.
 
     Args:
-        done: share of all steps that are done, 0 to 1.
+        done: share of the steps that are done, 0 to 1.
         warmup_share: see `OptimizerConfig`.
     """
     if done < warmup_share:
@@ -79,7 +79,7 @@ def share_of_peak(done: float, warmup_share: float) -> float:
 
 
 class TrainingConfig(Config):
-    """What determines the result of a run, apart from the data and the model."""
+    """What determines the result of a run, apart from data and model."""
 
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer."""
@@ -160,11 +160,11 @@ class RunOptions(Config):
         return self
 
     def wants_gpu(self) -> bool | None:
-        """Whether workers must have a GPU; None to use GPUs where there are any."""
+        """Return whether workers must have a GPU; None to use GPUs where there are any."""
         return True if self.gpu else False if self.no_gpu else None
 
     def worker_range(self) -> tuple[int, int]:
-        """The fewest and the most training workers; equal unless the run is elastic."""
+        """Return the fewest and the most training workers; equal unless the run is elastic."""
         return _range(str(self.workers))
 
 
