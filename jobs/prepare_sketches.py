@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rnnray import job
 from rnnray.sketch.sketch_config import OnBadRecord
-from rnnray.training.training_config import Split
+from rnnray.training.training_options import Split
 
 
 class Options(job.JobOptions):

@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnray import job
 from rnnray.chorale.chorale_config import PRESETS, ChoraleConfig
-from rnnray.training.run_options import RunName, RunOptions
+from rnnray.training.training_options import RunName, RunOptions
 
 
 class ChoraleRun(RunOptions):

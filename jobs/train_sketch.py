@@ -10,7 +10,14 @@ from typing import Any
 
 from rnnray import job
 from rnnray.sketch.sketch_config import PRESETS, OnBadRecord, SketchConfig
-from rnnray.training.run_options import RunOptions
+from rnnray.training.training_options import RunName, RunOptions
+
+
+class SketchRun(RunOptions):
+    """Where and on what a run of the classifier runs."""
+
+    name: RunName = "sketch"
+    """Name of this run and of its folder; the same name goes on where the run stopped."""
 
 
 class Options(job.PresetOptions):
@@ -28,7 +35,7 @@ class Config:
     """What this job is asked."""
 
     sketch: SketchConfig
-    run: RunOptions
+    run: SketchRun
     options: Options
 
 

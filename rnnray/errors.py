@@ -17,7 +17,7 @@ def find_user_error(error: BaseException) -> UserError | None:
     """Return the `UserError` inside an exception that Ray wrapped, or None.
 
     Ray wraps exceptions of tasks and actors. This follows `RayTaskError.cause`, `__cause__`, and
-    Ray Train's `worker_failures` (a dict from rank to exception).
+    Ray Train's `controller_failure` and `worker_failures` (a dict from rank to exception).
     """
     seen: set[int] = set()
     pending: list[object] = [error]
@@ -32,6 +32,7 @@ def find_user_error(error: BaseException) -> UserError | None:
         if isinstance(current, UserError) and not isinstance(cause, BaseException):
             return current
         pending += [cause, current.__cause__, current.__context__]
+        pending.append(getattr(current, "controller_failure", None))
         pending += getattr(current, "worker_failures", {}).values()
     return None
 

@@ -24,7 +24,7 @@ from pydantic import ModelWrapValidatorHandler, ValidationError, create_model, m
 
 from rnnray.errors import Terminated, UserError, find_user_error
 from rnnray.progress import printable
-from rnnray.training.training_config import Config
+from rnnray.training.training_options import Config
 from rnnray.uris import check_place
 from rnnray.yaml_file import read_file
 

@@ -23,6 +23,14 @@ class GroupError(Exception):
         self.worker_failures = failures
 
 
+class ControllerError(Exception):
+    """As Ray Train's error of what starts and watches the workers."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__("the controller failed")
+        self.controller_failure = failure
+
+
 class BothError(WrapError, UserError):
     """As Ray makes them: an error that is of its cause's class too."""
 
@@ -51,6 +59,7 @@ def raised_while_handling(error: Exception, first: Exception) -> Exception:
         WrapError,
         BothError,
         lambda error: GroupError({0: ValueError("another"), 1: WrapError(error)}),
+        ControllerError,
         lambda error: raised_from(RuntimeError("a job failed"), error),
         lambda error: raised_while_handling(RuntimeError("clean-up failed"), error),
         lambda error: GroupError({0: raised_from(WrapError(BothError(error)), ValueError())}),

@@ -20,7 +20,7 @@ from tiny_chorale import write_corpus
 
 from rnnray import job
 from rnnray.errors import UserError
-from rnnray.training.training_config import Config
+from rnnray.training.training_options import Config
 
 HEAVY = {"ray", "tensorflow", "keras", "pandas", "pyarrow", "matplotlib", "boto3", "music21"}
 

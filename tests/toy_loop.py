@@ -13,7 +13,7 @@ from toy import ToyTask, rows
 
 from rnnray.training.rows import Blocks
 from rnnray.training.strategy import create_strategy
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, TrainingConfig
 from rnnray.training.worker import Worker
 
 loops = Lazily("rnnray.training.loop")

@@ -27,10 +27,9 @@ from rnnray.sketch.data.prepare import prepare
 from rnnray.sketch.data.training_drawings import training_data
 from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training import driver, strategy
-from rnnray.training.batches import epoch_batches
-from rnnray.training.feed import Feed
+from rnnray.training.batches import Feed, epoch_batches
 from rnnray.training.rows import Blocks, mixed, read
-from rnnray.training.run_options import RunOptions
+from rnnray.training.training_options import RunOptions
 
 RECOMMENDED_BATCH = 256
 _SAMPLE_SECONDS = 1.0

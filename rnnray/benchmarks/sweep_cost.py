@@ -13,7 +13,7 @@ from rnnray.progress import say
 from rnnray.training import strategy
 from rnnray.training.rows import TrainingData
 from rnnray.training.task import Task
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.training.worker import Worker
 from rnnray.tuning import results, search, sweep
 from rnnray.tuning.space import Space, with_values

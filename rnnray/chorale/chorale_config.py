@@ -6,7 +6,7 @@ from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
 from rnnray.chorale.chords import BAR
-from rnnray.training.training_config import Config, OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import Config, OptimizerConfig, TrainingConfig
 
 
 class ChoraleModelConfig(Config):

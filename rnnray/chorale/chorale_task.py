@@ -14,6 +14,7 @@ from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.data.corpus_statistics import STATISTICS_FILE
 from rnnray.chorale.tokens import NONE, Tokens
+from rnnray.training.task import rivals
 
 if TYPE_CHECKING:
     import keras
@@ -90,8 +91,6 @@ def right_notes(targets: Any, logits: Any) -> Any:
         float32 [rows, notes].
     """
     from keras import ops  # noqa: PLC0415
-
-    from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
 
     before = rivals(ops.maximum(targets, 0), logits)
     return ops.cast(ops.logical_and(before < 1, ops.not_equal(targets, NONE)), "float32")

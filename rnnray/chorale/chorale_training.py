@@ -15,8 +15,8 @@ from rnnray.chorale.data import chorale_table
 from rnnray.chorale.data.corpus_statistics import statistics_of, to_json
 from rnnray.chorale.data.training_windows import training_data
 from rnnray.progress import say
-from rnnray.training import driver, training_plots
-from rnnray.training.run_options import RunOptions
+from rnnray.training import driver, run_report
+from rnnray.training.training_options import RunOptions
 
 
 def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
     if split == "test":
         result = evaluate(composer, chorale_table.chords_of(chorale_table.select(corpus, "test")))
     with tempfile.TemporaryDirectory() as temporary:
-        training_plots.learning_curves(
+        run_report.learning_curves(
             Path(temporary) / "learning_curves.png",
             run.history,
             metric_names=task.metric_names,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
-from rnnray.training.training_config import Config, OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import Config, OptimizerConfig, TrainingConfig
 
 OnBadRecord = Literal["error", "skip"]
 

@@ -11,6 +11,7 @@ import yaml
 
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.sketch_config import SketchConfig
+from rnnray.training.task import rivals
 
 if TYPE_CHECKING:
     import keras
@@ -78,8 +79,6 @@ def found(targets: Any, logits: Any) -> Any:
         float32 [rows, 2], top-1 and top-5, 0 or 1.
     """
     from keras import ops  # noqa: PLC0415
-
-    from rnnray.training.metrics import rivals  # noqa: PLC0415  (imports Keras)
 
     before = rivals(targets, logits)
     return ops.stack([ops.cast(before < k, "float32") for k in (1, TOP)], axis=1)

@@ -19,8 +19,8 @@ from rnnray.sketch.sketch_evaluation import Evaluation, evaluate, say_cropped
 from rnnray.sketch.sketch_task import TOP, SketchTask
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
-from rnnray.training.run_options import RunOptions
-from rnnray.training.training_plots import learning_curves
+from rnnray.training.run_report import learning_curves
+from rnnray.training.training_options import RunOptions
 
 _GRID, _PREDICTED, _LENGTHS = 28, 12, 5000
 

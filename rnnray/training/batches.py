@@ -1,13 +1,21 @@
-"""The batches of an epoch: the same ones on any number of workers, of which each takes its part."""
+"""The batches of an epoch: the same ones on any number of workers; each is fed its share, ahead."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from queue import Queue
+from threading import Event, Thread
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rnnray.errors import UserError, find_user_error
+from rnnray.training.faults.watchdog import Pulse
 from rnnray.training.rows import Blocks
+from rnnray.training.task import Task
 
 
 class Share(NamedTuple):
@@ -16,7 +24,7 @@ class Share(NamedTuple):
     rows: pa.Table
     """At least one row."""
     counted: int
-    """How many of the rows count, from the first on: all, or none of one."""
+    """Number of rows that count, from the first on: all, or 0 where the one row only fills up."""
 
 
 def epoch_batches(
@@ -31,16 +39,16 @@ def epoch_batches(
 ) -> Iterator[Share]:
     """Yield a worker's share of each batch of an epoch.
 
-    The blocks are put in an order, some at a time are pooled, and the rows of the pool permuted;
-    of this sequence of rows, which is the same for all workers, every `batch_rows` are a batch.
-    So an epoch can go on after any batch, on another number of workers too.
+    The blocks are put in an order, a few at a time are pooled, and the rows of each pool are
+    permuted. This sequence of rows is the same for all workers, and every `batch_rows` of it are a
+    batch. So an epoch can go on after any batch, on another number of workers too.
 
     Args:
-        blocks: what to train on; mixed, or whatever is sorted in them stays together.
-        batch_rows: rows of a batch, over all workers; the last one has what is left.
-        pool_rows: rows that are permuted together, at least; 0 for the order of the blocks.
+        blocks: the rows to train on; unless they are mixed, sorted rows stay together.
+        batch_rows: rows of a batch, over all workers; the last batch has the rest.
+        pool_rows: least number of rows that are permuted together; 0 for the order of the blocks.
         seed: the same seed gives the same batches.
-        first: the first batch, from 0; what lies before it is not read.
+        first: number of the first batch, from 0; rows before it are not read.
         rank: this worker, from 0.
         workers: number of workers; their shares of a batch differ by one row at most.
     """
@@ -48,7 +56,7 @@ def epoch_batches(
     if pool_rows:
         np.random.default_rng((*seed, 0)).shuffle(order)
     pools = _pools(order, blocks.counts, pool_rows)
-    begun: list[pa.Table] = []  # of a share that lies in two pools
+    begun: list[pa.Table] = []  # the first part of a share that lies in two pools
     start = 0
     for number, pool in enumerate(pools, 1):
         size = sum(blocks.counts[index] for index in pool)
@@ -85,7 +93,7 @@ def epoch_batches(
 
 
 class _Span(NamedTuple):
-    """Where a worker's rows of a batch are in the epoch's sequence of rows."""
+    """Position of a worker's rows of a batch in the epoch's sequence of rows."""
 
     start: int
     stop: int
@@ -111,3 +119,103 @@ def _pools(order: Sequence[int], counts: Sequence[int], pool_rows: int) -> list[
 
 def _rows(blocks: Blocks, pool: Sequence[int], rows: npt.NDArray[np.int64]) -> pa.Table:
     return pa.concat_tables([blocks.table(index) for index in pool]).combine_chunks().take(rows)
+
+
+_BATCHES_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs [rows, ...], targets [rows, ...] and weights float32 [rows], as of `Task.batch`."""
+
+    inputs: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
+    weights: npt.NDArray[np.float32]
+
+
+def padded_batch(task: Task, share: Share, rows: int) -> Batch:
+    """Return a share as a batch of `rows` rows, in which rows that do not count have weight 0.
+
+    One shape means one compiled graph. The share's own rows fill it up, since rows of zeros would
+    shift the statistics of batch normalisation.
+    """
+    inputs, targets, weights = task.batch(share.rows)
+    weights[share.counted :] = 0
+    if len(inputs) < rows:
+        weights = np.concatenate([weights, np.zeros(rows - len(inputs), np.float32)])
+        inputs = np.resize(inputs, (rows, *inputs.shape[1:]))
+        targets = np.resize(targets, (rows, *targets.shape[1:]))
+    return Batch(inputs, targets, weights)
+
+
+class Feed:
+    """The batches of a worker's shares, made ahead by a thread.
+
+    It starts to read when it is made, and ends with the data or when it is closed; as a context it
+    closes itself. A `UserError` of the data is not raised but stored in `error`: the worker must
+    tell the others first, which would wait for its part of the next sum forever. `take` raises all
+    other errors.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        shares: Callable[[], Iterable[Share]],
+        *,
+        padded_rows: int,
+        pulse: Pulse | None = None,
+    ) -> None:
+        self.error: UserError | None = None
+        self.waited_seconds = 0.0
+        self._last: Batch | None = None
+        self._ahead: Queue[Batch | BaseException | None] = Queue(_BATCHES_AHEAD)
+        self._closed = Event()
+        self._pulse = pulse or Pulse()
+
+        def read() -> None:
+            try:
+                for share in takewhile(lambda _: not self._closed.is_set(), shares()):
+                    self._put(padded_batch(task, share, padded_rows))
+                self._put(None)
+            except BaseException as error:  # taken over by the thread that trains
+                self._put(error)
+
+        Thread(target=read, daemon=True, name="feed").start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the thread end, at the latest when the rows that it is waiting for have come."""
+        self._closed.set()
+        while not self._ahead.empty():  # room for the batch that it is putting there
+            self._ahead.get_nowait()
+
+    def _put(self, batch: Batch | BaseException | None) -> None:
+        if not self._closed.is_set():
+            self._ahead.put(batch)
+
+    def take(self) -> Batch | None:
+        """Return the next batch; None after the last one, or where it cannot be read (see `error`).
+
+        Not to be called again after None.
+        """
+        started = time.monotonic()
+        with self._pulse.doing("waiting for its data"):
+            batch = self._ahead.get()
+        self.waited_seconds += time.monotonic() - started
+        if isinstance(batch, BaseException):
+            self.error = find_user_error(batch)
+            if self.error is None:
+                raise batch
+            return None
+        self._last = batch or self._last
+        return batch
+
+    def idle(self) -> Batch:
+        """Return the last batch with weight 0, for steps until all workers know of the error."""
+        assert self._last is not None, "there was no batch"
+        return Batch(self._last.inputs, self._last.targets, np.zeros_like(self._last.weights))

@@ -4,8 +4,8 @@ import json
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,58 +21,43 @@ from ray.train import (
     ScalingConfig,
     TrainingFailedError,
     UserCallback,
+    WorkerGroupError,
 )
 
 from rnnray import ray_private, run_folder, storage
-from rnnray.errors import UserError
+from rnnray.errors import UserError, find_user_error
 from rnnray.events import Event, Events, Tell
 from rnnray.progress import say
 from rnnray.ray_private import CHECKPOINT_LIST
 from rnnray.run_lock import Held
 from rnnray.training import strategy
-from rnnray.training.checkpoints import POSITION
-from rnnray.training.faults import elastic, watchdog
+from rnnray.training.checkpoints import POSITION, Initial, read_initial
+from rnnray.training.faults import nodes, watchdog
 from rnnray.training.faults.divergence import Diverged
-from rnnray.training.faults.notice import PassedOn
-from rnnray.training.faults.patient_files import PatientFiles, retry_storage
-from rnnray.training.initial import Initial, read_initial
-from rnnray.training.kept_checkpoints import KeepBestAndLast, fall_back
+from rnnray.training.faults.nodes import PassedOn
+from rnnray.training.faults.patient_files import PatientFiles, read_file
+from rnnray.training.kept_checkpoints import KeepBestAndLast, fall_back, newest
 from rnnray.training.rows import TrainingData
-from rnnray.training.run_options import RunOptions
 from rnnray.training.run_report import RunReport
 from rnnray.training.task import Task
-from rnnray.training.training_config import TrainingConfig, share_of_peak
-from rnnray.training.worker_process import LEFT, Refused, WorkerJob, run_worker
+from rnnray.training.training_options import RunOptions, TrainingConfig, share_of_peak
+from rnnray.training.worker import Leaving, WorkerJob, run_worker
 
 CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run left behind."""
+    """What a run left in its storage."""
 
     folder: str
-    """Its folder, a path or URI."""
+    """Path or URI of its folder."""
     best: str
-    """The checkpoint with the best validation score."""
+    """The checkpoint that is best by the selection metric."""
     last: str
     """The last checkpoint."""
     history: list[dict[str, float]]
     """Metrics of each epoch."""
-
-
-class _TellFailures(UserCallback):  # type: ignore[misc]
-    """Tells the driver that workers died; runs in Ray Train's controller."""
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        failures = {
-            rank: f"{type(error).__name__}: {str(error).strip()}"
-            for rank, error in worker_exceptions.items()
-        }
-        self._tell({"kind": "failure", "failures": failures})
 
 
 def train(
@@ -85,43 +70,53 @@ def train(
     callbacks: Sequence[UserCallback] = (),
     held: Held | None = None,
     initial: Initial | None = None,
+    also_report: Callable[[], Mapping[str, Any]] = dict,
 ) -> TrainedRun:
     """Train a task on a Ray cluster; the same storage path and name go on with an earlier run.
 
     Args:
-        task: what to train.
-        config: how; saved beside the checkpoints.
-        options: where, and on how many workers.
-        data: what to train on.
+        task: the problem.
+        config: how to train it; saved beside the checkpoints.
+        options: where to run, and on how many workers.
+        data: the rows to train on.
         report_steps: see `TrainingLoop`.
-        callbacks: of Ray Train, besides ours.
-        held: lock under which this run is, of a sweep; without it the run takes its own.
+        callbacks: callbacks of Ray Train, in addition to ours.
+        held: a sweep's lock, which covers this run; without it the run takes its own.
         initial: weights to begin with; by default those of `config.init_from`.
+        also_report: gives what a worker reports to `callbacks` beside its metrics.
 
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration or
             the data are not those of the earlier run, another run of this name is at work, the
             data are bad, the training diverged, or the storage refused for minutes.
     """
-    scaling = elastic.scaling(options)
+    scaling = nodes.scaling(options)
     if scaling.max_workers > config.global_batch_size:
         raise UserError(
             f"{options.workers} workers cannot share a global batch of {config.global_batch_size}; "
-            "use fewer --workers or a larger --global-batch-size"
+            "use fewer workers or a larger global_batch_size"
         )
     rows = data.training.rows
     if scaling.min_workers > rows:
         raise UserError(
-            f"{rows} training {task.row_unit} for {options.workers} workers; use fewer --workers"
+            f"{rows} training {task.row_unit} for {options.workers} workers; use fewer of them"
         )
     folder = storage.join(storage.absolute(options.storage_path), options.name)
-    work = partial(
-        _train, task, config, options, data, scaling, report_steps, callbacks, folder, initial
-    )
-    if held is not None:
-        return work(held)
-    with run_folder.lock(folder) as lock:
-        return work(lock.held, lock.check)
+    with nullcontext() if held else run_folder.lock(folder) as lock:
+        return _train(
+            task,
+            config,
+            options,
+            data,
+            scaling,
+            report_steps,
+            callbacks,
+            also_report,
+            folder,
+            initial,
+            lock.held if lock else held,
+            lock.check if lock else None,
+        )
 
 
 def _train(
@@ -132,10 +127,11 @@ def _train(
     scaling: ScalingConfig,
     report_steps: int,
     callbacks: Sequence[UserCallback],
+    also_report: Callable[[], Mapping[str, Any]],
     folder: str,
     initial: Initial | None,
-    held: Held,
-    check: Callable[[], None] | None = None,
+    held: Held | None,
+    check: Callable[[], None] | None,
 ) -> TrainedRun:
     """`train`, while the lock is held; `check` raises once it is not."""
     asked = config.model_dump(mode="json")
@@ -151,15 +147,16 @@ def _train(
     )
     if before is not None and before["epochs"] != config.epochs:
         say(_what_more_epochs_change(config, before["epochs"]))
-    if initial is None and config.init_from and _stored_already(folder) is None:
+    stored = storage.join(folder, CHECKPOINT_LIST)
+    if initial is None and config.init_from and storage.read_bytes(stored) is None:
         initial = read_initial(config.init_from, task)
     strategy.quiet_tensorflow()
     from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415  (imports TensorFlow)
 
     files, path = storage.open_uri(storage.absolute(options.storage_path))
     report = RunReport(folder, task, check)
-    handle = elastic.with_waits(scaling, report.handle)
-    with PassedOn() as notice, _failures_told(report):
+    handle = nodes.with_waits(scaling, report.handle)
+    with PassedOn() as notice, report:
 
         def take(event: Event) -> None:
             notice.note(event)
@@ -180,6 +177,7 @@ def _train(
                 options.cpus_per_worker,
                 events.tell,
                 watch,
+                also_report,
                 ray.put(initial) if initial else None,
             )
             trainer = partial(
@@ -193,32 +191,27 @@ def _train(
                         PatientFiles(files, folder, events.tell, held)
                     ),
                     name=options.name,
-                    failure_config=FailureConfig(max_failures=0),  # see `_finish`
+                    # `_finish` alone starts workers again; Ray Train waits for room for them.
+                    failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
                     checkpoint_config=CheckpointConfig(
                         num_to_keep=None,  # `KeepBestAndLast` deletes
                         checkpoint_score_attribute=task.score[0],
                         checkpoint_score_order=task.score[1],
                     ),
                     callbacks=[
-                        _TellFailures(events.tell),
                         KeepBestAndLast(folder, task.score, events.tell),
                         *callbacks,
                     ],
                 ),
             )
             result = _finish(trainer, options.max_failures, report, folder, events.tell, notice)
-        refused = result.return_value
-        if report.user_errors:
-            raise _with_checkpoint(report.user_errors[0], folder, result.checkpoint)
-        if isinstance(refused, Refused):
-            raise UserError(refused.message)
         if check:
             check()
         return _trained_run(folder, result, report, task)
 
 
 def _what_more_epochs_change(config: TrainingConfig, before: int) -> str:
-    """What a run that goes on to more epochs than it was asked for does with its schedule."""
+    """Return a line about what more epochs mean for a run's learning rate."""
     words = f"epochs: {config.epochs} instead of {before}; weights and optimizer go on as they were"
     options = config.optimizer
     if options.schedule == "constant":
@@ -238,86 +231,63 @@ def _finish(
     tell: Tell,
     notice: PassedOn,
 ) -> Any:
-    """The result of a run, started again while it fails no more often than it may.
+    """Run to the end, and start the workers again after failures; return Ray Train's result.
 
     Ray Train would count failures over the whole run, which may have one every few hours on spot
-    machines. Here those count that brought no new checkpoint since the last one.
+    machines. Here a failure counts only if no checkpoint was stored since the failure before.
 
     Raises:
-        TrainingFailedError: it failed once too often, or because its storage has given up.
-        UserError: none of its checkpoints is whole.
-        TimeoutError: the storage has refused for minutes.
+        UserError: a worker or Ray Train's controller raised it; or no checkpoint is whole.
+        TrainingFailedError: the run failed more than `max_failures` times in a row, or got SIGTERM.
     """
     failures = 0
     while True:
         fall_back(folder, report.handle)
-        before = _stored(folder, report)
+        before = _list_of(folder, report.handle)
         try:
-            result = _fit(trainer())
-        except TrainingFailedError:
-            if report.last_words or notice.came:
+            return _fit(trainer())
+        except TrainingFailedError as error:
+            _raise_users_error(error, folder, report)
+            workers = error.worker_failures if isinstance(error, WorkerGroupError) else {}
+            if notice.came:
                 raise
-            failures = failures + 1 if _stored(folder, report) == before else 1
-            if failures > max_failures:
-                raise
-        else:
-            if result.return_value != LEFT or notice.came:
-                return result
-            failures = 0
+            if any(isinstance(each, Leaving) for each in workers.values()):
+                failures = 0
+            else:
+                for rank, reason in workers.items():
+                    tell({"kind": "failure", "rank": rank, "reason": _named(reason)})
+                failures = failures + 1 if _list_of(folder, report.handle) == before else 1
+                if failures > max_failures:
+                    raise
         tell({"kind": "again"})
 
 
-def _with_checkpoint(error: UserError, folder: str, last: Checkpoint | None) -> UserError:
-    """The error, which says where training that diverged was last good."""
-    if not isinstance(error, Diverged):
-        return error
-    good = storage.join(folder, Path(last.path).name) if last else "none yet"
-    return Diverged(f"{error}; last good checkpoint: {good}", error.epoch)
+def _raise_users_error(error: TrainingFailedError, folder: str, report: RunReport) -> None:
+    """Raise the `UserError` inside Ray Train's error, if there is one.
 
-
-def _stored_already(folder: str) -> bytes | None:
-    """As `_stored`, before the run starts."""
-    return storage.read_bytes(storage.join(folder, CHECKPOINT_LIST))
-
-
-def _stored(folder: str, report: RunReport) -> bytes | None:
-    """Ray Train's list of a run's checkpoints, another one with each that is stored whole."""
-    return _read(storage.join(folder, CHECKPOINT_LIST), report)
-
-
-def _read(place: str, report: RunReport) -> bytes | None:
-    """The content of a file of a run, None where there is none; waits for its storage.
-
-    Raises:
-        TimeoutError: the storage has refused for minutes.
+    Of training that diverged it says where it was last good.
     """
-    files, path = storage.open_uri(place)
-
-    def read() -> bytes | None:
-        if files.get_file_info(path).type != fs.FileType.File:
-            return None
-        with files.open_input_stream(path) as stream:
-            return bytes(stream.read())
-
-    return retry_storage(place, read, report.handle)
+    found = find_user_error(error)
+    if isinstance(found, Diverged):
+        good = newest(folder, report.handle) or "none yet"
+        found = Diverged(f"{found}; last good checkpoint: {good}", found.epoch)
+    if found is not None:
+        raise found from error
 
 
-@contextmanager
-def _failures_told(report: RunReport) -> Iterator[None]:
-    """The report of a run, around it; a failure is raised with what was told of its reason."""
-    try:
-        with report:
-            yield
-    except (TrainingFailedError, TimeoutError) as error:
-        if report.last_words:
-            raise UserError(report.last_words) from error
-        raise
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}"
+
+
+def _list_of(folder: str, tell: Callable[[Event], None]) -> bytes | None:
+    """Return Ray Train's list of a run's checkpoints, which changes with each that is stored."""
+    return read_file(storage.join(folder, CHECKPOINT_LIST), tell)
 
 
 def _fit(trainer: Any) -> Any:
-    """`trainer.fit()`, with Ctrl-C as everywhere else.
+    """Call `trainer.fit()`, and raise KeyboardInterrupt at Ctrl-C.
 
-    Ray Train handles it by a handler that it leaves behind, and that ends in `sys.exit(0)`.
+    Ray Train installs a handler that stays, and that ends in `sys.exit(0)`.
     """
     if threading.current_thread() is not threading.main_thread():
         return trainer.fit()
@@ -337,9 +307,9 @@ def _trained_run(folder: str, result: Any, report: RunReport, task: Task) -> Tra
     name, direction = task.score
     scored = [(metrics[name], c) for c, metrics in result.best_checkpoints if name in metrics]
     pick = max if direction == "max" else min
-    # Of equal ones the last, as `KeepBestAndLast` has it.
+    # Of equal ones the last, as in `KeepBestAndLast`.
     best = uri(pick(reversed(scored), key=lambda pair: pair[0])[1])
     last = uri(result.checkpoint)
-    position = _read(storage.join(last, POSITION), report)
+    position = read_file(storage.join(last, POSITION), report.handle)
     assert position is not None, f"{last} has no {POSITION}"  # Ray Train lists whole ones alone
     return TrainedRun(folder, best, last, list(json.loads(position)["history"]))

@@ -1,8 +1,8 @@
 """Which checkpoints of a run stay in its storage, and from which one it can go on.
 
-Ray Train lists a run's checkpoints in a file of the run's folder, and goes on from the one that is
-named as the latest there. It keeps the best ones and the last one. Here the best one and the last
-two are kept, so that one that storage damaged has another before it.
+Ray Train lists a run's checkpoints in a file of the run's folder, and goes on from the one that the
+list names as the latest. It would keep the best ones and the last one. Here the best one and the
+last two stay, so that a damaged one has another before it.
 """
 
 import json
@@ -23,12 +23,12 @@ from rnnray.ray_private import CHECKPOINT_LIST, reads_checkpoint_list
 from rnnray.training import checkpoints
 from rnnray.training.faults.patient_files import PatientFiles, retry_storage
 
-# What is raised of files that are damaged, or a stranger's. Not OSError: that is tried again.
+# What damaged files raise, and files that other programs made. Not OSError: that is tried again.
 _NOT_WHOLE = (
     *(ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
 )
-_LAST = 2  # that are kept beside the best one
+_LAST = 2  # checkpoints that stay beside the best one
 Handle = Callable[[dict[str, Any]], None]
 
 
@@ -36,7 +36,7 @@ class KeepBestAndLast(UserCallback):  # type: ignore[misc]
     """Deletes a run's other checkpoints when there is a new one; runs in Ray Train's controller.
 
     Args:
-        folder: of the run, a path or URI.
+        folder: path or URI of the run's folder.
         metric: the selection metric, and which end of it is better.
         tell: takes events of storage that refuses.
     """
@@ -47,12 +47,12 @@ class KeepBestAndLast(UserCallback):  # type: ignore[misc]
         self._folder, self._metric, self._tell = folder, metric, tell
 
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
-        """A checkpoint was stored, if there is one, and Ray Train has listed it."""
+        """Take a report, after Ray Train has listed its checkpoint if it has one."""
         if checkpoint is not None:
             retry_storage(self._folder, self.delete_others, self._tell)
 
     def delete_others(self) -> None:
-        """Delete what is listed, but for the best one and the last two."""
+        """Delete the listed checkpoints except the best one and the last two."""
         files, path = storage.open_uri(self._folder)
         listed = _read_list(files, path)
         if listed is None:
@@ -75,16 +75,16 @@ class KeepBestAndLast(UserCallback):  # type: ignore[misc]
 def fall_back(folder: str, handle: Handle) -> None:
     """Make the newest whole checkpoint of a run the one that Ray Train goes on from.
 
-    Those after it are no longer listed; their folders stay. So are those that `KeepBestAndLast`
-    deleted, which Ray Train would look for.
+    The list loses those after it, whose folders stay, and those that `KeepBestAndLast` deleted,
+    which Ray Train would look for.
 
     Args:
-        folder: of the run, a path or URI.
+        folder: path or URI of the run's folder.
         handle: takes an event {"kind": "fell_back"} for each checkpoint that is not whole.
 
     Raises:
-        UserError: there are checkpoints, and none is whole; or their list cannot be read.
-        TimeoutError: the storage has refused for minutes.
+        UserError: there are checkpoints and none is whole, their list cannot be read, or the
+            storage has refused for minutes.
     """
     files, path = storage.open_uri(folder)
     listed = retry_storage(folder, partial(_read_list, files, path), handle)
@@ -100,7 +100,7 @@ def fall_back(folder: str, handle: Handle) -> None:
     else:
         told = "; ".join(f"{name}: {damage}" for name, damage in damages[:_LAST])
         raise UserError(
-            f"{folder}: none of its checkpoints is whole ({told}); start over under another --name"
+            f"{folder}: none of its checkpoints is whole ({told}); start over under another name"
         )
     whole = newest_first[len(damages)]
     for name, damage in damages:
@@ -112,6 +112,23 @@ def fall_back(folder: str, handle: Handle) -> None:
         patient = fs.PyFileSystem(PatientFiles(files, folder, handle))
         with patient.open_output_stream(f"{path}/{CHECKPOINT_LIST}") as stream:
             stream.write(listed.without(lost))
+
+
+def newest(folder: str, handle: Handle) -> str | None:
+    """Return path or URI of the checkpoint that a run would go on from; None where it has none.
+
+    Args:
+        folder: path or URI of the run's folder.
+        handle: takes events of storage that refuses.
+
+    Raises:
+        UserError: the list of checkpoints cannot be read, or the storage has refused for minutes.
+    """
+    files, path = storage.open_uri(folder)
+    listed = retry_storage(folder, partial(_read_list, files, path), handle)
+    if listed is None or not listed.entries:
+        return None
+    return storage.join(folder, listed.entries[-1]["checkpoint_dir_name"])
 
 
 @dataclass(frozen=True)
@@ -153,7 +170,7 @@ class _List:
 
 
 def _read_list(files: fs.FileSystem, path: str) -> _List | None:
-    """The list in a run's folder; None where there is none."""
+    """Read the list in a run's folder; None where there is none."""
     file = f"{path}/{CHECKPOINT_LIST}"
     if files.get_file_info(file).type != fs.FileType.File:
         return None
@@ -168,20 +185,20 @@ def _read_list(files: fs.FileSystem, path: str) -> _List | None:
             _check_entry(entry)
     except _NOT_WHOLE as error:
         raise UserError(
-            f"{file}: the list of the run's checkpoints is damaged ({error}); take another --name"
+            f"{file}: the list of the run's checkpoints is damaged ({error}); take another name"
         ) from error
     return listed
 
 
 def _check_entry(entry: dict[str, Any]) -> None:
-    """Raise ValueError unless it names a folder of the run, and none elsewhere, and has metrics."""
+    """Raise ValueError unless an entry has metrics and names a folder within the run's."""
     name = entry["checkpoint_dir_name"]
     if "/" in name or name in ("", ".", "..") or not isinstance(entry["metrics"], dict):
         raise ValueError(f"an entry of {name!r}")
 
 
 def damage_of(files: fs.FileSystem, path: str) -> str | None:
-    """Why training cannot go on from a stored checkpoint; None where it is whole.
+    """Return why training cannot go on from a stored checkpoint; None where it is whole.
 
     Model and optimizer lie in zip files, whose checksums are compared with all of their bytes.
     """

@@ -1,7 +1,7 @@
 """The training loop: what every worker runs, from the first step to the last checkpoint.
 
-The constructor restores; `TrainingLoop.run` then trains, averages, validates and stores a
-checkpoint for each epoch.
+The constructor loads the checkpoint to go on from. `TrainingLoop.run` then trains, averages,
+validates and saves a checkpoint for each epoch.
 """
 
 import dataclasses
@@ -17,25 +17,25 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.training import checkpoints
-from rnnray.training.batches import epoch_batches
-from rnnray.training.checkpoints import Position
+from rnnray.training.batches import Batch, Feed, epoch_batches
+from rnnray.training.checkpoints import Initial, Position
 from rnnray.training.faults.divergence import Divergence
-from rnnray.training.faults.pace import Pace
-from rnnray.training.faults.watchdog import STEPS, STORES, WAITS
-from rnnray.training.feed import Batch, Feed
-from rnnray.training.flags import Flags
-from rnnray.training.initial import Initial
-from rnnray.training.optimizer import build_optimizer
-from rnnray.training.replicas import DropoutMasks, MovingStatistics
-from rnnray.training.step import counter, make_train_step
+from rnnray.training.faults.watchdog import STEPS, STORES, WAITS, Pace
+from rnnray.training.step import (
+    DropoutMasks,
+    MovingStatistics,
+    build_optimizer,
+    counter,
+    make_train_step,
+)
 from rnnray.training.strategy import Sums, without_cudnn
 from rnnray.training.task import Task
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.training.validation import Validation, means
-from rnnray.training.worker import Leaving, Worker, raise_failure, resident_mib
+from rnnray.training.worker import Flags, Leaving, Worker, raise_failure, resident_mib
 
-# Workers look at the numbers that they summed this often, in steps: often enough for progress and
-# checkpoints, seldom enough that a GPU is not made to wait for Python.
+# Steps after which the workers look at the sums again: often enough for progress and checkpoints,
+# seldom enough that a GPU does not wait for Python.
 _CHECK_STEPS = 8
 _PROGRESS_SECONDS = 5.0
 
@@ -45,16 +45,16 @@ class _Epoch:
     """How far an epoch is."""
 
     position: Position
-    """Where it began, or was resumed."""
+    """Its beginning, or the position at which it was resumed."""
     sums: npt.NDArray[np.float64]
     """Weights, loss and metrics of its steps, summed over the workers."""
     feed: Feed
     started: float = field(default_factory=time.monotonic)
     seconds_off: float = 0.0
-    """Since `started`, but not for steps: compiling, validation, checkpoints."""
+    """Seconds since `started` that were no steps: compiling, validation, checkpoints."""
     last_progress: float = 0.0
     waited_seconds: float = 0.0
-    """For data, until the last call of `waited_now`."""
+    """Seconds of waiting for data until the last call of `waited_now`."""
 
     def __post_init__(self) -> None:
         self.step, self.weights_before = self.position.step, float(self.sums[0])
@@ -70,16 +70,16 @@ class TrainingLoop:
     """The training of one model, as one worker of many sees it.
 
     Args:
-        task: what to train.
-        config: how.
+        task: the problem.
+        config: how to train it.
         worker: this worker.
         strategy: from `rnnray.training.strategy.create_strategy`.
-        checkpoint_seconds: between checkpoints within an epoch.
-        report_steps: validate and report, with a checkpoint, after so many steps of an epoch, and
-            again after as many; 0 for the end of each epoch alone.
+        checkpoint_seconds: seconds between checkpoints within an epoch.
+        report_steps: every this many steps of an epoch, validate and report, with a checkpoint; 0
+            for the end of each epoch alone.
         unroll: see `Task.build_model`.
-        restored: a checkpoint's folder to go on from.
-        initial: weights to begin with.
+        restored: folder of the checkpoint to go on from.
+        initial: weights to begin with, where nothing is restored.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class TrainingLoop:
         self.task, self.config, self.worker = task, config, worker
         self.steps_per_epoch = math.ceil(worker.training.rows / config.global_batch_size)
         self.checkpoint_seconds, self.report_steps = checkpoint_seconds, report_steps
-        # Every worker has the same shape; where the batch does not divide, some rows only fill up.
+        # The same on every worker; where the batch does not divide, some rows only fill up.
         self.padded_rows = math.ceil(config.global_batch_size / worker.count)
         self._position = Position() if restored is None else checkpoints.read_position(restored)
         # Data start to come while the model is built.
@@ -146,7 +146,7 @@ class TrainingLoop:
         self._compiled = False
 
     def run(self) -> list[dict[str, float]]:
-        """Train to the last epoch; the history of all epochs, those before a resume too.
+        """Train to the last epoch; return the history of all epochs, also of those before a resume.
 
         Raises:
             UserError: the data are bad.
@@ -199,7 +199,7 @@ class TrainingLoop:
         sums = np.array(position.sums or [0.0] * self._sum_count)
         epoch = self._epoch = _Epoch(position, sums, feed)
         self._pause()
-        pending: list[Any] = []  # what steps gave that the device may still be busy with
+        pending: list[Any] = []  # results of steps, which the device may still be computing
         batch = feed.take() if epoch.step < self.steps_per_epoch else None
         self._begin_together(feed)
         epoch.waited_now()
@@ -228,7 +228,7 @@ class TrainingLoop:
         }
 
     def _flags(self, epoch: _Epoch) -> Flags:
-        """What this worker says with its next step."""
+        """Return the flags of this worker for its next step."""
         due = time.monotonic() - epoch.last_checkpoint > self.checkpoint_seconds
         return Flags(
             failed=epoch.feed.error is not None,
@@ -238,17 +238,17 @@ class TrainingLoop:
         )
 
     def _look(self, epoch: _Epoch, pending: list[Any]) -> Flags:
-        """Wait for steps, add up their sums, and return what the workers said with them."""
+        """Wait for steps, add up their sums, and return the flags of all workers."""
         vectors = pending if self._pace is None else [vector for vector, _ in pending]
         with self.worker.pulse.doing(STEPS):
             vector = np.stack([each.numpy() for each in vectors]).astype(np.float64)
-        sums, said, norms = np.split(vector, [self._sum_count, -1], axis=1)
+        sums, flags_of_steps, norms = np.split(vector, [self._sum_count, -1], axis=1)
         self._divergence.take(sums, norms[:, 0], epoch.step)
         epoch.sums += sums.sum(0)
-        flags, waited = Flags.of_steps(said), epoch.waited_now()
+        flags, waited = Flags.of_steps(flags_of_steps), epoch.waited_now()
         if self._pace:
             slow = self._pace.hear(flags.paces)
-            if slow and slow.rank == self.worker.rank:  # who knows where it is
+            if slow and slow.rank == self.worker.rank:  # it knows its node
                 self.worker.tell({"kind": "straggler", **dataclasses.asdict(slow)})
             self._pace.note(np.stack([times.numpy() for _, times in pending]), waited)
         return flags
@@ -257,7 +257,7 @@ class TrainingLoop:
         return bool(self.report_steps) and epoch.step % self.report_steps == 0
 
     def _store_if_due(self, epoch: _Epoch, flags: Flags, mine: Flags) -> None:
-        """Report within the epoch, or store a checkpoint, and leave, where the workers agree so."""
+        """Report within the epoch, save a checkpoint, or leave, where the workers agree on it."""
         report = self._report_is_due(epoch)
         if not (report or flags.checkpoint_due or flags.leaving):
             return
@@ -266,18 +266,19 @@ class TrainingLoop:
         started = time.monotonic()
         metrics = self._metrics(epoch) if report else {}
         self._statistics.average()
-        if report:  # as at an epoch's end, with a fraction for the epoch; it makes no history
+        if report:  # as at an epoch's end, with a fraction for the epoch; not in the history
             share = min(epoch.step / self.steps_per_epoch, 0.9999)
             metrics = {"epoch": epoch.position.epoch + share, "steps": epoch.step, **metrics}
             metrics |= self._scores(epoch.position.epoch, epoch.step)
-        here = dataclasses.replace(
+        reached = dataclasses.replace(
             epoch.position,
             step=epoch.step,
             sums=epoch.sums.tolist(),
             skipped=self._divergence.skipped,
             dropout_masks=self._dropout.given(),
         )
-        self._checkpoint(here, metrics, f"epoch-{here.epoch:04d}-step-{here.step:07d}")
+        name = f"epoch-{reached.epoch:04d}-step-{reached.step:07d}"
+        self._checkpoint(reached, metrics, name)
         if flags.leaving:
             raise Leaving
         epoch.last_checkpoint = time.monotonic()
@@ -307,7 +308,7 @@ class TrainingLoop:
         return scores
 
     def _begin_together(self, feed: Feed) -> None:
-        """Stop where a worker's first batch is bad: it has none to take steps with meanwhile."""
+        """Stop where a worker's first batch is bad: it has no earlier one to take steps with."""
         sums = np.zeros(self._sum_count + 1)
         sums[-1] = feed.error is not None
         raise_failure(feed.error, self._add_up(sums)[-1])
@@ -343,5 +344,5 @@ class TrainingLoop:
 
     def _tell(self, kind: str, position: Position, **fields: Any) -> None:
         if self.worker.rank == 0:
-            place = {"epoch": position.epoch + 1, "epochs": self.config.epochs}
-            self.worker.tell({"kind": kind, **place, "steps": self.steps_per_epoch, **fields})
+            epochs = {"epoch": position.epoch + 1, "epochs": self.config.epochs}
+            self.worker.tell({"kind": kind, **epochs, "steps": self.steps_per_epoch, **fields})

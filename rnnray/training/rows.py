@@ -1,6 +1,6 @@
 """What a run trains on: the rows of each split, read and mixed once, before training.
 
-How a source's files lie decides nothing: rows of files sorted by class end up as well mixed as any.
+The order of a source's files has no effect: rows of files sorted by class are mixed as well as any.
 """
 
 import math
@@ -17,7 +17,7 @@ import ray.data
 from rnnray.events import Event, Events, Tell
 from rnnray.progress import Every, say
 
-# What a task that mixes takes in, and gives out again: it needs three times as much memory.
+# Bytes that a task that mixes takes in and gives out; it needs three times as much memory.
 _MIX_BYTES = 128 << 20
 _BLOCK_BYTES = 4 << 20
 _SAY_SECONDS = 5.0
@@ -25,9 +25,9 @@ _SAY_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Blocks:
-    """The rows of a split as tables of one schema, at hand or in Ray's object store.
+    """The rows of a split as tables of one schema, in this process or in Ray's object store.
 
-    The object store spills to disk what memory does not hold, and computes again what was lost
+    The object store spills to disk what does not fit into memory, and computes again what was lost
     with a node.
     """
 
@@ -38,7 +38,7 @@ class Blocks:
 
     @classmethod
     def of(cls, tables: Iterable[pa.Table]) -> "Blocks":
-        """The blocks of tables at hand."""
+        """Return the blocks of tables in this process."""
         filled = tuple(table for table in tables if len(table))
         return cls(filled, tuple(map(len, filled)))
 
@@ -48,24 +48,24 @@ class Blocks:
         return sum(self.counts)
 
     def table(self, index: int) -> pa.Table:
-        """One of the tables; waits until it is on this node."""
+        """Return one of the tables, once it is on this node."""
         table = self.tables[index]
         return ray.get(table) if isinstance(table, ray.ObjectRef) else table
 
     def fetch(self, indices: Iterable[int]) -> None:
-        """Let some of the tables come to this node, without waiting."""
+        """Begin to bring some of the tables to this node."""
         references = [t for i in indices if isinstance(t := self.tables[i], ray.ObjectRef)]
         if references:
             ray.wait(references, num_returns=len(references), timeout=0)
 
     def of_each(self, what: Callable[[pa.Table], Any]) -> list[Any]:
-        """What a function says of each table, where the table is."""
+        """Return the results of a function for each table, computed on the table's node."""
         return [
-            ray.get(said) if isinstance(said, ray.ObjectRef) else said for said in self._map(what)
+            ray.get(each) if isinstance(each, ray.ObjectRef) else each for each in self._map(what)
         ]
 
     def mapped(self, change: Callable[[pa.Table], pa.Table]) -> "Blocks":
-        """Other tables of as many rows."""
+        """Return the tables that a function makes of each, of as many rows."""
         return Blocks(tuple(self._map(change)), self.counts)
 
     def _map(self, what: Callable[[pa.Table], Any]) -> list[Any]:
@@ -76,11 +76,11 @@ class Blocks:
         ]
 
     def at_hand(self) -> "Blocks":
-        """The same rows as tables in this process."""
+        """Return the same rows as tables in this process."""
         return Blocks(tuple(map(self.table, range(len(self.tables)))), self.counts)
 
     def stored(self) -> "Blocks":
-        """The same rows in Ray's object store, where the processes of a node share them."""
+        """Return the same rows in Ray's object store, where the processes of a node share them."""
         tables = (t if isinstance(t, ray.ObjectRef) else ray.put(t) for t in self.tables)
         return Blocks(tuple(tables), self.counts)
 
@@ -90,11 +90,11 @@ class TrainingData:
     """The rows that a task's `batch` takes."""
 
     training: Blocks
-    """What is trained on."""
+    """The rows to train on."""
     validation: Blocks
-    """What selects the best checkpoint."""
+    """The rows that select the best checkpoint."""
     identity: Mapping[str, Any] = field(default_factory=dict)
-    """What the data are, as plain values: a run goes on only with the same."""
+    """Description of the data as plain values; a run goes on only with the same."""
 
 
 def read(dataset: ray.data.Dataset, what: str) -> Blocks:
@@ -102,10 +102,10 @@ def read(dataset: ray.data.Dataset, what: str) -> Blocks:
 
     Args:
         dataset: blocks of Arrow rows.
-        what: the rows, for the progress: "train drawings".
+        what: name of the rows for progress: "train drawings".
 
     Raises:
-        UserError: inside of Ray's own error, where the data are bad.
+        Exception: the data are bad: Ray's own error around a `UserError`.
     """
     rows, due = 0, Every(_SAY_SECONDS)
 
@@ -126,17 +126,17 @@ def read(dataset: ray.data.Dataset, what: str) -> Blocks:
 
 
 def mixed(blocks: Blocks, seed: int, what: str = "rows") -> Blocks:
-    """The same rows in other blocks, each a random sample of all of them.
+    """Return the same rows in other blocks, each a random sample of all rows.
 
-    Groups of blocks are permuted, each group by one task, and cut into new blocks. The groups of a
-    next round take a new block from each of many old groups, until every row can come anywhere. So
-    memory is bounded, and time grows with the rows alone. (`Dataset.random_shuffle` holds a
-    reference for every pair of blocks: 45 million for the 50 million drawings of Quick, Draw!.)
+    A task permutes each group of blocks and cuts it into new blocks. The groups of the next round
+    take a new block from each of many old groups, until every row can come anywhere. So memory is
+    bounded, and time is proportional to the rows. (`Dataset.random_shuffle` holds a reference for
+    every pair of blocks: 45 million for the 50 million drawings of Quick, Draw!.)
 
     Args:
-        blocks: the result depends on them, on their order and on the seed, and on nothing else.
+        blocks: rows; the result depends on them, on their order and on the seed alone.
         seed: seed of the permutations.
-        what: the rows, for the progress.
+        what: name of the rows for progress.
     """
     sizes = blocks.of_each(lambda table: table.nbytes)
     groups = max(1, math.ceil(sum(sizes) / _MIX_BYTES))
@@ -155,7 +155,7 @@ def mixed(blocks: Blocks, seed: int, what: str = "rows") -> Blocks:
 
 
 class _Counted:
-    """Tells how many rows go by."""
+    """Tells the number of rows of each table that passes."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
@@ -189,7 +189,7 @@ def _permuted_group(group: Sequence[_Piece], seed: tuple[int, ...]) -> list[_Pie
     count = min(rows, max(1, round(size / _BLOCK_BYTES)))
     tables = [piece.table for piece in group]
     if isinstance(tables[0], ray.ObjectRef):
-        # Spread: what a task gives out takes memory, and then disk, of the node that it runs on.
+        # Spread: a task's results take memory, and then disk, of the node that it runs on.
         task = ray.remote(_permuted).options(num_returns=count, scheduling_strategy="SPREAD")
         made = task.remote(seed, count, *tables)
     else:
@@ -202,7 +202,7 @@ def _permuted_group(group: Sequence[_Piece], seed: tuple[int, ...]) -> list[_Pie
 
 
 def _permuted(seed: tuple[int, ...], count: int, *tables: pa.Table) -> Any:
-    """The rows of tables, permuted and cut: a list of tables, one table for a count of 1."""
+    """Return the rows of tables, permuted and cut into a list of tables; one table for count 1."""
     whole = pa.concat_tables(tables).combine_chunks()
     rows = len(whole)
     whole = whole.take(np.random.default_rng(seed).permutation(rows))
@@ -216,11 +216,11 @@ def _applied(what: Callable[[pa.Table], Any], table: pa.Table) -> Any:
 
 
 def _wait(tables: Sequence[Any], doing: str) -> None:
-    """Wait until tasks are done, and say how far they are; raises what they raised."""
+    """Wait until tasks are done, and say the share that is; raises what they raised."""
     waiting = [table for table in tables if isinstance(table, ray.ObjectRef)]
     count = len(waiting)
     while waiting:
-        # One more than are there would wait for all of them: the time bounds it.
+        # `num_returns` asks for all of them, so that `timeout` alone ends the wait.
         _, waiting = ray.wait(
             waiting, num_returns=len(waiting), timeout=_SAY_SECONDS, fetch_local=False
         )

@@ -1,20 +1,25 @@
-"""What a run tells people while it works: lines, and TensorBoard event files."""
+"""What a run tells people: lines, TensorBoard event files, and learning curves at its end."""
 
+import math
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+import numpy as np
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
-from rnnray import storage
+from rnnray import plot_style, storage
 from rnnray.errors import UserError
 from rnnray.events import Event
+from rnnray.plot_style import BLUE, BODY, MUTED, VERMILION
 from rnnray.progress import say
-from rnnray.training.faults.divergence import Diverged
 from rnnray.training.task import Task
 
 _LONG_START = 60.0  # seconds
@@ -26,16 +31,13 @@ class RunReport:
     Used as a context around the run.
 
     Args:
-        folder: of the run, absolute path or URI.
-        task: what is trained.
+        folder: absolute path or URI of the run's folder.
+        task: the problem that the run trains.
         check: raises `UserError` once another run has this one's lock: then nothing is written.
     """
 
     def __init__(self, folder: str, task: Task, check: Callable[[], None] | None = None) -> None:
         self._check = check
-        self.user_errors: list[UserError] = []
-        self.last_words = ""
-        """What to tell the user if the run fails: why it did."""
         self._task = task
         self._folder = storage.join(folder, "tensorboard")
         self._temporary = tempfile.TemporaryDirectory()
@@ -56,7 +58,7 @@ class RunReport:
         self._temporary.cleanup()
 
     def handle(self, event: Event) -> None:
-        """Take an event of the run; of kinds that are not for people nothing is said."""
+        """Take an event of the run; print nothing for kinds that are not for people."""
         kind = event["kind"]
         if kind not in ("storage", "silence"):
             self._heard_of_workers = True
@@ -70,24 +72,15 @@ class RunReport:
             busy = ", or waits for other jobs to end: `ray status`" if waited > _LONG_START else ""
             say(f"starting workers ({waited:.0f} s; each imports TensorFlow first{busy})")
 
-    def _take_user_error(self, event: Event) -> None:
-        self.user_errors.append(UserError(event["message"]))
-
-    def _take_diverged(self, event: Event) -> None:
-        self.user_errors.append(Diverged(event["message"], event["epoch"]))
-
-    def _take_refused(self, event: Event) -> None:
-        self.last_words = event["message"]
-
     def _take_no_gpu(self, event: Event) -> None:
         say(
             f"worker {event['rank']} on {event['node']} trains on a CPU: it has a GPU, and "
-            "TensorFlow sees none (rnnray[gpu], the NVIDIA driver?); --gpu makes this an error"
+            "TensorFlow sees none (rnnray[gpu], the NVIDIA driver?); the option gpu makes this an "
+            "error"
         )
 
     def _take_failure(self, event: Event) -> None:
-        for rank, message in event["failures"].items():
-            say(f"worker {rank} failed: {_reason(message)}")
+        say(f"worker {event['rank']} failed: {_reason(event['reason'])}")
 
     def _take_stuck(self, event: Event) -> None:
         if not self._stuck:
@@ -122,18 +115,13 @@ class RunReport:
 
     def _take_storage(self, event: Event) -> None:
         say(event["message"])
-        if event.get("gave_up"):
-            self.last_words = f"{event['message']}; mend it, then run the same again"
-
-    def _take_lost(self, event: Event) -> None:
-        self.last_words = event["message"]
 
     def _take_resumed(self, event: Event) -> None:
         if event["epoch"] > event["epochs"]:
             say("resumed: all epochs are done")
         else:
-            place = f"epoch {event['epoch']} of {event['epochs']}"
-            say(f"resumed at {place}, behind step {event['step']}")
+            epoch = f"epoch {event['epoch']} of {event['epochs']}"
+            say(f"resumed in {epoch}, after step {event['step']}")
 
     def _take_initial(self, event: Event) -> None:
         say(event["message"])
@@ -171,8 +159,8 @@ class RunReport:
         return f"loss {metrics['loss']:.4f}  {names}"
 
     def _write(self, epoch: int, metrics: dict[str, Any]) -> None:
-        # A file an epoch, written elsewhere and then put in place: storage that refuses would end
-        # the writer's thread, and then block us. An epoch done again replaces what was written.
+        # One file for each epoch, written elsewhere and then copied: storage that refuses would end
+        # the writer's thread, and then block us. An epoch that is done again replaces its file.
         with SummaryWriter(
             self._temporary.name, purge_step=epoch, filename_suffix=f".epoch-{epoch:04d}"
         ) as writer:
@@ -183,20 +171,101 @@ class RunReport:
         self._publish()
 
     def _publish(self) -> None:
-        """Move the event files to the run's folder; those that it refuses, the next time."""
+        """Move the event files to the run's folder; refused ones stay for the next call."""
         for file in sorted(Path(self._temporary.name).iterdir()):
             try:
                 if self._check:
                     self._check()
                 storage.put_file(file, storage.join(self._folder, file.name))
             except UserError as error:
-                say(f"TensorBoard must wait: {error}")
+                say(f"TensorBoard files are not written yet: {error}")
                 return
             file.unlink()
 
 
 def _reason(message: str) -> str:
-    """The line of an error's text that names the error: TensorFlow and Ray write many more."""
+    """Return the line of an error's text that names it: TensorFlow and Ray write many more."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
     return (named or lines or ["it died"])[-1]
+
+
+_MARKS = "-o", ":^", "--s", "-.D"
+
+
+def learning_curves(
+    path: Path,
+    history: Sequence[Mapping[str, float]],
+    *,
+    metric_names: Sequence[str],
+    score: tuple[str, Literal["max", "min"]],
+    loss_label: str = "cross-entropy (nats)",
+    share_label: str = "share",
+) -> None:
+    """Draw the loss and the metrics over the epochs, training against validation, as a PNG.
+
+    Args:
+        path: the file to write; its folder is made if need be.
+        history: for each epoch, in order: `epoch` (from 1), `loss`, each metric, and the same with
+            `validation_` before the name; other keys are ignored, and values that are not finite
+            leave a gap.
+        metric_names: one or more metrics, each a share from 0 to 1, shown in percent; as a task's
+            `metric_names`.
+        score: the key of `history` that decides which epoch is best (the first, if several are),
+            and its direction; as a task's `score`.
+        loss_label: what the loss is, and its unit: "cross-entropy (nats)", "nats per note".
+        share_label: what the metrics are shares of: "share of drawings".
+
+    Raises:
+        ValueError: no epochs, or no metrics.
+        KeyError: an epoch lacks a key.
+        UserError: the file cannot be written.
+    """
+    if not history or not metric_names:
+        raise ValueError("no epochs or no metrics: learning curves need at least one of each")
+
+    def values(key: str) -> NDArray[np.float64]:
+        column = np.array([row[key] for row in history], np.float64)
+        return np.where(np.isfinite(column), column, np.nan)
+
+    epochs, goal = values("epoch"), values(score[0])
+    best = None
+    if not np.isnan(goal).all():
+        best = int(np.nanargmax(goal) if score[1] == "max" else np.nanargmin(goal))
+    titles = ["Loss", "Accuracy"]
+    if best is not None:
+        in_loss = score[0] in ("loss", "validation_loss")
+        value = f"{goal[best]:.4f}" if in_loss else f"{goal[best]:.1%}"
+        titles[0 if in_loss else 1] += (
+            f": best {_words(score[0])} {value} in epoch {epochs[best]:g}"
+        )
+    figure = plot_style.new(10, 4.2)
+    loss = plot_style.chart(figure, (1, 2, 1), titles[0], xlabel="epoch", ylabel=loss_label)
+    shares = plot_style.chart(figure, (1, 2, 2), titles[1], xlabel="epoch", ylabel=share_label)
+    size = 5 if len(history) <= 15 else 0  # of the markers, which crowd a long run
+    marks = cycle(_MARKS)
+    for key, axes, mark in [
+        ("loss", loss, "-o"),
+        *((k, shares, next(marks)) for k in metric_names),
+    ]:
+        for prefix, color, who in (("", MUTED, "training"), ("validation_", BLUE, "validation")):
+            label = f"{who} {_words(key)}"
+            axes.plot(epochs, values(prefix + key), mark, color=color, label=label, lw=1.6)
+            axes.lines[-1].set(markersize=size, clip_on=False)
+    for axes in (loss, shares):
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+        if best is not None:
+            axes.axvline(epochs[best], color=VERMILION, lw=1, zorder=1, label="best epoch")
+    loss.set_ylim(bottom=0)
+    low, high = shares.get_ylim()
+    shares.set_ylim(max(0, math.floor(10 * low - 0.5) / 10), min(1, math.ceil(10 * high) / 10))
+    shares.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    lines, names = shares.get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=BODY)
+    plot_style.save(figure, path)
+
+
+def _words(key: str) -> str:
+    """`validation_top5` as people write it: "validation top-5"."""
+    return re.sub(r"(?<=[a-z])(?=\d)", "-", key.replace("_", " "))

@@ -1,4 +1,4 @@
-"""One step of training, and of evaluation, on one worker of many.
+"""One step on one worker of many: optimizer, schedule, clipping, dropout, moving statistics.
 
 Gradients are summed over the workers, then divided by the weight of the global batch, then clipped,
 then applied, so that N workers compute what one computes. `keras.Model.fit` cannot do that
@@ -7,14 +7,17 @@ under MultiWorkerMirroredStrategy (keras issues 20585 and 20329), and a Keras op
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
-from rnnray.training.optimizer import clip
+from rnnray.training.faults.watchdog import WAITS, Pulse
+from rnnray.training.strategy import Sums
 from rnnray.training.task import Task
-from rnnray.training.training_config import OptimizerConfig
+from rnnray.training.training_options import OptimizerConfig, TrainingConfig
 
 Step = Callable[..., Any]
 
@@ -31,14 +34,14 @@ def make_train_step(
     timed: bool = False,
     arrivals: Any = None,
 ) -> Step:
-    """A compiled `step(inputs, targets, weights, flags)`.
+    """Return a compiled `step(inputs, targets, weights, flags)`.
 
-    The arguments are this worker's rows, their weights float32 [rows] (how much each counts; 0
-    leaves a row out), and float32 [flags_size], see `rnnray.training.flags`. Returns float32
-    [2 + metrics + flags_size + 1], summed over all workers: weights, loss, the metrics, the flags;
-    and the norm of the gradient of the global batch, before it is clipped.
-    With `timed` it returns that and float64 [2], seconds of this worker's clock: when it had its
-    part of the sum ready, and when the sum was there. `arrivals`, a counter, grows when it had.
+    Its arguments are this worker's rows, their weights float32 [rows] (0 leaves a row out), and
+    float32 [flags_size], see `rnnray.training.worker.Flags`. It returns float32 [2 + metrics +
+    flags_size + 1]: weights, loss, metrics and flags, summed over all workers, then the norm of the
+    gradient of the global batch before it is clipped.
+    With `timed` it also returns float64 [2], seconds of this worker's clock: when its part of the
+    sum was ready, and when the sum was there. `arrivals`, a counter, grows when the part is ready.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -102,9 +105,9 @@ def make_train_step(
 
 
 def make_evaluation_step(model: Any, task: Task) -> Step:
-    """A compiled `step(inputs, targets, weights)` of this worker alone.
+    """Return a compiled `step(inputs, targets, weights)` of this worker alone.
 
-    Returns float32 [2 + metrics]: weights, loss, the metrics, summed over the rows.
+    It returns float32 [2 + metrics]: weights, loss, the metrics, summed over the rows.
     """
 
     @tf.function
@@ -116,20 +119,20 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
 
 
 def counter() -> Any:
-    """A counter, int64, that other threads may read while a step runs."""
+    """Return a counter, int64, that other threads may read while a step runs."""
     with tf.device("CPU:0"):
         return tf.Variable(0, trainable=False, dtype=tf.int64)
 
 
 def _clock_after(vector: Any, arrivals: Any = None) -> Any:
-    """The time when a vector has been computed, on a GPU too; float64 [2], of which the first.
+    """Return float64 [2], whose first element is the time when a vector was computed, on a GPU too.
 
-    A counter of `arrivals` grows then.
+    A counter `arrivals` grows at that time.
     """
     first = vector[0]
     with tf.device("CPU:0"):
-        # A GPU's operations end later than they are issued. To have a value of theirs on the CPU
-        # means to wait for it; it is returned, or TensorFlow would save itself the copy.
+        # A GPU's operations end later than they are issued, so a copy of a result waits for them.
+        # The copy is returned, or TensorFlow would leave it out.
         value = tf.cast(first, tf.float64)
         with tf.control_dependencies([value]):
             if arrivals is not None:
@@ -140,3 +143,144 @@ def _clock_after(vector: Any, arrivals: Any = None) -> Any:
 def _sums(task: Task, targets: Any, logits: Any, losses: Any, weights: Any) -> Any:
     metrics = tf.reduce_sum(task.row_metrics(targets, logits) * weights[:, None], 0)
     return tf.concat([[tf.reduce_sum(weights), tf.reduce_sum(losses)], metrics], 0)
+
+
+# The batch size of the book, to which scale_learning_rate refers.
+_BASE_BATCH_SIZE = 32
+
+
+@keras.saving.register_keras_serializable("rnnray")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A linear rise to `peak` over `warmup_steps`, then half a cosine to zero at `total_steps`.
+
+    Our own, because Keras's CosineDecay with a warm-up target takes its decay_steps without the
+    warm-up and starts the first step at exactly zero.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
+        self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the learning rate at a step, a scalar."""
+        step = keras.ops.cast(step, "float32")
+        rise = (step + 1) / max(self.warmup_steps, 1)
+        done = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        fall = 0.5 * (1 + keras.ops.cos(math.pi * keras.ops.clip(done, 0.0, 1.0)))
+        return self.peak * keras.ops.where(step < self.warmup_steps, rise, fall)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+        }
+
+
+def build_optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer of a run of `total_steps` steps, without clipping: see `clip`."""
+    options = config.optimizer
+    peak = options.learning_rate
+    if config.scale_learning_rate:
+        peak *= config.global_batch_size / _BASE_BATCH_SIZE
+    rate: float | WarmupCosine = peak
+    if options.schedule == "cosine":
+        rate = WarmupCosine(peak, round(options.warmup_share * total_steps), total_steps)
+    match options.name:
+        case "sgd":
+            return keras.optimizers.SGD(rate, momentum=options.momentum)
+        case "adam":
+            return keras.optimizers.Adam(rate)
+        case "nadam":
+            return keras.optimizers.Nadam(rate)
+        case "adamw":
+            optimizer = keras.optimizers.AdamW(rate, weight_decay=options.weight_decay)
+            optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+            return optimizer
+
+
+def clip(gradients: Sequence[Any], options: OptimizerConfig) -> list[Any]:
+    """Return the gradients of the global batch, clipped.
+
+    The optimizer's own `clipnorm` clips before the sum over workers: N workers would clip N local
+    gradients instead of the one of the global batch.
+    """
+    if options.clip == "none":
+        return list(gradients)
+    squares = [keras.ops.sum(keras.ops.square(gradient)) for gradient in gradients]
+    if options.clip == "global":
+        squares = [sum(squares)] * len(gradients)
+    # The divisor is clip_norm at least, so a small gradient is multiplied by exactly 1.
+    return [
+        gradient
+        * (options.clip_norm / keras.ops.maximum(keras.ops.sqrt(square), options.clip_norm))
+        for gradient, square in zip(gradients, squares, strict=True)
+    ]
+
+
+class MovingStatistics:
+    """The moving statistics of batch normalisation, of which each worker moves its own."""
+
+    def __init__(self, strategy: Any, model: Any, workers: int, pulse: Pulse) -> None:
+        self._scope, self._workers = strategy.scope, workers
+        self._variables = [v for v in model.non_trainable_variables if "float" in str(v.dtype)]
+        add_up = Sums(strategy, sum(np.size(v) for v in self._variables))
+        self._add_up = pulse.around(WAITS, add_up)
+
+    def average(self) -> None:
+        """Set them to the mean over the workers: the checkpoint would have those of rank 0 alone.
+
+        Every worker must call it.
+        """
+        if self._workers == 1 or not self._variables:
+            return
+        values = [np.asarray(keras.ops.convert_to_numpy(v)) for v in self._variables]
+        flat = np.concatenate([value.ravel() for value in values]).astype(np.float64)
+        mean = self._add_up(flat) / self._workers
+        parts = np.split(mean, np.cumsum([value.size for value in values])[:-1])
+        with self._scope():
+            for variable, value, part in zip(self._variables, values, parts, strict=True):
+                variable.assign(part.reshape(value.shape).astype(value.dtype))
+
+
+class DropoutMasks:
+    """The seed generators of dropout layers: masks follow from seed, rank, epoch and step.
+
+    The state of a Keras seed generator is a key and a counter of its masks. Keras does not save it.
+
+    Args:
+        strategy: the strategy in whose scope the model was made.
+        model: a model with dropout layers, or without.
+        seed: the run's seed.
+        rank: this worker's rank.
+    """
+
+    def __init__(self, strategy: Any, model: Any, seed: int, rank: int) -> None:
+        self._scope, self._seed, self._rank = strategy.scope, seed, rank
+        self._states = [
+            v for v in model.non_trainable_variables if v.path.endswith("generator_state")
+        ]
+        self._first = np.zeros(len(self._states), np.int64)
+
+    def begin(self, epoch: int, given: Sequence[int]) -> None:
+        """Begin an epoch, or go on in it.
+
+        Args:
+            epoch: number of epochs that are done.
+            given: result of the method `given` there; empty at the beginning of the epoch.
+        """
+        with self._scope():
+            for index, state in enumerate(self._states):
+                entropy = (self._seed, index, self._rank, epoch, 0)
+                key, first = np.random.SeedSequence(entropy).generate_state(2) >> 1
+                self._first[index] = first
+                counter = int(first) + (given[index] if index < len(given) else 0)
+                state.assign(np.array([key, counter % 2**31], np.dtype(state.dtype)))
+
+    def given(self) -> list[int]:
+        """Return the number of masks of each generator in this epoch, the same on all workers."""
+        counters = [int(keras.ops.convert_to_numpy(state)[1]) for state in self._states]
+        return [
+            (counter - int(first)) % 2**31
+            for counter, first in zip(counters, self._first, strict=True)
+        ]

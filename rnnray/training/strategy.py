@@ -17,15 +17,15 @@ from rnnray.quiet import muted_stderr
 
 
 def quiet_tensorflow() -> None:
-    """Import TensorFlow, with the GPUs that are this process's and without start-up messages.
+    """Import TensorFlow with this process's GPUs and without start-up messages.
 
-    Whatever imports TensorFlow in a worker process calls this first, or `configure_devices`. No
+    Code that imports TensorFlow in a worker process calls this first, or `configure_devices`. No
     setting of TensorFlow's turns the messages off: C++ writes them to file descriptor 2 before its
     log is initialised.
     """
     devices.see_reserved_gpus()
     if "tensorflow" in sys.modules:
-        return  # two threads that mute at once could leave the process muted
+        return  # two threads that mute at the same time could leave the process muted
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with muted_stderr():
         import tensorflow  # noqa: F401, PLC0415
@@ -34,21 +34,21 @@ def quiet_tensorflow() -> None:
 def configure_devices(
     threads: int, *, small_operations: bool = True, needs_gpu: bool = False
 ) -> bool:
-    """Set up TensorFlow in this process, its threads and its GPU; true when it computes on a GPU.
+    """Set up TensorFlow's threads and GPU in this process; return whether it computes on a GPU.
 
     The one set-up of workers, trials, loaded checkpoints and benchmarks; it begins with
-    `quiet_tensorflow`. A process computes on one GPU at most; the driver of a Ray cluster on none,
-    since it reserves none. Where TensorFlow has computed in this process before, its threads and
-    devices stay as they are, with a warning if `threads` asks for others.
+    `quiet_tensorflow`. A process computes on one GPU at most; the driver of a Ray cluster computes
+    on none, since it reserves none. Where TensorFlow has computed in this process before, its
+    threads and devices stay, with a warning if `threads` asks for others.
 
     Args:
         threads: number of threads for computation; 0 for one for each CPU of this process.
-        small_operations: the work is many small operations, of which some can run at once; false
-            for large ones one after the other, as in a recurrence's loop, and under XLA.
+        small_operations: the work is many small operations, some of which can run at the same
+            time; false for a sequence of large ones, as in a recurrence's loop, and under XLA.
         needs_gpu: raise where there is no GPU to compute on.
 
     Raises:
-        UserError: `needs_gpu`, and TensorFlow sees none.
+        UserError: `needs_gpu` is true and TensorFlow sees no GPU.
     """
     quiet_tensorflow()
     import tensorflow as tf  # noqa: PLC0415
@@ -63,8 +63,8 @@ def configure_devices(
     if needs_gpu and not gpus:
         raise UserError(
             f"a GPU is reserved on {socket.gethostname()}, and TensorFlow sees none there: install "
-            "rnnray[gpu] and a recent NVIDIA driver on that node (nvidia-smi shows both), or use "
-            "CPUs (--no-gpu; in a sweep --gpus-per-trial 0)"
+            "rnnray[gpu] and a recent NVIDIA driver on that node (nvidia-smi shows both), or ask "
+            "for no GPU"
         )
     try:
         tf.config.threading.set_inter_op_parallelism_threads(inter)
@@ -73,7 +73,7 @@ def configure_devices(
         for gpu in gpus:
             # Otherwise TensorFlow takes the whole card, and no second process fits on it.
             tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError:  # TensorFlow has computed already, and takes other settings no more
+    except RuntimeError:  # TensorFlow has computed already, and takes no other settings
         if threads:
             warnings.warn(
                 f"TensorFlow is at work in this process already: it keeps its own number of "
@@ -87,8 +87,8 @@ def configure_devices(
 def without_cudnn(model: Any) -> None:
     """Let a model's recurrent layers compute without cuDNN, whose operations XLA cannot compile.
 
-    Keras's own rule: `keras.layers.LSTM.inner_loop` takes cuDNN wherever it sees a GPU, and then
-    marks the layer as one that is not to be compiled.
+    `keras.layers.LSTM.inner_loop` takes cuDNN wherever it sees a GPU, and then keeps XLA from
+    compiling the layer.
     """
     for layer in model._flatten_layers():  # nested ones too, as in Bidirectional
         if hasattr(layer, "use_cudnn"):
@@ -96,10 +96,10 @@ def without_cudnn(model: Any) -> None:
 
 
 def keep_on_loopback() -> None:
-    """Let the workers of TF_CONFIG meet on 127.0.0.1; for workers that are all on one machine.
+    """Let the workers of TF_CONFIG meet on 127.0.0.1, where all of them are on one machine.
 
-    Ray names them by the machine's outer address, which a laptop changes with its network, and
-    which its firewall may close.
+    Ray names them by the machine's outer address. A laptop changes that with its network, and its
+    firewall may close it.
     """
     config = json.loads(os.environ["TF_CONFIG"])
     workers = config["cluster"]["worker"]
@@ -108,9 +108,9 @@ def keep_on_loopback() -> None:
 
 
 def create_strategy(workers: int) -> Any:
-    """MultiWorkerMirroredStrategy over the workers of TF_CONFIG, or the default one for one worker.
+    """Return MultiWorkerMirroredStrategy over TF_CONFIG's workers; the default one for one worker.
 
-    One code serves both: with the default strategy a sum over workers is the number itself.
+    With the default strategy a sum over workers is the number itself, so one code serves both.
     """
     import tensorflow as tf  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What the training loop needs to know of a problem; the loop knows nothing else about it."""
+"""What the training loop knows of a problem, and nothing else; which predictions are right."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -18,44 +18,71 @@ class Task(Protocol):
     """
 
     row_unit: ClassVar[str]
-    """What a row is, for people: "sketches", "windows"."""
+    """Name of rows for people: "sketches", "windows"."""
     unit: ClassVar[str]
-    """What the weights of rows count, for people: "sketches", "notes"."""
+    """Name of what the weights of rows count: "sketches", "notes"."""
     metric_names: ClassVar[tuple[str, ...]]
     """Names of the columns of `row_metrics`."""
     score: ClassVar[tuple[str, Literal["max", "min"]]]
-    """The validation metric that decides which checkpoint is best, and its direction."""
+    """The selection metric (of validation, decides which checkpoint is best) and its direction."""
     evaluation_rows: ClassVar[int]
-    """Rows of a batch in validation, at least."""
+    """Least number of rows of a batch in validation."""
 
     unrolls: ClassVar[bool]
     """Whether `build_model` can unroll recurrences: many small operations instead of a loop."""
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
-        """A new model with fresh weights, from inputs to logits.
+        """Return a new model with fresh weights, from inputs to logits.
 
-        `unroll`: lay short recurrences out as a straight line of operations, faster on a CPU.
+        `unroll`: write short recurrences as a sequence of operations without a loop, which is
+        faster on a CPU.
         """
         ...
 
     def batch(
         self, table: pa.Table
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]:
-        """Inputs [rows, ...], targets [rows, ...] and weights [rows] of some rows of the data,
-        fixed in shape but for the number of rows.
+        """Return inputs [rows, ...], targets [rows, ...] and weights [rows] of rows of the data,
+        whose shapes are fixed except for the number of rows.
 
-        A weight says for how many a row counts in all means: 1, or the notes of a piece.
+        A weight is the number that a row counts in all means: 1, or the number of a piece's notes.
         """
         ...
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
-        """The mean loss of each row: float32 [rows]."""
+        """Return the mean loss of each row: float32 [rows]."""
         ...
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """The mean metrics of each row, in the order of `metric_names`: float32 [rows, metrics]."""
+        """Return the mean metrics of each row in `metric_names`' order: float32 [rows, metrics]."""
         ...
 
     def checkpoint_files(self) -> Mapping[str, str]:
-        """Text files that stand beside the model in a checkpoint: name to content."""
+        """Return the text files beside the model in a checkpoint, from name to content."""
         ...
+
+
+_NEVER = 2**30  # more rivals than there are classes, for NaN
+
+
+def rivals(targets: Any, logits: Any) -> Any:
+    """Return the number of classes that are at least as probable as the right one.
+
+    Training and evaluation count with this one rule: ties count against a prediction, and so does
+    NaN. Where the logit of the right class is NaN, there are more rivals than classes.
+    The code counts the classes that are *less*: under `tf.function` the graph optimiser turns the
+    negation of a < b into a >= b, which is false for NaN.
+
+    Args:
+        targets: int [...], class indices.
+        logits: float [..., classes].
+
+    Returns:
+        int32 [...], 0 where the right class is strictly the most probable one.
+    """
+    from keras import ops  # noqa: PLC0415  (seconds; configurations need no TensorFlow)
+
+    logits = ops.convert_to_tensor(logits)
+    right = ops.take_along_axis(logits, ops.cast(targets, "int32")[..., None], axis=-1)
+    less = ops.sum(ops.cast(logits < right, "int32"), axis=-1)
+    return ops.where(ops.isnan(right[..., 0]), _NEVER, logits.shape[-1] - 1 - less)

@@ -1,4 +1,4 @@
-"""The scores of a model on the validation data, which several workers share."""
+"""Loss and metrics of a model on the validation data, which all workers share."""
 
 from functools import partial
 from typing import Any
@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.errors import UserError
-from rnnray.training.batches import epoch_batches
-from rnnray.training.feed import Feed
+from rnnray.training.batches import Feed, epoch_batches
 from rnnray.training.step import make_evaluation_step
 from rnnray.training.strategy import AddUp
 from rnnray.training.task import Task
@@ -16,14 +15,14 @@ from rnnray.training.worker import Worker, raise_failure
 
 
 class Validation:
-    """One pass over a worker's validation rows, summed up with those of the other workers.
+    """A pass over a worker's validation rows, added up with those of the other workers.
 
     Args:
-        task: what is trained.
+        task: the problem.
         worker: this worker.
-        model: the model.
-        rows: of a batch, at least.
-        add_up: of the numbers of a step and one more.
+        model: its model.
+        rows: least number of rows of a batch.
+        add_up: adds up vectors over the workers: the sums of a step and one more number.
     """
 
     def __init__(self, task: Task, worker: Worker, model: Any, rows: int, add_up: AddUp) -> None:
@@ -32,11 +31,11 @@ class Validation:
         self._step = make_evaluation_step(model, task)
 
     def __call__(self) -> dict[str, float]:
-        """The loss, the metrics and the count, named `validation_...`; a barrier.
+        """Return the loss, the metrics and the count, named `validation_...`; a barrier.
 
         Raises:
             UserError: the data are bad.
-            PeerStopped: another worker's are.
+            PeerStopped: another worker's data are bad.
         """
         worker = self._worker
         shares = partial(
@@ -50,7 +49,7 @@ class Validation:
         with Feed(self._task, shares, padded_rows=self._rows, pulse=worker.pulse) as feed:
             while (batch := feed.take()) is not None:
                 sums[:-1] += self._step(batch.inputs, batch.targets, batch.weights).numpy()
-        # Told to the others before it is raised: they would wait for our sums forever.
+        # The others hear of an error before it is raised: they would wait for our sums forever.
         sums[-1] = feed.error is not None
         totals = self._add_up(sums)
         raise_failure(feed.error, totals[-1])
@@ -63,7 +62,7 @@ class Validation:
 
 
 def means(task: Task, totals: npt.NDArray[np.float64]) -> dict[str, float]:
-    """The mean loss and metrics of sums: weights, loss, the metrics, and whatever follows."""
+    """Return the mean loss and metrics of sums of weights, loss and metrics, in this order."""
     names = ("loss", *task.metric_names)
     values = totals[1 : 1 + len(names)] / max(totals[0], 1)
     return dict(zip(names, values.tolist(), strict=True))

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from rnnray import storage
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.tuning import results, space, sweep
 from rnnray.tuning.sweep_options import SweepOptions
 from rnnray.tuning.trial import Problem

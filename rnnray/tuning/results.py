@@ -16,7 +16,7 @@ from ray.tune import ResultGrid
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.tuning import sweep_plots, wide_trial
 from rnnray.tuning.space import Choice, Range, Space, with_values
 from rnnray.tuning.sweep_report import epochs_of, status_of, table

@@ -10,7 +10,7 @@ import numpy as np
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining
 
 from rnnray.errors import UserError
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.tuning.space import Choice, Range, Space, with_values
 from rnnray.tuning.sweep_options import SweepOptions
 from rnnray.tuning.trial import EPOCHS

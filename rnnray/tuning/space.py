@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from rnnray.errors import UserError
-from rnnray.training.training_config import Config
+from rnnray.training.training_options import Config
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 

@@ -26,9 +26,9 @@ from rnnray.errors import UserError
 from rnnray.events import Event, Events
 from rnnray.progress import say
 from rnnray.run_lock import RunLock
-from rnnray.training.initial import read_initial
+from rnnray.training.checkpoints import read_initial
 from rnnray.training.task import Task
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.tuning import search
 from rnnray.tuning.space import Space
 from rnnray.tuning.sweep_options import SweepOptions

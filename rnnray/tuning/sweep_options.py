@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 from annotated_types import Ge, Gt
 from pydantic import Field, model_validator
 
-from rnnray.training.run_options import RunName
-from rnnray.training.training_config import Config
+from rnnray.training.training_options import Config, RunName
 
 
 class SweepOptions(Config):

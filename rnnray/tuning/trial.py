@@ -17,13 +17,13 @@ from rnnray.errors import UserError
 from rnnray.events import Tell
 from rnnray.run_lock import Held
 from rnnray.training import strategy
+from rnnray.training.checkpoints import Initial
 from rnnray.training.faults.divergence import Diverged
 from rnnray.training.faults.watchdog import Watch, Watchdog
-from rnnray.training.initial import Initial
 from rnnray.training.kept_checkpoints import damage_of
 from rnnray.training.rows import TrainingData
 from rnnray.training.task import Task
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.training.worker import Worker
 from rnnray.tuning.space import with_values
 from rnnray.tuning.sweep_options import SweepOptions
@@ -209,7 +209,7 @@ def reported(
         metric: metrics[metric],
         EPOCHS: metrics["epoch"],
         "metrics": {
-            **{name: value for name, value in metrics.items() if not isinstance(value, str)},
+            **metrics,
             DIVERGED: float(_diverged(metrics, metric)),
         },
         "values": {

@@ -10,8 +10,8 @@ from ray.train import UserCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.util.placement_group import PlacementGroup
 
-from rnnray.training import driver, worker_process
-from rnnray.training.run_options import RunOptions
+from rnnray.training import driver
+from rnnray.training.training_options import RunOptions
 from rnnray.tuning.space import with_values
 from rnnray.tuning.trial import TrialJob, diverged_told, reported
 
@@ -19,6 +19,12 @@ CHECKPOINT = "checkpoint_path"
 """Name of a reported column: the path of the checkpoint of a trial of several workers."""
 RUN = "training"
 """Name of the folder of a trial's Ray Train run, within the trial's folder."""
+_RESERVED = "placement_group"
+"""Name of a reported column: the id of a trial's placement group, which `FreeWorkers` gives back.
+
+Only a worker knows it, and Ray Tune shows its callbacks nothing of a trial but its last report. So
+it stands in Ray's own files of such a trial, and among no metrics.
+"""
 
 
 def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
@@ -44,9 +50,14 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
             job.problem.data(config),
             report_steps=options.report_every or 0,
             callbacks=[_report_callback(values, job.metric)],
+            also_report=_reserved,
             held=job.held,
             initial=job.initial,
         )
+
+
+def _reserved() -> dict[str, str]:
+    return {_RESERVED: ray.get_runtime_context().get_placement_group_id()}
 
 
 def _report_callback(values: Mapping[str, Any], metric: str) -> UserCallback:
@@ -55,9 +66,10 @@ def _report_callback(values: Mapping[str, Any], metric: str) -> UserCallback:
 
         def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
             if metrics[0]:
-                ours = reported(metrics[0], values, metric)
-                ours |= {worker_process.PLACEMENT_GROUP: metrics[0][worker_process.PLACEMENT_GROUP]}
-                super().after_report(run_context, [ours], checkpoint)
+                ours = dict(metrics[0])
+                also = {_RESERVED: ours.pop(_RESERVED)}
+                told = reported(ours, values, metric) | also
+                super().after_report(run_context, [told], checkpoint)
 
     return Report()
 
@@ -80,6 +92,6 @@ class FreeWorkers(ray.tune.Callback):  # type: ignore[misc]
 
 
 def _free_workers(trial: Any) -> None:
-    reserved = trial.last_result.get(worker_process.PLACEMENT_GROUP)
+    reserved = trial.last_result.get(_RESERVED)
     if reserved:
         ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(reserved)))

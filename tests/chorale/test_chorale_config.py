@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rnnray.chorale.chorale_config import PRESETS, ChoraleConfig, notebook, strong
 
-optimizers = Lazily("rnnray.training.optimizer")
+optimizers = Lazily("rnnray.training.step")
 
 
 @pytest.mark.parametrize("name", PRESETS)

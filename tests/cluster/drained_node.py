@@ -70,7 +70,7 @@ def main() -> None:
     check_history(runs[0], epochs=4)
     noticed = re.findall(r"was told to leave: checkpoint at step (\d+)", copy.text)
     assert noticed
-    assert re.findall(r"resumed at epoch \d of 4, behind step (\d+)", copy.text) == noticed
+    assert re.findall(r"resumed in epoch \d of 4, after step (\d+)", copy.text) == noticed
     seconds = seconds_to_recover(folder, drained)
     print(f"recovered after {seconds:.1f} s")  # noqa: T201
     ray.shutdown()

@@ -273,7 +273,7 @@ def back_at_work(
     """
     since = fault.at if since is None else since
     begun, resumed = job.wait_for(
-        r"resumed at epoch (\d+) of \d+, behind step (\d+)", since=fault.at, seconds=200
+        r"resumed in epoch (\d+) of \d+, after step (\d+)", since=fault.at, seconds=200
     )
     moment, _ = job.wait_for(
         r"epoch \d+/\d+  step", since=max(since, begun), seconds=RECOVERY_SECONDS

@@ -17,8 +17,7 @@ from toy_faults import Traced
 
 from rnnray.training import driver
 from rnnray.training.rows import Blocks, TrainingData
-from rnnray.training.run_options import RunOptions
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, RunOptions, TrainingConfig
 
 ROWS, BATCH, EPOCHS = 20_000, 20, 12
 STEPS = ROWS // BATCH

@@ -24,7 +24,7 @@ from rnnray.sketch import sketch_training
 from rnnray.sketch.data.datasets import open_drawings
 from rnnray.sketch.data.prepare import prepare
 from rnnray.sketch.sketch_config import SketchConfig
-from rnnray.training.run_options import RunOptions
+from rnnray.training.training_options import RunOptions
 
 
 def main(folder: Path) -> None:

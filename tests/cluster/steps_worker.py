@@ -45,9 +45,8 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
 
     from rnnray.sketch.sketch_config import SketchConfig, SketchModelConfig  # noqa: PLC0415
     from rnnray.sketch.sketch_task import SketchTask  # noqa: PLC0415
-    from rnnray.training.optimizer import build_optimizer  # noqa: PLC0415
-    from rnnray.training.step import make_train_step  # noqa: PLC0415
-    from rnnray.training.training_config import OptimizerConfig  # noqa: PLC0415
+    from rnnray.training.step import build_optimizer, make_train_step  # noqa: PLC0415
+    from rnnray.training.training_options import OptimizerConfig  # noqa: PLC0415
 
     normalized, global_batch, who_clips = CASES[case]
     config = SketchConfig(
@@ -134,11 +133,9 @@ def run_chorale(rank: int, workers: int, strategy: Any) -> dict[str, Any]:
 
     from rnnray.chorale.chorale_config import ChoraleConfig, ChoraleModelConfig  # noqa: PLC0415
     from rnnray.chorale.chorale_task import ChoraleTask, whole_pieces  # noqa: PLC0415
-    from rnnray.training.batches import Share  # noqa: PLC0415
-    from rnnray.training.feed import padded_batch  # noqa: PLC0415
-    from rnnray.training.optimizer import build_optimizer  # noqa: PLC0415
-    from rnnray.training.step import make_train_step  # noqa: PLC0415
-    from rnnray.training.training_config import OptimizerConfig  # noqa: PLC0415
+    from rnnray.training.batches import Share, padded_batch  # noqa: PLC0415
+    from rnnray.training.step import build_optimizer, make_train_step  # noqa: PLC0415
+    from rnnray.training.training_options import OptimizerConfig  # noqa: PLC0415
 
     config = ChoraleConfig(
         model=ChoraleModelConfig(

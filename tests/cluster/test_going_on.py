@@ -16,8 +16,7 @@ from rnnray.errors import UserError
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.rows import Blocks, TrainingData
-from rnnray.training.run_options import RunOptions
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, RunOptions, TrainingConfig
 
 ROWS = toy.rows(128)
 
@@ -56,7 +55,7 @@ def test_a_finished_run_goes_on_to_more_epochs_and_another_begins_with_its_weigh
     out = capsys.readouterr().out
     assert "epochs: 2 instead of 1; weights and optimizer go on as they were" in out
     assert "after epoch 1 the learning rate is 50% of its peak, where it was 0" in out
-    assert "resumed at epoch 2 of 2, behind step 0" in out
+    assert "resumed in epoch 2 of 2, after step 0" in out
 
     other = train(tmp_path, "other", epochs=1, init_from=more.last)
     assert "begins with 4 of 4 arrays of weights of" in capsys.readouterr().out

@@ -28,8 +28,7 @@ from rnnray.sketch.sketch_config import SketchConfig, notebook
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.rows import Blocks, TrainingData
-from rnnray.training.run_options import RunOptions
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, RunOptions, TrainingConfig
 
 TRAIN, BATCH = 612, 18
 STEPS = TRAIN // BATCH
@@ -120,7 +119,7 @@ def test_a_killed_worker_costs_no_epoch_and_counts_none_twice(
     check_two_whole_epochs(run)
     lines = capsys.readouterr().out
     assert "starting the workers again, from the last checkpoint" in lines
-    assert "resumed at epoch 2 of 2, behind step 0" in lines
+    assert "resumed in epoch 2 of 2, after step 0" in lines
     assert lines.count("epoch 1/2 done") == lines.count("epoch 2/2 done") == 1
 
 
@@ -143,7 +142,7 @@ def test_a_killed_run_goes_on_within_its_epoch_and_from_the_checkpoint_before_a_
 
     run = train_toy(task, tmp_path, **options)
     check_two_whole_epochs(run)
-    assert f"resumed at epoch 2 of 2, behind step {step}" in capsys.readouterr().out
+    assert f"resumed in epoch 2 of 2, after step {step}" in capsys.readouterr().out
     # The best and the last are kept, and one before it, should the last one be damaged.
     kept = sorted(path.name for path in (tmp_path / "toy").glob("epoch-*"))
     assert len(kept) == 2
@@ -156,7 +155,7 @@ def test_a_killed_run_goes_on_within_its_epoch_and_from_the_checkpoint_before_a_
     lines = capsys.readouterr().out
     assert "checkpoint epoch-0002 cannot be used: model.keras is damaged" in lines
     assert f"going on from {kept[0]}" in lines
-    assert "resumed at epoch 2 of 2, behind step " in lines
+    assert "resumed in epoch 2 of 2, after step " in lines
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_a_worker_that_gets_sigterm_leaves_a_checkpoint_in_time_and_no_step_is_l
     out = capsys.readouterr().out
     noticed = re.findall(rf"worker {rank} was told to leave: checkpoint at step (\d+)", out)
     assert noticed, out
-    assert re.findall(r"resumed at epoch 2 of 2, behind step (\d+)", out) == noticed, out
+    assert re.findall(r"resumed in epoch 2 of 2, after step (\d+)", out) == noticed, out
     check_history(run)
     assert took[0] < GRACE_SECONDS
     seconds = seconds_to_recover(tmp_path)

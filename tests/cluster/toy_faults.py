@@ -19,8 +19,7 @@ from toy import ToyTask
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.rows import Blocks, TrainingData
-from rnnray.training.run_options import RunOptions
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, RunOptions, TrainingConfig
 
 ROWS, HELD_OUT, BATCH = 4000, 90, 20
 STEPS = ROWS // BATCH

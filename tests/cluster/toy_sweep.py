@@ -15,7 +15,7 @@ from toy import ToyTask
 
 from rnnray import cluster
 from rnnray.training.rows import Blocks, TrainingData
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, TrainingConfig
 from rnnray.tuning import results, sweep
 from rnnray.tuning.results import Trial
 from rnnray.tuning.space import Range

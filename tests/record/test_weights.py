@@ -16,7 +16,7 @@ from rnnray.sketch.data import demo, sketch_table
 from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training.rows import Blocks
 from rnnray.training.task import Task
-from rnnray.training.training_config import TrainingConfig
+from rnnray.training.training_options import TrainingConfig
 from rnnray.training.worker import Worker
 
 

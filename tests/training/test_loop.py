@@ -26,7 +26,7 @@ from rnnray.errors import UserError
 from rnnray.training.faults.divergence import Diverged
 from rnnray.training.rows import Blocks
 from rnnray.training.strategy import create_strategy
-from rnnray.training.training_config import OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import OptimizerConfig, TrainingConfig
 from rnnray.training.worker import Leaving, Worker
 
 loops = Lazily("rnnray.training.loop")

@@ -1,9 +1,15 @@
+"""What a run says, and its learning curves, which are looked into before they are saved."""
+
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from test_plot_style import assert_all_text_inside, keep_figures, pixels
 from toy import ToyTask
 
-from rnnray.training.run_report import RunReport
+from rnnray.training.run_report import RunReport, learning_curves
 
 
 def test_a_dead_worker_is_named_by_its_error_and_not_by_tensorflow_s_last_line(
@@ -16,7 +22,8 @@ def test_a_dead_worker_is_named_by_its_error_and_not_by_tensorflow_s_last_line(
         "\t [[{{node CollectiveReduceV2}}]] [Op:__inference_step_1]\n"
     )
     with RunReport(str(tmp_path), ToyTask()) as report:
-        report.handle({"kind": "failure", "failures": {1: message, 0: ""}})
+        for rank, reason in ((1, message), (0, "")):
+            report.handle({"kind": "failure", "rank": rank, "reason": reason})
     out = capsys.readouterr().out
     assert "worker 1 failed: tensorflow.python.framework.errors_impl.UnavailableError" in out
     assert "worker 0 failed: it died" in out
@@ -76,14 +83,6 @@ def test_a_straggler_is_named_with_its_node_and_what_it_does(
     assert words in line
 
 
-def test_storage_that_gave_up_is_what_the_user_is_told(tmp_path: Path) -> None:
-    with RunReport(str(tmp_path), ToyTask()) as report:
-        report.handle({"kind": "storage", "message": "s3: trying again"})
-        assert report.last_words == ""
-        report.handle({"kind": "storage", "message": "s3: refuses", "gave_up": True})
-    assert report.last_words == "s3: refuses; mend it, then run the same again"
-
-
 def test_tensorboard_files_that_the_storage_refuses_come_later_and_end_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,7 +90,7 @@ def test_tensorboard_files_that_the_storage_refuses_come_later_and_end_nothing(
     blocked.write_text("in the way")
     with RunReport(str(blocked), ToyTask()) as report:
         report.handle({"kind": "epoch", "epoch": 1, "epochs": 2, "metrics": METRICS})
-        assert "TensorBoard must wait" in capsys.readouterr().out
+        assert "TensorBoard files are not written yet" in capsys.readouterr().out
         blocked.unlink()
         report.handle({"kind": "epoch", "epoch": 2, "epochs": 2, "metrics": METRICS})
     assert len(list((blocked / "tensorboard").glob("events.*"))) == 2
@@ -120,3 +119,119 @@ def test_skipped_steps_are_counted_where_an_epoch_ends(
             metrics = METRICS | {"skipped_steps": skipped}
             report.handle({"kind": "epoch", "epoch": 1, "epochs": 2, "metrics": metrics})
     assert capsys.readouterr().out.count("skipped") == 1
+
+
+def epochs(count: int, **changes: float) -> list[dict[str, float]]:
+    return [
+        {
+            "epoch": float(epoch),
+            "loss": 5.0 / epoch,
+            "top1": 0.5 - 0.4 / epoch,
+            "top5": 0.9 - 0.4 / epoch,
+            "validation_loss": 5.5 / epoch,
+            "validation_top1": 0.45 - 0.4 / epoch,
+            "validation_top5": 0.85 - 0.4 / epoch,
+            "learning_rate": 0.01,
+            **changes,
+        }
+        for epoch in range(1, count + 1)
+    ]
+
+
+def draw(path: Path, history: Sequence[dict[str, float]]) -> None:
+    learning_curves(path, history, metric_names=("top1", "top5"), score=("validation_top1", "max"))
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    return keep_figures(monkeypatch)
+
+
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_curves_show_each_epoch_and_mark_the_best(drawn: list[Figure], count: int) -> None:
+    history = epochs(count)
+    history[count // 2]["validation_top1"] = 0.72
+    draw(Path("unused"), history)
+    loss, accuracy = drawn[0].axes
+    assert [len(line.get_xdata()) for line in loss.lines[:2]] == [count] * 2
+    assert [len(line.get_xdata()) for line in accuracy.lines[:4]] == [count] * 4
+    best = count // 2 + 1
+    assert loss.lines[-1].get_xdata()[0] == accuracy.lines[-1].get_xdata()[0] == best
+    assert accuracy.get_title(loc="left").endswith(f"72.0% in epoch {best}")
+    low, high = accuracy.get_ylim()
+    assert all(low <= row[key] <= high for row in history for key in ("top1", "validation_top5"))
+    assert_all_text_inside(drawn[0])
+    ticks = [tick for tick in loss.get_xticks() if 0.5 <= tick <= count + 0.5]
+    assert ticks
+    assert all(tick == int(tick) for tick in ticks), "there is no half epoch"
+
+
+def test_epochs_without_validation_leave_a_gap_and_are_never_best(drawn: list[Figure]) -> None:
+    history = epochs(4)
+    for row in history[1:3]:
+        row.update(validation_loss=np.nan, validation_top1=np.nan, validation_top5=np.inf)
+    draw(Path("unused"), history)
+    accuracy = drawn[0].axes[1]
+    assert np.isnan(accuracy.lines[1].get_ydata()).tolist() == [False, True, True, False]
+    assert np.isnan(accuracy.lines[3].get_ydata()).tolist() == [False, True, True, False]
+    assert accuracy.lines[-1].get_xdata()[0] == 4
+
+
+@pytest.mark.parametrize("keys", [["validation_top1"], list(epochs(1)[0])[1:]])
+def test_curves_without_a_single_validation_mark_no_best(tmp_path: Path, keys: list[str]) -> None:
+    path = tmp_path / "curves.png"
+    draw(path, epochs(2, **dict.fromkeys(keys, np.nan)))
+    pixels(path)
+
+
+def test_curves_of_a_perfect_or_hopeless_run(drawn: list[Figure]) -> None:
+    keys = ["top1", "top5", "validation_top1", "validation_top5"]
+    for value in (0.0, 1.0):
+        draw(Path("unused"), epochs(2, **dict.fromkeys(keys, value)))
+        low, high = drawn[-1].axes[1].get_ylim()
+        assert 0 <= low < high <= 1
+        assert low <= value <= high
+
+
+def test_curves_of_no_epoch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no epochs"):
+        draw(tmp_path / "curves.png", [])
+
+
+def test_curves_of_no_metric_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no metrics"):
+        learning_curves(
+            tmp_path / "curves.png", epochs(1), metric_names=(), score=("validation_loss", "min")
+        )
+
+
+def test_a_run_judged_by_its_loss_marks_the_lowest_and_says_its_unit(drawn: list[Figure]) -> None:
+    history = [
+        {"epoch": i + 1.0, "loss": 0.5, "validation_loss": loss, "accuracy": 0.8,
+         "validation_accuracy": accuracy}
+        for i, (loss, accuracy) in enumerate([(0.6, 0.7), (0.419, 0.8), (0.43, 0.85)])
+    ]  # fmt: skip
+    learning_curves(
+        Path("unused"),
+        history,
+        metric_names=("accuracy",),
+        score=("validation_loss", "min"),
+        loss_label="nats per note",
+        share_label="share of notes",
+    )
+    loss, shares = drawn[0].axes
+    assert loss.get_title(loc="left") == "Loss: best validation loss 0.4190 in epoch 2"
+    assert shares.get_title(loc="left") == "Accuracy"
+    assert (loss.get_ylabel(), shares.get_ylabel()) == ("nats per note", "share of notes")
+    assert loss.lines[-1].get_xdata()[0] == shares.lines[-1].get_xdata()[0] == 2
+    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert legend == ["training accuracy", "validation accuracy", "best epoch"]
+    assert_all_text_inside(drawn[0])
+
+
+def test_metrics_are_told_apart_by_more_than_colour(drawn: list[Figure]) -> None:
+    draw(Path("unused"), epochs(3))
+    top1, _, top5, _ = drawn[0].axes[1].lines[:4]
+    assert top1.get_linestyle() != top5.get_linestyle()
+    assert top1.get_label() == "training top-1"
+    assert top5.get_label() == "training top-5"

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from rnnray.chorale.data.chorale_table import SPLITS, hashed_split
 from rnnray.errors import UserError
-from rnnray.training.training_config import parse_shares
+from rnnray.training.training_options import parse_shares
 
 
 def divide(corpus: pa.Table, split: str, data: str) -> pa.Table:

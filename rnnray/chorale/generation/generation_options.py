@@ -7,8 +7,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field, field_validator
 
 from rnnray.chorale import composing_options
-from rnnray.training.run_options import RunName
-from rnnray.training.training_config import Config
+from rnnray.training.training_options import Config, RunName
 
 Format = Literal["wav", "mid", "musicxml"]
 FORMATS: tuple[Format, ...] = ("wav", "mid", "musicxml")

@@ -22,7 +22,7 @@ from rnnray.sketch.data.splits import SPLITS, are_named, folder_split, split_fil
 from rnnray.sketch.data.svg_files import SUFFIX
 from rnnray.sketch.data.tfrecord_file import OnBad
 from rnnray.sketch.data.unpacking import Archive, is_archive
-from rnnray.training.training_config import parse_shares
+from rnnray.training.training_options import parse_shares
 
 DEMO_COUNT = 12_000
 

@@ -1,4 +1,4 @@
-"""Losses and gradients that are not finite numbers: where training stops, or what it skips."""
+"""Losses and gradients that are not finite: training stops there, or skips such steps."""
 
 import math
 from typing import Any
@@ -7,20 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.errors import UserError
-from rnnray.training.training_config import OptimizerConfig
+from rnnray.training.training_options import OptimizerConfig
 
 _ADVICE = (
-    "try a lower --optimizer.learning-rate, --optimizer.clip global or --optimizer.skip-nonfinite, "
-    "under another --name"
+    "try a lower optimizer.learning_rate, optimizer.clip global or optimizer.skip_nonfinite, "
+    "under another name"
 )
 
 
-class Diverged(UserError):  # noqa: N818  (what happened, as `Leaving`)
-    """Training came to numbers that are not finite.
+class Diverged(UserError):  # noqa: N818  (named for what happened, as `Leaving`)
+    """A loss, a gradient or a weight is not finite.
 
     Args:
         message: one line.
-        epoch: epochs that were done, with a fraction for the last one.
+        epoch: number of epochs that were done, with a fraction for the last one.
     """
 
     def __init__(self, message: str, epoch: float = 0.0) -> None:
@@ -29,14 +29,14 @@ class Diverged(UserError):  # noqa: N818  (what happened, as `Leaving`)
 
 
 class Divergence:
-    """Looks for numbers that are not finite among those that all workers share.
+    """A search for numbers that are not finite among those that all workers share.
 
     All workers find the same at the same step, so that none waits for another one.
 
     Args:
-        optimizer: for the learning rate, in messages.
-        options: whether such steps are skipped.
-        steps_per_epoch: for the fraction of an epoch.
+        optimizer: its learning rate is in messages.
+        options: say whether such steps are skipped.
+        steps_per_epoch: number of steps of an epoch.
     """
 
     def __init__(self, optimizer: Any, options: OptimizerConfig, steps_per_epoch: int) -> None:
@@ -48,12 +48,12 @@ class Divergence:
         """Steps of this epoch that were skipped."""
 
     def take(self, sums: npt.NDArray[np.float64], norms: npt.NDArray[np.float64], end: int) -> None:
-        """Take the sums and gradient norms of some steps; those of skipped ones become 0.
+        """Take the sums and gradient norms of steps; set those of skipped steps to 0.
 
         Args:
             sums: float64 [steps, 2 + metrics]: weights, loss, metrics.
             norms: float64 [steps], of the gradients of the global batches.
-            end: the last one's number.
+            end: number of the last step.
         """
         good = np.isfinite(norms) & np.isfinite(sums[:, 1])
         steps = end - len(norms) + 1 + np.arange(len(norms))
@@ -71,12 +71,12 @@ class Divergence:
             self._found = int(steps[first]), f"loss {loss:.4g}, gradient norm {norm:.4g}"
 
     def check(self, epoch: int, step: int, *, ended: bool) -> None:
-        """Raise `Diverged` if a step of this epoch was not finite, or all of it was skipped.
+        """Raise `Diverged` if a step of this epoch was not finite, or all steps were skipped.
 
         Args:
-            epoch: epochs that are done.
-            step: steps of the next one that are done.
-            ended: these are all.
+            epoch: number of epochs that are done.
+            step: number of steps of the next epoch that are done.
+            ended: these are all steps of the epoch.
         """
         if self._found:
             self._raise(epoch, self._found[0], f"not finite ({self._found[1]})")
@@ -95,7 +95,7 @@ class Divergence:
             self._raise(epoch, step, f"not finite in the validation (loss {loss})")
 
     def metrics(self) -> dict[str, float]:
-        """The number of skipped steps, where they may be skipped."""
+        """Return the number of skipped steps, where steps may be skipped."""
         return {"skipped_steps": self.skipped} if self._skips else {}
 
     def _raise(self, epoch: int, step: int, what: str) -> None:
@@ -109,7 +109,7 @@ class Divergence:
 
 
 def not_finite(variables: list[Any]) -> str | None:
-    """The path of the first variable with a value that is not finite; None if there is none."""
+    """Return the path of the first variable with a value that is not finite; None without one."""
     for variable in variables:
         if not np.isfinite(np.asarray(variable).astype(np.float64)).all():
             return str(variable.path)

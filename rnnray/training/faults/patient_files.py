@@ -1,4 +1,4 @@
-"""A file system that outlasts the bad moments of its storage."""
+"""A file system that waits while its storage refuses."""
 
 import errno
 import os
@@ -15,8 +15,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from rnnray import storage, whole_file
+from rnnray.errors import UserError
 from rnnray.retry import GaveUp, retry
-from rnnray.run_lock import LOCK, Held, LockLost, check_owner
+from rnnray.run_lock import LOCK, Held, check_owner
 
 PATIENCE = 300.0  # seconds from the first failure to giving up
 
@@ -30,22 +31,22 @@ def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: b
     """Call `attempt` until it succeeds or `PATIENCE` seconds have passed; return its result.
 
     Args:
-        place: what storage, for messages.
-        attempt: what may fail.
-        tell: takes events {"kind": "storage", "message": ...}, the last one with "gave_up".
-        writes: a folder that is missing may come back, as a network drive's does.
+        place: path or URI of the storage, for messages.
+        attempt: the call.
+        tell: takes events {"kind": "storage", "message": ...}.
+        writes: the call writes: a missing folder may come back, as a network drive's does.
 
     Raises:
-        FileNotFoundError: at once, unless it writes: there is no such file, and there will be none.
-        TimeoutError: the storage has refused for `PATIENCE` seconds.
+        FileNotFoundError: at once, unless it writes: no such file will appear.
+        UserError: the storage has refused for `PATIENCE` seconds.
     """
 
     def reason(error: Exception) -> str:
         is_missing = isinstance(error, FileNotFoundError) and not writes
         return _reason(error) if isinstance(error, OSError) and not is_missing else ""
 
-    def say(message: str, **more: bool) -> None:
-        tell({"kind": "storage", "message": f"{place}: {message}"} | more)
+    def say(message: str) -> None:
+        tell({"kind": "storage", "message": f"{place}: {message}"})
 
     try:
         return retry(
@@ -59,14 +60,36 @@ def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: b
             say_over=lambda seconds: say(f"written after {seconds:.0f} s"),
         )
     except GaveUp as error:
-        message = f"the storage refuses ({error.reason}) for {error.seconds:.0f} s now"
-        say(message, gave_up=True)
-        # Not the error itself: Ray Train tries some of S3's again, which waited already.
-        raise TimeoutError(f"{place}: {message}") from None
+        # Not the storage's own error: Ray Train tries some of S3's again, which waited already.
+        raise UserError(
+            f"{place}: the storage refuses ({error.reason}) for {error.seconds:.0f} s now; "
+            "mend it, then run the same again"
+        ) from None
+
+
+def read_file(uri: str, tell: Tell) -> bytes | None:
+    """Return the content of a file, None where there is none, and wait for its storage.
+
+    Args:
+        uri: path or URI of the file.
+        tell: see `retry_storage`.
+
+    Raises:
+        UserError: the storage has refused for minutes.
+    """
+    files, path = storage.open_uri(uri)
+
+    def read() -> bytes | None:
+        if files.get_file_info(path).type != fs.FileType.File:
+            return None
+        with files.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    return retry_storage(uri, read, tell)
 
 
 def _reason(error: OSError) -> str:
-    """Few words. Nothing of a server's own text, which may have key ids."""
+    """Return the reason in few words; a server's own text may have key ids."""
     code = re.search(r"AWS Error ([A-Z_]+)", str(error))
     if code:
         return code[1]
@@ -75,24 +98,24 @@ def _reason(error: OSError) -> str:
 
 @contextmanager
 def saved_in_temporary(save: Save) -> Iterator[Path]:
-    """A temporary folder with a checkpoint."""
+    """Save a checkpoint, and yield the temporary folder that has it."""
     with tempfile.TemporaryDirectory() as temporary:
         save(Path(temporary))
         yield Path(temporary)
 
 
 class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
-    """A file system of pyarrow's, but that each call is repeated until it works.
+    """A file system of pyarrow's that retries each call.
 
-    Files are sent when they are closed, as a whole and as often as it takes; on a local disk they
-    appear under their names when they are whole.
+    Files are sent when they are closed, as a whole; on a local disk they appear under their names
+    when they are whole.
 
     Args:
-        filesystem: where the files are.
-        place: what it is, for messages.
-        tell: see `retry_storage`; also {"kind": "lost", "message": ...} when the lock is another
-            run's.
-        held: lock of the run, in the same storage; once another run has it, nothing is changed.
+        filesystem: the file system underneath.
+        place: its path or URI, for messages.
+        tell: see `retry_storage`.
+        held: lock of the run, in the same storage; once another run has it, nothing is changed, and
+            each attempt raises `LockLost`.
     """
 
     def __init__(
@@ -116,21 +139,16 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     def _change(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
         def as_owner() -> T:
-            # Before each attempt: the lock may go while the storage refuses.
+            # Before each attempt: the lock may be lost while the storage refuses.
             self._check_owner()
             return attempt()
 
-        try:
-            return self._retry(as_owner, writes=writes)
-        except LockLost as error:
-            self._tell({"kind": "lost", "message": str(error)})
-            # Not the error itself: it would end this worker alone, and others wait for it.
-            raise TimeoutError(str(error)) from None
+        return self._retry(as_owner, writes=writes)
 
     def _check_owner(self) -> None:
         if self._held is None:
             return
-        # Through this file system: a store's own patience would come on top of ours.
+        # Through this file system: a store's own patience would add to ours.
         folder = storage.open_uri(self._held.place.uri)[1]
         try:
             with self._files.open_input_stream(f"{folder}/{LOCK}") as stream:
@@ -142,7 +160,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         check_owner(found, self._held.owner, self._place)
 
     def get_type_name(self) -> str:
-        """The name of what is underneath."""
+        """The type of the file system underneath."""
         return str(self._files.type_name)
 
     def normalize_path(self, path: str) -> str:
@@ -170,7 +188,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         self._change(lambda: self._files.delete_dir_contents(path, missing_dir_ok=missing_dir_ok))
 
     def delete_root_dir_contents(self) -> None:
-        """Refused."""
+        """Refuse: nobody should delete all of a storage."""
         raise OSError(errno.EPERM, "nobody should delete all of a storage")
 
     def delete_file(self, path: str) -> None:
@@ -194,26 +212,26 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         return self._retry(lambda: self._files.open_input_file(path))
 
     def open_output_stream(self, path: str, metadata: dict[str, str]) -> Any:
-        """A file that is sent when it is closed."""
+        """Open a file that is sent when it is closed."""
         del metadata
         return pa.PythonFile(_Outgoing(lambda file: self._send(file, path)), mode="w")
 
     def open_append_stream(self, path: str, metadata: dict[str, str]) -> Any:
-        """Refused: object stores cannot."""
+        """Refuse: object stores cannot append."""
         raise OSError(errno.EOPNOTSUPP, "files are written whole", path)
 
     @contextmanager
     def saved(self, folder: str, save: Save) -> Iterator[Path]:
-        """Save a checkpoint, and yield the folder that has it, whose files `take` takes.
+        """Save a checkpoint, and yield the folder that has it, for `take`.
 
-        On a local disk it is a hidden one in the run's folder, so that each file is written once.
+        On a local disk that is a hidden folder in the run's, so that each file is written once.
 
         Args:
-            folder: of the run, a path of this file system.
-            save: writes the checkpoint; on a local disk as often as it takes.
+            folder: the run's folder, a path of this file system.
+            save: writes the checkpoint; on a local disk it is retried.
 
         Raises:
-            TimeoutError: see `retry_storage`; or another run has the lock.
+            UserError: see `retry_storage`; or another run has the lock.
         """
         if not isinstance(self._files, fs.LocalFileSystem):
             with saved_in_temporary(save) as temporary:
@@ -222,7 +240,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         hidden = whole_file.unfinished(Path(folder))
 
         def attempt() -> None:
-            # Those of workers that were killed, too: one at a time saves.
+            # Also those that killed workers left: one worker at a time saves.
             for left in Path(folder).iterdir():
                 if whole_file.UNFINISHED.fullmatch(left.name) and left.is_dir():
                     shutil.rmtree(left, ignore_errors=True)
@@ -236,7 +254,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
             shutil.rmtree(hidden, ignore_errors=True)
 
     def take(self, file: Path, path: str) -> None:
-        """Put a file of a folder that `saved` yielded into its place, as a whole."""
+        """Put a file of a folder that `saved` yielded at a path, as a whole."""
         if isinstance(self._files, fs.LocalFileSystem):
             self._change(lambda: whole_file.name(file, Path(path)), writes=True)
         else:

@@ -1,9 +1,10 @@
-"""A worker that is alive and stuck: it is noticed, named, and its group ends.
+"""Workers that keep the others waiting: a slow one is named, a stuck one ends its group.
 
-All workers wait for one whose file system hangs, or whose collective operation never ends, and
-none of them fails. A thread of each worker tells an actor on the driver's node how far its worker
-is. When none has moved for many times the usual time of a step, the actor answers so, and all
-workers tell the driver their stacks and exit; the group starts again as after any failure.
+When a file system hangs under one worker, or a collective operation never ends, all workers wait
+and none of them fails. A thread of each worker tells an actor on the driver's node how far its
+worker is. When none has moved for many times the usual time of a step, the actor says so in its
+answer. Then all workers tell the driver their stacks and exit, and the group starts again as after
+any failure.
 """
 
 import os
@@ -19,11 +20,109 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from rnnray import cluster
 from rnnray.training.faults.patient_files import PATIENCE
+
+_WINDOW_SECONDS, _WINDOW_STEPS = 15.0, 16  # least of both: a short hitch makes no straggler
+_SLOW = 3.0  # times the others' time
+_WORTH_SECONDS = 0.005  # a step, beyond the others' time: less is noise of tiny steps
+_QUIET_SECONDS = 120.0  # from one line about a worker to the next
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Straggler:
+    """A worker that is slower than the others."""
+
+    rank: int
+    times: float
+    """Its time as a multiple of the others'."""
+    seconds: float
+    """Its time of a step, without the wait for other workers."""
+    others_seconds: float
+    """Median of the others' time."""
+    waiting_share: float
+    """Share of `seconds` in which it waited for its data."""
+
+
+class Pace:
+    """The time of each worker from the end of one sum over the workers to the start of the next.
+
+    Whole steps take the same time on all workers, since each sum waits for the slowest. Each
+    worker's own time travels with the sums, so that every worker knows those of all.
+
+    Args:
+        rank: this worker's rank.
+        workers: number of workers.
+    """
+
+    def __init__(self, rank: int, workers: int) -> None:
+        self._rank, self._workers = rank, workers
+        self._left: float | None = None
+        self._unsent = np.zeros(2)
+        self._unsent_steps = self._sent_steps = 0
+        self._window = np.zeros((workers, 2))
+        self._began: float | None = None
+        self._told: float | None = None
+
+    def pause(self) -> None:
+        """Note that the time until the next step is no part of a step."""
+        self._left = None
+
+    def note(self, times: Floats, waited: float) -> None:
+        """Take this worker's own steps since the last call.
+
+        Args:
+            times: float64 [steps, 2], seconds of its clock: when it reached the sum of each step,
+                and when the sum was done.
+            waited: seconds of these in which it waited for data.
+        """
+        before = times[:-1, 1] if self._left is None else np.r_[self._left, times[:-1, 1]]
+        own = times[len(times) - len(before) :, 0] - before
+        self._left = float(times[-1, 1])
+        self._unsent += own.sum(), min(waited, own.sum())
+        self._unsent_steps += len(own)
+
+    def tell(self) -> npt.NDArray[np.float32]:
+        """Return what this worker adds to the next sum: float32 [2 * workers], each time once."""
+        paces = np.zeros((self._workers, 2), np.float32)
+        paces[self._rank] = self._unsent
+        self._unsent[:] = 0
+        self._sent_steps, self._unsent_steps = self._sent_steps + self._unsent_steps, 0
+        return paces.ravel()
+
+    def hear(self, sums: Floats, now: float | None = None) -> Straggler | None:
+        """Take the sum of what all workers tell; return the slow worker if there is news of one.
+
+        All workers get the same answer, except for the difference of their clocks.
+        """
+        now = time.monotonic() if now is None else now
+        self._window += sums.reshape(self._workers, 2)
+        if self._began is None:
+            self._began = now
+        if now - self._began < _WINDOW_SECONDS or self._sent_steps < _WINDOW_STEPS:
+            return None
+        straggler = self._slowest(self._window / self._sent_steps)
+        self._window[:], self._sent_steps, self._began = 0, 0, now
+        if straggler is None or (self._told and now - self._told < _QUIET_SECONDS):
+            return None
+        self._told = now
+        return straggler
+
+    def _slowest(self, means: Floats) -> Straggler | None:
+        rank = int(means[:, 0].argmax())
+        seconds, waited = means[rank].tolist()
+        others = max(float(np.median(np.delete(means[:, 0], rank))), 1e-4)
+        if seconds < _SLOW * others or seconds - others < _WORTH_SECONDS:
+            return None
+        return Straggler(rank, seconds / others, seconds, others, waited / seconds)
+
 
 WAITS, STEPS, STORES = "waiting for the other workers", "computing a step", "storing a checkpoint"
 _USUAL_STEPS = 16  # at least, before there is a usual time
@@ -35,20 +134,20 @@ R = TypeVar("R")
 
 
 class Pulse:
-    """What a worker is doing, as its own code notes it; another thread may look."""
+    """A worker's notes of what it is doing, which another thread may read."""
 
     def __init__(self) -> None:
         self.moves = 0
-        """Grows with all that the worker gets done."""
+        """A number that grows with each thing that the worker begins or ends."""
         self.arrived: Callable[[], int] | None = None
-        """Steps of which this worker's part of the sum is computed."""
+        """Returns the number of steps of which this worker's part of the sum is computed."""
         self._doing, self._steps = "between two steps", 0
         self._last: float | None = None
         self._times: deque[float] = deque(maxlen=64)
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """The worker does this within the context."""
+        """Note that the worker does this within the context."""
         before, self._doing = self._doing, what
         self.moves += 1
         try:
@@ -58,7 +157,7 @@ class Pulse:
             self.moves += 1
 
     def around(self, what: str, call: Callable[P, R]) -> Callable[P, R]:
-        """The function, within such a context."""
+        """Return the function within such a context."""
 
         def within(*args: P.args, **kwargs: P.kwargs) -> R:
             with self.doing(what):
@@ -67,11 +166,11 @@ class Pulse:
         return within
 
     def pause(self) -> None:
-        """What comes now is no part of a step."""
+        """Note that the time until the next step is no part of a step."""
         self._last = None
 
     def begin_step(self) -> None:
-        """A step begins."""
+        """Note the start of a step."""
         now = time.monotonic()
         if self._last is not None:
             self._times.append(now - self._last)
@@ -79,14 +178,14 @@ class Pulse:
         self._steps += 1
 
     def what(self) -> str:
-        """What the worker is doing."""
+        """Return what the worker is doing."""
         doing = self._doing
         if doing == STEPS and self.arrived is not None and self.arrived() >= self._steps:
             return WAITS
         return doing
 
     def limit(self, times: float, seconds: float) -> float:
-        """Seconds that the worker may do the same, as `RunOptions` has it."""
+        """Return the seconds that the worker may do the same; see `RunOptions.stuck_times`."""
         if len(self._times) < _USUAL_STEPS:
             return float("inf")
         limit = max(seconds, times * sum(self._times) / len(self._times))
@@ -98,7 +197,7 @@ class Beat:
     """How far a worker is."""
 
     process: str
-    """Another one after each start."""
+    """Identity of the process: another one after each start."""
     rank: int
     node: str
     moves: int
@@ -108,7 +207,7 @@ class Beat:
 
 
 class Watchdog:
-    """Hears the beats of a run's workers, and finds the moment when none of them moves."""
+    """Takes the beats of a run's workers, and finds the moment when none of them moves."""
 
     def __init__(self) -> None:
         self._beats: dict[int, Beat] = {}
@@ -117,11 +216,11 @@ class Watchdog:
         self._verdict: str | None = None
 
     def hear(self, beat: Beat, now: float | None = None) -> str | None:
-        """Take a beat; what is wrong, in a line, once something is.
+        """Take a beat; return one line about what is stuck, None while nothing is.
 
         Args:
-            beat: of a worker.
-            now: seconds of any clock.
+            beat: a worker's beat.
+            now: the time, seconds of any clock.
         """
         now = time.monotonic() if now is None else now
         before = self._beats.get(beat.rank)
@@ -154,11 +253,11 @@ class Watch:
     """What a worker needs to be watched."""
 
     hear: Callable[[Beat], str | None]
-    """`Watchdog.hear`, wherever the watchdog is."""
+    """`Watchdog.hear` of a watchdog in this process or another one."""
     times: float
     """See `RunOptions.stuck_times`."""
     seconds: float
-    """The least limit."""
+    """Least number of seconds without a move before a worker is stuck."""
 
     @contextmanager
     def over(
@@ -167,9 +266,9 @@ class Watch:
         """Watch over this worker within the context; end the process if its group is stuck.
 
         Args:
-            pulse: of this worker.
-            rank: likewise.
-            node: where it is, for people.
+            pulse: this worker's pulse.
+            rank: its rank.
+            node: its node, for people.
             tell: takes an event {"kind": "stuck", "verdict": ..., "stacks": lines}.
         """
         process = uuid.uuid4().hex
@@ -190,7 +289,7 @@ class Watch:
                 except RayActorError:  # its run is over
                     return
             tell({"kind": "stuck", "verdict": verdict, "stacks": stacks()})
-            time.sleep(2 * pause)  # the others have something to tell, too
+            time.sleep(2 * pause)  # the others tell their stacks before the group ends
             os._exit(1)
 
         threading.Thread(target=watch, daemon=True, name="watchdog").start()
@@ -202,11 +301,11 @@ class Watch:
 
 @contextmanager
 def on_guard(times: float, seconds: float) -> Iterator[Watch | None]:
-    """A watchdog on this node, for a run within the context; None where none is wanted.
+    """Run a watchdog on this node within the context; None where `times` is 0.
 
     Args:
         times: see `RunOptions.stuck_times`.
-        seconds: the least limit.
+        seconds: see `Watch.seconds`.
     """
     if not times:
         yield None
@@ -224,7 +323,7 @@ def _hear_there(watchdog: Any, beat: Beat) -> str | None:
 
 
 def stacks() -> list[str]:
-    """Lines that say where each thread of this process is, but for the calling one."""
+    """Return lines that say where each thread of this process is, except the calling one."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     lines = []
     for ident, frame in sys._current_frames().items():

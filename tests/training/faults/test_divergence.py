@@ -24,7 +24,7 @@ from rnnray.training import checkpoints
 from rnnray.training.checkpoints import read_position
 from rnnray.training.faults.divergence import Diverged
 from rnnray.training.rows import Blocks
-from rnnray.training.training_config import OptimizerConfig
+from rnnray.training.training_options import OptimizerConfig
 
 
 class Poisoned(ToyTask):

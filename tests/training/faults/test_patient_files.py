@@ -9,7 +9,7 @@ import pytest
 from pyarrow import fs
 
 from rnnray.errors import UserError
-from rnnray.run_lock import RunLock, place_of
+from rnnray.run_lock import LockLost, RunLock, place_of
 from rnnray.training.faults import patient_files
 from rnnray.training.faults.patient_files import PatientFiles, retry_storage
 
@@ -51,7 +51,6 @@ def test_a_checkpoint_is_written_when_the_storage_takes_it_again(tmp_path: Path)
     messages = [event["message"] for event in events]
     assert messages[0].startswith("place: the storage refuses (Not a directory), trying again")
     assert messages[-1].startswith("place: written after ")
-    assert not any(event.get("gave_up") for event in events)
 
 
 def test_a_checkpoint_on_a_local_disk_is_written_once_though_the_disk_was_full(
@@ -95,12 +94,9 @@ def test_a_checkpoint_that_is_refused_is_no_fault_of_the_storage(tmp_path: Path)
 
 def test_storage_that_stays_away_is_the_reason_of_the_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    events: list[dict[str, Any]] = []
-    with pytest.raises(TimeoutError, match="Not a directory"):  # noqa: SIM117
-        with files(events).open_output_stream(str(tmp_path / "file/snapshot")) as stream:
+    with pytest.raises(UserError, match=r"refuses \(Not a directory\) for \d+ s now; mend it"):  # noqa: SIM117
+        with files([]).open_output_stream(str(tmp_path / "file/snapshot")) as stream:
             stream.write(b"{}")
-    assert events[-1]["gave_up"]
-    assert "refuses (Not a directory) for " in events[-1]["message"]
 
 
 def test_a_network_drive_that_is_gone_for_a_while_is_waited_for(tmp_path: Path) -> None:
@@ -137,15 +133,15 @@ def test_a_missing_file_is_missing_at_once(tmp_path: Path) -> None:
 def test_a_server_s_own_words_which_may_have_keys_are_not_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patient_files, "PATIENCE", 0.2)
+    monkeypatch.setattr(patient_files, "PATIENCE", 0.8)
 
     def refuse() -> None:
         raise OSError("AWS Error INVALID_ACCESS_KEY_ID during PutObject: the id AKIASECRET is none")
 
     events: list[dict[str, Any]] = []
-    with pytest.raises(TimeoutError) as gave_up:
+    with pytest.raises(UserError) as gave_up:
         retry_storage("s3://bucket/run", refuse, events.append)
-    for text in (events[-1]["message"], str(gave_up.value)):
+    for text in (events[0]["message"], str(gave_up.value)):
         assert "(INVALID_ACCESS_KEY_ID)" in text
         assert "AKIASECRET" not in text
 
@@ -158,11 +154,8 @@ def test_it_is_the_same_file_system_in_every_process() -> None:
 
 def test_a_run_that_lost_its_lock_changes_nothing_on_the_next_one_s_files(tmp_path: Path) -> None:
     place = place_of(str(tmp_path))
-    events: list[dict[str, Any]] = []
     with RunLock(place, beat_seconds=60) as lock:
-        mine = fs.PyFileSystem(
-            PatientFiles(fs.LocalFileSystem(), "place", events.append, lock.held)
-        )
+        mine = fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "place", print, lock.held))
         with mine.open_output_stream(str(tmp_path / "snapshot")) as stream:
             stream.write(b"mine")
         place.delete("lock.json")
@@ -175,8 +168,7 @@ def test_a_run_that_lost_its_lock_changes_nothing_on_the_next_one_s_files(tmp_pa
                 mine.handler.saved(str(tmp_path), lambda folder: None).__enter__,
             ]
             for change in changes:
-                with pytest.raises(TimeoutError, match="took over while this one"):
+                with pytest.raises(LockLost, match="took over while this one"):
                     change()
     assert {path.name for path in tmp_path.iterdir()} == {"snapshot"}
     assert (tmp_path / "snapshot").read_bytes() == b"mine"
-    assert {event["kind"] for event in events} == {"lost"}

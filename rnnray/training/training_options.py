@@ -1,20 +1,21 @@
-"""The configuration that every training run has, whatever it trains."""
+"""What a training run is asked: what determines its result, and where and on what it runs."""
 
 import math
 import re
 from typing import Annotated, Literal, Self
 
+import tyro
 from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Percentages = tuple[int, int, int]
 
 
 def parse_shares(text: str) -> Percentages:
-    """TRAIN:VALIDATION:TEST, such as 80:10:10, as percent of the data.
+    """Parse TRAIN:VALIDATION:TEST, percent of the data, such as 80:10:10.
 
     Raises:
-        ValueError: not three numbers that make 100, or nothing is left to train on.
+        ValueError: these are not three numbers whose sum is 100, or one of the first two is 0.
     """
     found = re.fullmatch(r"(\d{1,3}):(\d{1,3}):(\d{1,3})", text, re.ASCII)
     train, validation, test = map(int, found.groups()) if found else (0, 0, 0)
@@ -35,7 +36,7 @@ Split = Annotated[str, AfterValidator(_checked)]
 
 
 class Config(BaseModel):
-    """Frozen, checked, and strict about names."""
+    """A configuration: frozen, checked, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -68,10 +69,10 @@ class OptimizerConfig(Config):
 
 
 def share_of_peak(done: float, warmup_share: float) -> float:
-    """The learning rate of the cosine schedule, as a share of its peak.
+    """Return the learning rate of the cosine schedule as a share of its peak.
 
     Args:
-        done: share of all steps that are done, 0 to 1.
+        done: share of the steps that are done, 0 to 1.
         warmup_share: see `OptimizerConfig`.
     """
     if done < warmup_share:
@@ -81,7 +82,7 @@ def share_of_peak(done: float, warmup_share: float) -> float:
 
 
 class TrainingConfig(Config):
-    """What determines the result of a run, apart from the data and the model."""
+    """What determines the result of a run, apart from data and model."""
 
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer."""
@@ -114,3 +115,67 @@ class TrainingConfig(Config):
         if self.optimizer.warmup_share and self.optimizer.schedule == "constant":
             raise ValueError("warmup_share needs the cosine schedule")
         return self
+
+
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=-]*$")]
+
+
+class RunOptions(Config):
+    """Where and on what a run runs; its result does not depend on these."""
+
+    storage_path: Annotated[str, Field(min_length=1)] = "runs"
+    """Folder or URI (s3://, gs://) of all runs, which every node of the cluster must reach."""
+    name: RunName
+    """Name of the run and of its folder; a run of the same name resumes where it stopped."""
+    workers: Annotated[int | str, tyro.conf.arg(metavar="N|MIN:MAX")] = 1
+    """Number of training workers, or MIN:MAX: as many in this range as there is room for, also when
+    nodes come or go. YAML needs quotes ("1:2"), since it reads 1:2 as minutes."""
+    gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Require a GPU for each worker; without --gpu and --no-gpu, GPUs are used if there are any."""
+    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Use CPUs even if there are GPUs."""
+    cpus_per_worker: Annotated[float, Gt(0)] | None = None
+    """Number of CPUs that each worker reserves; by default one, or less if that leaves none to read
+    data."""
+    checkpoint_minutes: Annotated[float, Gt(0)] = 10.0
+    """Minutes between checkpoints within an epoch; each epoch ends with a checkpoint in any
+    case."""
+    max_failures: Annotated[int, Ge(0)] = 3
+    """Number of times that workers may die without a new checkpoint in between; with 0 the first
+    death ends the run."""
+    stuck_times: Annotated[float, Ge(0)] = 100.0
+    """Multiple of the usual time of a step: workers are stuck when no step has ended for this long
+    (and for --stuck-minutes). Their stacks are logged, and they start again as after a failure; 0
+    turns this off."""
+    stuck_minutes: Annotated[float, Gt(0)] = 10.0
+    """Minutes without a step before the workers may count as stuck."""
+
+    @field_validator("workers")
+    @classmethod
+    def _are_workers(cls, workers: int | str) -> int | str:
+        text = str(workers)
+        if not re.fullmatch(r"\d+(:\d+)?", text, re.ASCII):
+            raise ValueError("a number of workers, such as 2, or MIN:MAX, such as 1:2")
+        least, most = _range(text)
+        if not 1 <= least <= most:
+            raise ValueError("a run needs one worker at least, and no more MIN than MAX")
+        return text if ":" in text else int(text)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.gpu and self.no_gpu:
+            raise ValueError("gpu and no_gpu exclude each other")
+        return self
+
+    def wants_gpu(self) -> bool | None:
+        """Return whether workers must have a GPU; None to use GPUs where there are any."""
+        return True if self.gpu else False if self.no_gpu else None
+
+    def worker_range(self) -> tuple[int, int]:
+        """Return the fewest and the most training workers; equal unless the run is elastic."""
+        return _range(str(self.workers))
+
+
+def _range(workers: str) -> tuple[int, int]:
+    least, _, most = workers.partition(":")
+    return int(least), int(most or least)

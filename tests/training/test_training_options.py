@@ -4,11 +4,13 @@ import pytest
 
 from rnnray.errors import UserError
 from rnnray.job import JobOptions, WrongUse
-from rnnray.training.run_options import RunOptions
+from rnnray.training.training_options import RunName, RunOptions
 
 
 class Options(JobOptions, RunOptions):
     """As those of a job: refused in one line."""
+
+    name: RunName = "toy"
 
 
 @pytest.mark.parametrize(
@@ -29,4 +31,4 @@ def test_nonsense_is_refused_in_one_line_that_names_it(nonsense: int | str) -> N
 
 
 def test_the_default_is_one_worker() -> None:
-    assert RunOptions().worker_range() == (1, 1)
+    assert Options().worker_range() == (1, 1)

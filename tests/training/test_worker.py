@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rnnray.training.faults.pace import Pace
-from rnnray.training.flags import Flags
+from rnnray.training.faults.watchdog import Pace
+from rnnray.training.worker import Flags
 
 
 @pytest.mark.parametrize("workers", [1, 3])
