@@ -32,7 +32,7 @@ quick: $(READY)
 	$(MAKE) --jobs=2 --keep-going quick-chorale quick-others
 
 test: $(READY) chromium
-	$(MAKE) --jobs=2 --keep-going quick-all not-quick
+	$(MAKE) --jobs=2 --keep-going without-ray with-ray
 
 quick-chorale:
 	$(BIN)/python -m pytest -m quick tests/chorale
@@ -41,12 +41,12 @@ quick-others:
 	$(BIN)/python -m pytest -m quick --ignore tests/chorale
 
 # Prints its output in one piece at the end, since it runs beside other tests.
-quick-all:
-	@mkdir -p build; $(BIN)/python -m pytest -m quick > build/quick.log 2>&1; \
-	code=$$?; cat build/quick.log; exit $$code
+without-ray:
+	@mkdir -p build; $(BIN)/python -m pytest -m 'not ray and not faults' > build/$@.log 2>&1; \
+	code=$$?; cat build/$@.log; exit $$code
 
-not-quick:
-	$(BIN)/python -m pytest -m 'not quick and not faults'
+with-ray:
+	$(BIN)/python -m pytest -m 'ray and not faults'
 
 # The tests of the page need a browser, and skip without one.
 chromium:
@@ -77,4 +77,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo quick quick-chorale quick-others quick-all not-quick test chromium faults check audit format clean
+.PHONY: help setup demo quick quick-chorale quick-others without-ray with-ray test chromium faults check audit format clean

@@ -1,13 +1,16 @@
 """What all tests share: hypothesis without deadlines, the real sample, one local Ray, one S3."""
 
+import io
 import os
 import runpy
 import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -133,17 +136,21 @@ def object_store(
         store.stop()
 
 
-@pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunJob:
+@pytest.fixture(scope="session")
+def run_here() -> RunJob:
     """Runs a file of jobs/ in this process, which saves the seconds that a new one starts in."""
 
     def run(name: str, *arguments: str) -> Ended:
         file = str(REPOSITORY / "jobs" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [file, *arguments])
-        with pytest.raises(SystemExit) as exit_:
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.object(sys, "argv", [file, *arguments]),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as exit_,
+        ):
             runpy.run_path(file, run_name="__main__")
-        captured = capsys.readouterr()
         assert isinstance(exit_.value.code, int)
-        return Ended(exit_.value.code, captured.out, captured.err)
+        return Ended(exit_.value.code, out.getvalue(), err.getvalue())
 
     return run

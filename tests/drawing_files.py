@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnnray.errors import UserError
-from rnnray.sketch.data import sketch_table
+from rnnray.sketch.data import sketch_table, tfrecords
 from rnnray.sketch.data.datasets import open_drawings
 from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.tfrecord_file import write_record
@@ -32,6 +32,35 @@ def shard(records: int = 2) -> bytes:
     for number in range(records):
         write_record(stream, f"record {number} of a shard".encode())
     return stream.getvalue()
+
+
+def damaged_shards(source: str, folder: Path) -> tuple[Path, int]:
+    """Write a source as TFRecords, and flip a byte of a record to train on.
+
+    Returns:
+        The record's file, and the byte at which it begins.
+    """
+    folder.mkdir()
+    drawings = open_drawings(source)
+    put(folder / "training.tfrecord.classes", "".join(f"{name}\n" for name in drawings.class_names))
+    damaged = folder / "training.tfrecord-00000-of-00001"
+    files = (
+        damaged,
+        folder / "eval.tfrecord-00000-of-00002",
+        folder / "eval.tfrecord-00001-of-00002",
+    )
+    for split, file in zip(("train", "validation", "test"), files, strict=True):
+        with file.open("wb") as stream:
+            for part in drawings.parts(split):
+                for rows in part.tables(origin=False, on_bad=None):
+                    tfrecords.write_table(stream, rows)
+    content = bytearray(damaged.read_bytes())
+    offset = 0
+    for _ in range(150):  # a record is its length (8 bytes), 8 bytes of checksums and the payload
+        offset += 16 + int.from_bytes(content[offset : offset + 8], "little")
+    content[offset + 40] ^= 1
+    damaged.write_bytes(content)
+    return damaged, offset
 
 
 def parquet(path: Path, count: int, names: tuple[str, ...] = NAMES, first: int = 0) -> Path:

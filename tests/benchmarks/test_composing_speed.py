@@ -8,14 +8,15 @@ from rnnray.benchmarks import composing_speed
 def test_each_way_to_compose_has_its_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Of the book's way, and of what the machine can do at most, as little as gives a number.
+    # As little as gives numbers that differ.
     monkeypatch.setattr(composing_speed, "_BOOK_CHORDS", 1)
+    monkeypatch.setattr(composing_speed, "_BATCHES", (1, 64))
     monkeypatch.setattr(composing_speed, "_PEAK_SIZE", 512)
     rates = composing_speed.compose(2)
-    assert list(rates) == ["book", "model_call", "batch_1", "batch_64", "batch_1024"]
+    assert list(rates) == ["book", "model_call", "batch_1", "batch_64"]
     assert min(rates.values()) > 0
-    # A thousand at once are faster than one: by hundreds, but the machine is shared.
-    assert rates["batch_1024"] > 5 * rates["batch_1"]
+    # Many at once are faster than one: by dozens, but the machine is shared.
+    assert rates["batch_64"] > 4 * rates["batch_1"]
     said = capsys.readouterr().out
     assert "times" in said
     assert "% of the multiply-adds of a large matrix product" in said

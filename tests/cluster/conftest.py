@@ -28,7 +28,7 @@ def run_job(ray_cluster: None) -> RunJob:
     return partial(run_file, address=ray.get_runtime_context().gcs_address)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_here(ray_cluster: None, run_here: RunJob) -> RunJob:
     """Runs a file of jobs/ in this process, on the tests' Ray cluster."""
     return run_here
@@ -45,32 +45,38 @@ def head(
 
 @pytest.fixture(scope="session")
 def trained(run_job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """One epoch on two workers, through the job file; not to be changed by tests."""
+    """One epoch on three workers, through the job file, on `SOURCE` with a damaged record.
+
+    Not to be changed by tests.
+    """
+    from drawing_files import damaged_shards  # noqa: PLC0415  (imports TensorFlow)
+
     folder = tmp_path_factory.mktemp("trained")
     config = folder / "tiny.yaml"
-    config.write_text(json.dumps(TINY | {"data": SOURCE}))
+    damaged, offset = damaged_shards(SOURCE, folder / "shards")
+    config.write_text(json.dumps(TINY | {"data": str(damaged.parent)}))
     ended = run_job(
         "train_sketch",
-        *("--config", str(config), "--preset", "notebook", "--workers", "2"),
+        *("--config", str(config), "--preset", "notebook", "--workers", "3"),
+        *("--on-bad-record", "skip"),
         *("--storage-path", str(folder / "runs"), "--name", "shared"),
         *("--export", str(folder / "exported")),
     )
     assert ended.code == 0, ended.out + ended.err
-    return Trained(ended, folder / "runs", folder / "exported")
+    return Trained(ended, folder / "runs", config, folder / "exported", damaged, offset)
 
 
 @pytest.fixture(scope="session")
-def trained_chorale(run_job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> TrainedChorale:
+def trained_chorale(run_here: RunJob, tmp_path_factory: pytest.TempPathFactory) -> TrainedChorale:
     """A tiny composer from two workers, through the job file; not to be changed by tests."""
     folder = tmp_path_factory.mktemp("trained_chorale")
     corpus = tiny_chorale.write_corpus(folder / "corpus")
     config = folder / "tiny.yaml"
     config.write_text(json.dumps(tiny_chorale.TINY | {"data": str(corpus)}))
-    ended = run_job(
+    ended = run_here(
         "train_chorale",
         *("--config", str(config), "--workers", "2"),
         *("--storage-path", str(folder / "runs"), "--name", "shared"),
-        timeout=300,
     )
     assert ended.code == 0, ended.out + ended.err
     return TrainedChorale(ended, folder / "runs", config, corpus)

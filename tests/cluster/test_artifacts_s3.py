@@ -25,15 +25,15 @@ def store(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Store:
     return open_store(object_store.uri("run", uuid.uuid4().hex))
 
 
-def test_over_a_thousand_keys_are_listed_page_by_page_in_order(
+def test_keys_are_listed_page_by_page_in_order(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = [f"temperature=0.8/{number:06}.mid" for number in range(1003)]
+    keys = [f"temperature=0.8/{number:06}.mid" for number in range(203)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: store.put(key, b"MThd", content_type="audio/midi"), keys))
+    monkeypatch.setattr(s3, "_PAGE", 17)
     assert list(store.list()) == [Entry(key, 4) for key in keys]
-    monkeypatch.setattr(s3, "_PAGE", 97)
-    assert [entry.key for entry in store.list("temperature=0.8/000")] == keys[:1000]
+    assert [entry.key for entry in store.list("temperature=0.8/0000")] == keys[:100]
     assert list(store.list("temperature=1.0/")) == []
 
 
@@ -115,7 +115,7 @@ def test_what_was_put_survives_a_stop_and_a_put_in_the_middle_of_it_is_not_lost(
 ) -> None:
     store.put("before", b"1", content_type="text/plain")
     object_store.stop()
-    start = threading.Timer(8.0, object_store.start)
+    start = threading.Timer(3.0, object_store.start)
     start.start()
     try:
         store.put("after", b"2", content_type="text/plain", if_absent=True)

@@ -26,14 +26,14 @@ def ndjson_of(count: int, words: dict[int, str]) -> str:
 
 
 def test_each_drawing_gets_its_five_most_probable_classes_in_the_files_order(
-    run_job: RunJob, trained: Trained, tmp_path: Path
+    run_here: RunJob, trained: Trained, tmp_path: Path
 ) -> None:
     count = 1500  # more than one batch, the last one not full
     lines = ndjson_of(count, {3: "a word that the model does not know"}).split("\n")
     lines[10] = "{broken"
     (tmp_path / "drawings.ndjson").write_text("\n".join(lines))
     output = tmp_path / "predictions.parquet"
-    ended = run_job(
+    ended = run_here(
         "classify_sketches",
         *("--checkpoint", trained.ended.result["checkpoint"]),
         *("--data", str(tmp_path / "drawings.ndjson"), "--output", str(output)),
@@ -73,10 +73,10 @@ def test_a_drawing_from_a_canvas_gets_the_same_names_in_every_form(trained: Trai
 
 
 def test_no_predictions_appear_when_the_data_are_bad(
-    run_job: RunJob, trained: Trained, tmp_path: Path
+    run_here: RunJob, trained: Trained, tmp_path: Path
 ) -> None:
     (tmp_path / "drawings.ndjson").write_text(ndjson_of(40, {}) + '\n{"word": "ant"}')
-    ended = run_job(
+    ended = run_here(
         "classify_sketches",
         *("--checkpoint", trained.ended.result["checkpoint"]),
         *("--data", str(tmp_path / "drawings.ndjson")),

@@ -72,12 +72,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_chorale_is_written_in_every_form_at_every_temperature(
-    run_job: RunJob, run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path
+    run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path
 ) -> None:
     arguments = ("--temperatures", "0.8", "1.5", "--count", "2", "--chords", "20", "--seed", "3")
     out = tmp_path / "out"
     data = ("--data", str(trained_chorale.corpus))
-    ended = compose(run_job, trained_chorale, out, *arguments, *data)
+    ended = compose(run_here, trained_chorale, out, *arguments, *data)
     expected = {
         f"temperature={temperature}/{index}{suffix}"
         for temperature in ("0.8", "1.5")
@@ -107,8 +107,8 @@ def test_every_chorale_is_written_in_every_form_at_every_temperature(
         assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len({chords.tobytes() for chords in read}) == 4, "two chorales are the same"
 
-    # Once more, in this process, with what the checkpoint knows of the corpus: the same bytes, and
-    # nothing left beside them.
+    # Once more, with what the checkpoint knows of the corpus: the same bytes, and nothing beside
+    # them.
     assert compose(run_here, trained_chorale, out, *arguments).result == result
     again = contents(out)
     assert set(again) == set(written)
@@ -151,7 +151,7 @@ def test_a_chorale_alone_is_the_same_as_among_a_hundred(
     assert len(wild) == 100, "neighbours that are all the same would prove little"
 
 
-def test_a_chorale_is_the_same_on_one_worker_and_on_two(
+def test_a_chorale_is_the_same_here_and_on_two_workers(
     ray_cluster: None, trained_chorale: TrainedChorale
 ) -> None:
     # Sent whole: the workers do not find modules of the tests.
@@ -163,30 +163,26 @@ def test_a_chorale_is_the_same_on_one_worker_and_on_two(
     ]
     checkpoint = str(trained_chorale.checkpoint)
 
-    def by_workers(count: int, batch_size: int) -> dict[tuple[int, float], Any]:
-        rows = (
-            ray.data.from_items(requests, override_num_blocks=4)
-            .map_batches(
-                Compose,
-                fn_constructor_args=(checkpoint, 1),
-                batch_size=batch_size,
-                compute=ray.data.ActorPoolStrategy(size=count),
-                num_cpus=0.5,
-            )
-            .take_all()
+    rows = (
+        ray.data.from_items(requests, override_num_blocks=4)
+        .map_batches(
+            Compose,
+            fn_constructor_args=(checkpoint, 1),
+            batch_size=5,
+            compute=ray.data.ActorPoolStrategy(size=2),
+            num_cpus=0.5,
         )
-        assert len(rows) == len(requests)
-        return {(row["index"], row["temperature"]): row for row in rows}
-
-    one, two = by_workers(1, 21), by_workers(2, 5)
+        .take_all()
+    )
+    assert len(rows) == len(requests)
+    elsewhere = {(row["index"], row["temperature"]): row for row in rows}
     here = Compose(checkpoint, 0)(
         {name: np.array([row[name] for row in requests]) for name in ("index", "temperature")}
     )
     for number, request in enumerate(requests):
-        key = request["index"], request["temperature"]
-        for name in ("notes", "nats"):
-            np.testing.assert_array_equal(one[key][name], two[key][name])
-        np.testing.assert_array_equal(one[key]["notes"], here["notes"][number])
+        row = elsewhere[request["index"], request["temperature"]]
+        np.testing.assert_array_equal(row["notes"], here["notes"][number])
+        np.testing.assert_allclose(row["nats"], here["nats"][number], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -232,24 +228,6 @@ def test_the_voices_of_a_melody_are_kept_to_the_note(
         assert [written[voice] for voice in kept] == [notes(reference)[voice] for voice in kept]
     others = [voice for voice in range(VOICE_COUNT) if voice not in kept]
     assert (composed[:, others] != piece[:, others]).any(0).all(), "those were not composed"
-
-
-def test_what_cannot_be_written_is_refused_before_it_is_composed(
-    run_here: RunJob,
-    trained_chorale: TrainedChorale,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(composing, "compose", None)
-    arguments = ("--checkpoint", str(trained_chorale.checkpoint), "--output", str(tmp_path / "out"))
-    arguments += ("--data", str(trained_chorale.corpus))
-    long = run_here("compose", *arguments, "--chords", "1000", "--tempo", "4")
-    assert long.code == 1
-    assert "1000 chords last more than an hour" in long.err
-    one_folder = run_here("compose", *arguments, "--temperatures", "0.8", "0.80000001")
-    assert one_folder.code == 2
-    assert "names one twice" in one_folder.err
-    assert not (tmp_path / "out").exists()
 
 
 def test_greedy_goes_on_from_the_first_chords_of_a_real_chorale(

@@ -11,7 +11,7 @@ from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.prepare import prepare
 from rnnray.sketch.data.splits import SPLITS
 
-COUNTS = {"train": 1000, "validation": 100, "test": 100}
+COUNTS = {"train": 300, "validation": 30, "test": 30}
 
 
 def contents(drawings: Drawings, split: str) -> list[tuple[int, bytes]]:
@@ -31,7 +31,7 @@ def contents(drawings: Drawings, split: str) -> list[tuple[int, bytes]]:
 def test_prepared_drawings_are_those_of_the_source_split_by_split(
     ray_cluster: None, tmp_path: Path, file_format: str
 ) -> None:
-    source = open_drawings("demo:1000")
+    source = open_drawings("demo:300")
     output = str(tmp_path / "prepared")
     assert prepare(source, output, file_format=file_format) == COUNTS  # type: ignore[arg-type]
     prepared = open_drawings(output)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,25 @@ def test_a_finished_run_called_again_gives_the_same_result_and_trains_nothing(
     assert "all epochs are done" in ended.out
     assert "epoch 1/3" not in ended.out
     assert (trained_chorale.checkpoint / "model.keras").stat().st_mtime_ns == weights
+
+
+def test_a_composer_begins_with_another_s_weights_on_another_corpus(
+    run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path
+) -> None:
+    ended = run_here(
+        "train_chorale",
+        *("--config", str(trained_chorale.config), "--epochs", "1"),
+        *("--data", str(trained_chorale.corpus / "train"), "--split", "80:10:10"),
+        *("--init-from", str(trained_chorale.checkpoint)),
+        *("--storage-path", str(tmp_path), "--name", "other"),
+    )
+    assert ended.code == 0, ended.out + ended.err
+    found = re.search(r"begins with (\d+) of (\d+) arrays of weights of (\S+)", ended.out)
+    assert found
+    assert (found[1], found[3]) == (found[2], str(trained_chorale.checkpoint))
+    assert "begins anew" not in ended.out
+    first = trained_chorale.ended.out.partition("loss ")[2].partition(" ")[0]
+    assert float(ended.out.partition("loss ")[2].partition(" ")[0]) < float(first)
 
 
 def overfitted(model: dict[str, Any], steps: int, piece: Chords, folder: Path) -> Path:

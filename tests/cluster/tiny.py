@@ -64,8 +64,14 @@ class Trained:
     ended: Ended
     storage: Path
     """Its --storage-path; its --name is "shared"."""
+    config: Path
+    """Its --config."""
     exported: Path
     """Its --export."""
+    damaged: Path
+    """The file of its data that has a damaged record,"""
+    offset: int
+    """and the byte at which that begins."""
 
     @property
     def checkpoint(self) -> Path:

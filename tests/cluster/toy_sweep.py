@@ -122,7 +122,9 @@ def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) 
         if key in options
     }
     folder.mkdir(parents=True, exist_ok=True)
-    problem = ToyProblem(CONFIG, str(folder), **planted)
+    epochs = options.pop("epochs", EPOCHS)
+    config = CONFIG.model_copy(update={"epochs": epochs})
+    problem = ToyProblem(config, str(folder), **planted)
     searched: Any = {"optimizer.learning_rate": EachRate(tuple(rates))}
     if "samples" in options:  # drawn from a range instead, by a searcher or by pbt
         searched = {"optimizer.learning_rate": Range(min(rates), max(rates), log=True)}
@@ -132,7 +134,7 @@ def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) 
         SweepOptions(storage_path=str(folder), name=name, **{"samples": len(rates)} | options),
         changeable=searched,
     )
-    return results.collect(grid, problem.task(CONFIG).score, EPOCHS)
+    return results.collect(grid, problem.task(CONFIG).score, epochs)
 
 
 def starts(folder: Path, rate: float) -> int:
@@ -146,11 +148,16 @@ if __name__ == "__main__":
         cluster.connect(dashboard=True)
         trials = run(
             Path(sys.argv[1]),
-            [0.1, 1e-7, 0.1],
+            [0.1, 1e-7],
             workers_per_trial=2,
             max_concurrent=1,
             reduction=2.0,
+            epochs=2,
         )
+        ended = time.monotonic()
+        while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+            assert time.monotonic() < ended + 60, "the workers of a stopped trial hold its CPUs"
+            time.sleep(0.1)
         found = [
             [trial.curve.status for trial in trials],
             [len(trial.reports) for trial in trials],
