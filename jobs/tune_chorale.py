@@ -41,11 +41,11 @@ def main(config: Config) -> dict[str, Any]:
     from rnnray.chorale.data.corpus import open_corpus
     from rnnray.chorale.data.corpus_statistics import statistics_of, to_json
     from rnnray.chorale.data.training_windows import identity, training_data
-    from rnnray.tuning import best
+    from rnnray.tuning import best, space
 
     chorale, sweep = config.chorale, config.sweep
     cluster.connect(verbose=config.options.verbose, dashboard=sweep.needs_dashboard())
-    searched = best.read_space(sweep.space, SPACE, chorale)
+    searched = space.read(sweep.space, SPACE, chorale)
     corpus = open_corpus(chorale.data, split=chorale.split)
     training_data(chorale, corpus)  # says what is missing before a trial starts
     problem = ChoraleProblem(chorale, ray.put(corpus), to_json(statistics_of(corpus)))

@@ -31,11 +31,11 @@ def main(config: Config) -> dict[str, Any]:
     from rnnray import cluster
     from rnnray.sketch import sketch_tuning
     from rnnray.sketch.data.datasets import open_drawings
-    from rnnray.tuning import best
+    from rnnray.tuning import best, space
 
     sketch, sweep = config.sketch, config.sweep
     cluster.connect(verbose=config.options.verbose, dashboard=sweep.needs_dashboard())
-    searched = best.read_space(sweep.space, sketch_tuning.SPACE, sketch)
+    searched = space.read(sweep.space, sketch_tuning.SPACE, sketch)
     say(f"reading {sketch.data}")
     drawings = open_drawings(
         sketch.data, recognized_only=sketch.recognized_only, split=sketch.split

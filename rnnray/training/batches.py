@@ -1,4 +1,4 @@
-"""The batches of an epoch: the same ones on any number of workers; each is fed its share, ahead."""
+"""The batches of an epoch, the same on any number of workers: shares, padding to one shape, feed."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence

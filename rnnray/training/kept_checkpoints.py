@@ -1,4 +1,4 @@
-"""Which checkpoints of a run stay in its storage, and from which one it can go on.
+"""The checkpoints of a run that stay in storage, and the newest that is not damaged.
 
 Ray Train lists a run's checkpoints in a file of the run's folder, and goes on from the one that the
 list names as the latest. It would keep the best ones and the last one. Here the best one and the

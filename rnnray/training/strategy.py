@@ -1,4 +1,4 @@
-"""TensorFlow's side of a worker: devices, threads, the strategy, sums over all workers."""
+"""TensorFlow's side of a worker: devices, threads, the strategy, sums of a few numbers."""
 
 import json
 import os

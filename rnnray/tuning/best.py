@@ -4,26 +4,9 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from rnnray import storage
-from rnnray.training.training_options import TrainingConfig
 from rnnray.tuning import results, space, sweep
 from rnnray.tuning.sweep_options import SweepOptions
 from rnnray.tuning.trial import Problem
-from rnnray.yaml_file import read_file
-
-
-def read_space(file: str | None, default: Mapping[str, Any], config: TrainingConfig) -> space.Space:
-    """Return the search space of a YAML file, or the default one, checked.
-
-    Args:
-        file: path of the YAML file; None for the default space.
-        default: the default space, as YAML would have it.
-        config: configuration whose fields are searched.
-
-    Raises:
-        UserError: the file cannot be read, or see `rnnray.tuning.space.parse`.
-    """
-    values = default if file is None else read_file(file)
-    return space.parse(values, config, file or "the default space")
 
 
 def find(
@@ -38,7 +21,7 @@ def find(
 
     Args:
         problem: the problem whose configuration is searched.
-        searched: the search space, as from `read_space`.
+        searched: the search space, as from `rnnray.tuning.space.read`.
         options: how to search.
         changeable: see `rnnray.tuning.sweep.run`.
         data: see `rnnray.tuning.sweep.run`.

@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from rnnray.errors import UserError
 from rnnray.training.training_options import Config
+from rnnray.yaml_file import read_file
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
@@ -62,6 +63,21 @@ class Choice:
 
 Space = Mapping[str, Range | Choice]
 """From a field's path, such as optimizer.learning_rate, to its range or choice."""
+
+
+def read(file: str | None, default: Mapping[str, Any], config: Config) -> Space:
+    """Return the search space of a YAML file, or the default one, checked.
+
+    Args:
+        file: path of the YAML file; None for the default space.
+        default: the default space, as YAML would have it.
+        config: configuration whose fields are searched.
+
+    Raises:
+        UserError: the file cannot be read, or see `parse`.
+    """
+    values = default if file is None else read_file(file)
+    return parse(values, config, file or "the default space")
 
 
 def parse(values: Any, config: Config, where: str) -> dict[str, Range | Choice]:
