@@ -115,7 +115,7 @@ def test_what_was_put_survives_a_stop_and_a_put_in_the_middle_of_it_is_not_lost(
 ) -> None:
     store.put("before", b"1", content_type="text/plain")
     object_store.stop()
-    start = threading.Timer(3.0, object_store.start)
+    start = threading.Timer(8.0, object_store.start)
     start.start()
     try:
         store.put("after", b"2", content_type="text/plain", if_absent=True)

@@ -152,7 +152,6 @@ if __name__ == "__main__":
             workers_per_trial=2,
             max_concurrent=1,
             reduction=2.0,
-            epochs=2,
         )
         ended = time.monotonic()
         while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
