@@ -116,7 +116,7 @@ def publish(
                 given=int(opening) and rest + int(opening),
             )
         _delete_older(storage.join(uri, f"temperature={temperature:g}"), len(compositions))
-        figures = critique([composition.chords for composition in compositions])
+        figures = critique([composition.chords for composition in compositions], bar_position=rest)
         nats = np.stack([composition.nats for composition in compositions])[:, given == NONE]
         mean = float(nats.mean()) if nats.size else float("nan")
         say(f"temperature {temperature:g}: {mean:.3f} nats a composed note; beside Bach:")
