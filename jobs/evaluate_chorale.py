@@ -2,7 +2,8 @@
 """Evaluate a checkpoint of the composer: every note of every piece counts exactly once.
 
 The last line of the output is JSON: nats_per_note and accuracy over whole pieces (each note given
-all notes before it), notes (their number), and book_loss and book_accuracy, the same as the book
+all notes before it), moving_accuracy (of the notes alone that differ from the same voice's a
+sixteenth before), notes (their number), and book_loss and book_accuracy, the same as the book
 measures it: windows of 33 chords, 16 apart, each begun cold.
 """
 
