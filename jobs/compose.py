@@ -5,7 +5,8 @@ Files go to OUTPUT/temperature=T/INDEX.*, and how often each pitch was composed,
 Bach wrote it, to OUTPUT/pitches.png. A chorale depends on the checkpoint, the seed and its
 index alone. With --melody the composer keeps the voices of a file and writes the others. The last
 line of the output is JSON: the files, and for each temperature the critique: parallels, crossing,
-spacing and so on, beside Bach's own figures, and what the notes cost the composer (nats per note).
+spacing and so on, beside Bach's own figures, and what the notes cost the composer (nats per note);
+and the rules that it was held to, with their nats.
 """
 
 from typing import Annotated, Any, Literal
@@ -31,6 +32,8 @@ class Options(job.JobOptions):
     greedy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The likeliest note each time, as the book's first version; instead of --temperatures."""
     top_p: composing_options.TopP = 1.0
+    temperature_on: composing_options.TemperatureOn = "pitch"
+    rules: composing_options.RuleTexts = ()
     count: composing_options.Count = 1
     chords: composing_options.Chords | None = None
     """Length in chords (sixteenths), what is given included; by default 64, or the melody's."""
@@ -90,6 +93,7 @@ def main(config: Options) -> dict[str, Any]:
     given = given_tokens(chords, reference.opening, melody)
     composer = TrainedComposer(config.checkpoint)
     storage.check_writable(config.output)
+    rules = composing_options.rule_nats(config.rules)
     composed = composing.compose(
         composer,
         given,
@@ -98,8 +102,11 @@ def main(config: Options) -> dict[str, Any]:
         top_p=config.top_p,
         seed=config.seed,
         bar_position=0 if melody is None else melody.bar_position,
+        rules=rules,
+        temperature_on=config.temperature_on,
     )
-    return composing.publish(
+    asked = {"rules": rules, "temperature_on": config.temperature_on}
+    return asked | composing.publish(
         composed,
         given,
         reference.statistics,

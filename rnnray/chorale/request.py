@@ -18,7 +18,7 @@ class Request:
     """Decides, with the sampler's seed, every random choice."""
     temperature: float = 1.0
     """1 takes the composer at its word, less is tamer, more is wilder; 0 takes the likeliest note
-    each time."""
+    each time, held ones too."""
     top_p: float = 1.0
     """Only the likeliest notes are drawn from: the fewest whose probabilities (at the temperature)
     add up to this (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019)."""
