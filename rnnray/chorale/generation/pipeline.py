@@ -21,6 +21,7 @@ from rnnray import cluster, reach
 from rnnray.artifacts import Store
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.composing_options import rule_nats
 from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.manifest import ROW, figures_of
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
@@ -78,7 +79,12 @@ class Compose:
                 f"{checkpoint}: is another model on {socket.gethostname()} than where the run "
                 "began, or was replaced since; keep it where all nodes see the same"
             )
-        return composer.sampler(batch_size=self._plan.part_size, seed=self._plan.config.seed)
+        return composer.sampler(
+            batch_size=self._plan.part_size,
+            seed=self._plan.config.seed,
+            rules=rule_nats(self._plan.config.rules),
+            temperature_on=self._plan.config.temperature_on,
+        )
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """Parts, given by their place in the plan -> sheaves."""
@@ -98,6 +104,7 @@ class Compose:
                         "temperature": part.temperature,
                         "seed": self._plan.config.seed,
                         "checkpoint": self._plan.model,
+                        "rules": self._plan.rules(part),
                         "chords": composition.chords.reshape(-1),
                         "nats_per_note": float(composition.nats[counted].mean(dtype=np.float64)),
                     }

@@ -76,6 +76,8 @@ def build(
     tempo: float,
     pieces: Iterable[Piece],
     *,
+    rules: str = "",
+    bach: Mapping[str, float] = {},
     link: Callable[[str], str],
 ) -> Iterator[PageFile]:
     """The files of the page, index.html last, made while the pieces come.
@@ -84,8 +86,10 @@ def build(
         title: heads the page; any text.
         tempo: quarter notes a minute, as in the pieces' sound; moves the playhead.
         pieces: all of a temperature after one another. No more than `CHUNK` of them are held, and
-            the names and figures of one temperature. The means over Bach's stand beside the
-            figures of each piece.
+            the names and figures of one temperature.
+        rules: what the composer was held to, for the page to say; empty for nothing.
+        bach: means that stand beside the figures of each piece, and over how many `chorales` they
+            were taken; where one is missing, it is the mean over the pieces by Bach.
         link: an address for a key of the run: the key itself where the page lies beside it, or a
             presigned URL. It is asked for every file of every piece and of the page.
 
@@ -106,8 +110,11 @@ def build(
     run: dict[str, Any] = {
         "tempo": tempo,
         "chunk": CHUNK,
+        "rules": rules,
         "figures": list(dict.fromkeys(name for group in groups for name in group["means"])),
-        "bach": next((group["means"] for group in groups if group["key"] == "bach"), {}),
+        "bach": next((group["means"] for group in groups if group["key"] == "bach"), {})
+        | {name: _number(mean) for name, mean in bach.items() if name != "chorales"},
+        "bach_chorales": bach.get("chorales"),
         "groups": groups,
     }
     page = Template(resources.files(__name__).joinpath("page.html").read_text("utf-8"))
