@@ -13,7 +13,6 @@ from recorded import same_values, sha256
 
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.composing import compose
-from rnnray.chorale.composing_options import rule_nats
 from rnnray.chorale.given import given_tokens
 from rnnray.chorale.render.rendering import render
 
@@ -25,20 +24,23 @@ assert CHORDS > REACH, "no echoes"
 def test_composed(preset: str, tmp_path: Path) -> None:
     composer = TrainedComposer(save_checkpoint(tmp_path / "checkpoint", preset))
     given = given_tokens(CHORDS, None, None)
-    now = {}
-    ways: dict[str, dict[str, Any]] = {
-        "": {"temperature_on": "note"},
-        ", on pitch": {},
-        ", by rule": {"rules": rule_nats(["strict"])},
+    composed = compose(
+        composer,
+        given,
+        [0.0, 0.8, 1.5],
+        count=2,
+        top_p=0.95,
+        seed=7,
+        temperature_on="note",
+    )
+    now = {
+        f"temperature {temperature:g}, index {index}": {
+            "chords": [" ".join(map(str, voice)) for voice in one.chords.T],
+            "nats": [float(nats) for nats in one.nats[:8]],
+        }
+        for temperature, compositions in composed.items()
+        for index, one in enumerate(compositions)
     }
-    for way, options in ways.items():
-        composed = compose(composer, given, [0.0, 0.8, 1.5], count=2, top_p=0.95, seed=7, **options)
-        for temperature, compositions in composed.items():
-            for index, one in enumerate(compositions):
-                now[f"temperature {temperature:g}, index {index}{way}"] = {
-                    "chords": [" ".join(map(str, voice)) for voice in one.chords.T],
-                    "nats": [float(nats) for nats in one.nats[:8]],
-                }
     same_values(f"composed_{preset}.json", now)
 
 
