@@ -3,9 +3,9 @@
 
 Files go to OUTPUT/temperature=T/INDEX.*. OUTPUT/pitches.png compares the pitches composed with
 Bach's. A chorale depends only on the checkpoint, the seed and its index. With --melody the composer
-keeps the voices of a file and writes the others. The last line of the output is JSON: the files,
-and for each temperature the critique: statistics of parallels, crossing, spacing and so on beside
-Bach's own, and the composer's nats per note.
+keeps the voices of a file and writes the others. The last line of the output is JSON: the files;
+for each temperature the critique (statistics of chords, parallels, crossing, spacing and so on,
+beside Bach's own) and the composer's nats per note; and the rules that it kept, with their nats.
 """
 
 from typing import Annotated, Any, Literal
@@ -33,6 +33,8 @@ class Options(job.JobOptions):
     """Take the likeliest note each time, as the book's first version does; excludes
     --temperatures."""
     top_p: composing_options.TopP = 1.0
+    temperature_on: composing_options.TemperatureOn = "pitch"
+    rules: composing_options.RuleTexts = ()
     count: composing_options.Count = 1
     chords: composing_options.Chords | None = None
     """Length in chords (sixteenths), with the opening that is given; by default 64, or the
@@ -95,6 +97,7 @@ def main(config: Options) -> dict[str, Any]:
     given = given_tokens(chords, reference.opening, melody)
     composer = TrainedComposer(config.checkpoint)
     storage.check_writable(config.output)
+    rules = composing_options.rule_nats(config.rules)
     composed = composing.compose(
         composer,
         given,
@@ -103,8 +106,11 @@ def main(config: Options) -> dict[str, Any]:
         top_p=config.top_p,
         seed=config.seed,
         bar_position=0 if melody is None else melody.bar_position,
+        rules=rules,
+        temperature_on=config.temperature_on,
     )
-    return composing.publish(
+    asked = {"rules": rules, "temperature_on": config.temperature_on}
+    return asked | composing.publish(
         composed,
         given,
         reference.statistics,

@@ -2,8 +2,9 @@
 """Evaluate a checkpoint of the composer: every note of every piece counts exactly once.
 
 The last line of the output is JSON: nats_per_note and accuracy over whole pieces (each note given
-all notes before it), notes (their number), and book_loss and book_accuracy, measured as in the
-book: in windows of 33 chords, 16 apart, each without what came before it.
+all notes before it), moving_accuracy (among the notes that differ from the same voice's a
+sixteenth before), notes (their number), and book_loss and book_accuracy, measured as in the book:
+in windows of 33 chords, 16 apart, each without what came before it.
 """
 
 from typing import Any, Literal

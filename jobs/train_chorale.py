@@ -2,8 +2,8 @@
 """Train the composer of chorales, here or on a cluster, from a corpus to a checkpoint.
 
 The same --storage-path and --name resume a run where it stopped. The last line of the output is
-JSON: nats_per_note and accuracy over whole pieces of the test split, book_loss and book_accuracy in
-the book's windows, and the best checkpoint's path.
+JSON: nats_per_note, accuracy and moving_accuracy over whole pieces of the test split, book_loss and
+book_accuracy in the book's windows, and the best checkpoint's path.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,9 @@ class Evaluation:
     """Cross-entropy over whole pieces: each note once, given all notes before it."""
     accuracy: float
     """Share of those notes that are the most probable one."""
+    moving_accuracy: float
+    """Share among the notes that differ from the same voice's a sixteenth before. Three of four
+    notes are held, and to repeat them is right without knowing any music. NaN if no note moves."""
     notes: int
     """Number of notes of all pieces."""
     book_loss: float
@@ -44,32 +48,57 @@ class Evaluation:
 
 def evaluate(composer: TrainedComposer, chorales: Sequence[Chords]) -> Evaluation:
     """Evaluate a composer on some chorales."""
-    nats, right, notes = _totals(composer, _whole_pieces(chorales), 0)
-    book_nats, book_right, book_notes = _totals(composer, _windows(chorales), 1)
+    whole = _totals(composer, _whole_pieces(chorales), 0)
+    book = _totals(composer, _windows(chorales), 1)
     return Evaluation(
-        nats / notes,
-        right / notes,
-        notes,
-        book_nats / book_notes if book_notes else float("nan"),
-        book_right / book_notes if book_notes else float("nan"),
+        nats_per_note=_mean(whole.nats, whole.notes),
+        accuracy=_mean(whole.right, whole.notes),
+        moving_accuracy=_mean(whole.moving_right, whole.moving),
+        notes=whole.notes,
+        book_loss=_mean(book.nats, book.notes),
+        book_accuracy=_mean(book.right, book.notes),
     )
+
+
+class _Totals(NamedTuple):
+    """Sums over notes, and how many those are."""
+
+    nats: float
+    right: int
+    notes: int
+    moving_right: int
+    moving: int
+
+
+def _mean(total: float, count: int) -> float:
+    return total / count if count else float("nan")
 
 
 def _totals(
     composer: TrainedComposer, batches: Iterator[npt.NDArray[np.int8]], skip: int
-) -> tuple[float, int, int]:
-    """Return the sum of nats, right notes and notes, without the first `skip` notes of each row."""
-    totals = np.zeros(3)
+) -> _Totals:
+    """Return the totals of all notes without the first `skip` notes of each row."""
+    totals = np.zeros(len(_Totals._fields))
     progress = Every()
     for batch in batches:
         nats, right = composer.judge(batch)
         counted = (batch != NONE)[:, skip:]
-        totals += nats[:, skip:].sum(dtype=np.float64), right[:, skip:].sum(), counted.sum()
+        moving = np.zeros(batch.shape, bool)
+        moving[:, VOICE_COUNT:] = batch[:, VOICE_COUNT:] != batch[:, :-VOICE_COUNT]
+        moving = moving[:, skip:] & counted
+        right = right[:, skip:]
+        totals += (
+            nats[:, skip:].sum(dtype=np.float64),
+            right.sum(),
+            counted.sum(),
+            (right & moving).sum(),
+            moving.sum(),
+        )
         if progress():
             say(f"evaluated {totals[2]:,.0f} notes")
     if not np.isfinite(totals[0]):
         raise UserError(f"the composer's loss is not finite ({totals[0]}): its training diverged")
-    return float(totals[0]), int(totals[1]), int(totals[2])
+    return _Totals(float(totals[0]), *map(int, totals[1:]))
 
 
 def _whole_pieces(chorales: Sequence[Chords]) -> Iterator[npt.NDArray[np.int8]]:

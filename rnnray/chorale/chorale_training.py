@@ -64,7 +64,8 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         pictures = storage.join(run.folder, "pictures")
         storage.copy_folder(Path(temporary), pictures)
     say(
-        f"{split}: {result.nats_per_note:.4f} nats per note, accuracy {result.accuracy:.1%}; "
+        f"{split}: {result.nats_per_note:.4f} nats per note, accuracy {result.accuracy:.1%}, "
+        f"of notes that move {result.moving_accuracy:.1%}; "
         f"in the book's windows {result.book_loss:.4f}, {result.book_accuracy:.1%}"
     )
     say(f"checkpoint {run.best}")

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,8 +89,8 @@ class TrainedComposer:
         right = np.asarray(right_notes(tokens, logits)).astype(bool)
         return np.where(tokens != NONE, nats, 0).astype(np.float32), right
 
-    def sampler(self, *, batch_size: int = 64, seed: int = 0) -> "Sampler":
-        """Return a sampler of this composer; see `Sampler`."""
+    def sampler(self, **options: Any) -> "Sampler":
+        """Return a sampler of this composer; see `Sampler` for its options."""
         from rnnray.chorale.sampler import Sampler  # noqa: PLC0415  (imports TensorFlow)
 
-        return Sampler(self.model, batch_size=batch_size, seed=seed)
+        return Sampler(self.model, **options)

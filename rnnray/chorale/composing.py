@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pyarrow import fs
 from rnnray import storage
 from rnnray.chorale.chords import VOICE_COUNT, VOICES
 from rnnray.chorale.composer import TrainedComposer
-from rnnray.chorale.composing_options import InstrumentName
+from rnnray.chorale.composing_options import InstrumentName, RuleName, TemperatureOnName
 from rnnray.chorale.critique import beside, critique
 from rnnray.chorale.data.corpus_statistics import Statistics
 from rnnray.chorale.render import chorale_plots
@@ -36,6 +36,8 @@ def compose(
     top_p: float,
     seed: int,
     bar_position: int = 0,
+    rules: Mapping[RuleName, float] = {},
+    temperature_on: TemperatureOnName = "pitch",
 ) -> dict[float, list[Composition]]:
     """Compose `count` chorales at each temperature, with a line of progress every few seconds.
 
@@ -48,6 +50,8 @@ def compose(
         top_p: see `Request`.
         seed: seed of all random choices.
         bar_position: see `Request`.
+        rules: see `rnnray.chorale.sampler.Sampler`.
+        temperature_on: likewise.
     """
     requests = [
         Request(given, index, temperature, top_p, bar_position)
@@ -56,7 +60,8 @@ def compose(
     ]
     composed: list[Composition] = []
     progress = Every()
-    for batch in composer.sampler(seed=seed).compose(requests):
+    sampler = composer.sampler(seed=seed, rules=rules, temperature_on=temperature_on)
+    for batch in sampler.compose(requests):
         composed += batch
         if progress():
             say(f"composed {len(composed):,} of {len(requests):,} chorales")
@@ -117,7 +122,7 @@ def publish(
                 given=int(opening) and rest + int(opening),
             )
         _delete_older(storage.join(uri, f"temperature={temperature:g}"), len(compositions))
-        figures = critique([composition.chords for composition in compositions])
+        figures = critique([composition.chords for composition in compositions], bar_position=rest)
         nats = np.stack([composition.nats for composition in compositions])[:, given == NONE]
         mean = float(nats.mean()) if nats.size else float("nan")
         say(f"temperature {temperature:g}: {mean:.3f} nats per composed note; beside Bach:")

@@ -4,13 +4,22 @@ Imports nothing that computes, so that --help of those jobs is fast.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 # MIDI counts a quarter's microseconds in 24 bits: the slowest tempo is 3.58 quarters a minute.
 SLOWEST, FASTEST = 4.0, 1000.0
+
+RuleName = Literal[
+    "parallels", "hidden", "crossing", "overlap", "spacing", "ranges", "leading-note"
+]
+STRICT = "strict"
+MOST_NATS = 1000.0
+"""What a rule without a number takes from a note's logit: nothing is likelier than breaking none,
+and where every note breaks one, those that break the fewest are left."""
+TemperatureOnName = Literal["pitch", "note"]
 
 InstrumentName = Literal["organ", "choir", "sine"]
 
@@ -29,6 +38,54 @@ TopP = Annotated[
     Field(description="Draw only from the likeliest notes whose probabilities add up to this."),
 ]
 Seed = Annotated[int, Ge(0), Le(2**31 - 1), Field(description="Seed of all random choices.")]
+TemperatureOn = Annotated[
+    TemperatureOnName,
+    Field(
+        description="Choices that temperature and top-p apply to: pitch, the pitch that a voice "
+        "moves to, while notes are held as often as the composer says; note, held notes too, so "
+        "that music of a low temperature hardly moves."
+    ),
+]
+
+
+def rule_nats(texts: Iterable[str]) -> dict[RuleName, float]:
+    """Return the nats of each rule of --rules that has any; the last word on a rule counts.
+
+    Raises:
+        ValueError: no such rule, or no number from 0 to 1000.
+    """
+    nats: dict[RuleName, float] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        names = [rule for rule in get_args(RuleName) if name in (rule, STRICT)]
+        try:
+            weight = float(number) if equals else MOST_NATS
+        except ValueError:
+            weight = -1.0
+        if not names or not 0 <= weight <= MOST_NATS:
+            raise ValueError(
+                f"{text}: write {STRICT} or {', '.join(get_args(RuleName))}, and after it "
+                f"perhaps = and nats from 0 to {MOST_NATS:g}"
+            )
+        nats |= dict.fromkeys(names, weight)
+    return {name: weight for name, weight in nats.items() if weight}
+
+
+def _known(texts: tuple[str, ...]) -> tuple[str, ...]:
+    rule_nats(texts)
+    return texts
+
+
+RuleTexts = Annotated[
+    tuple[str, ...],
+    AfterValidator(_known),
+    Field(
+        description="Rules of voice leading to compose by: strict for all, or some of "
+        f"{', '.join(get_args(RuleName))}. One by its name alone is broken only where every note "
+        "breaks a rule; crossing=2 makes notes that break it unlikelier by 2 nats, and crossing=0 "
+        "leaves it out of strict."
+    ),
+]
 SeedFrom = Annotated[
     str | None,
     Field(description="Opening of a real chorale: test:2:8 is the first 8 chords of test:2."),

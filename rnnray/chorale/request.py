@@ -18,7 +18,7 @@ class Request:
     """Determines, with the sampler's seed, every random choice."""
     temperature: float = 1.0
     """1 uses the composer's own probabilities, less is tamer, more is wilder; 0 always takes the
-    most probable note.
+    most probable note, held ones too.
     """
     top_p: float = 1.0
     """Draws only from the most probable notes: the fewest whose probabilities (at the temperature)

@@ -5,7 +5,7 @@ The sampler knows no architecture: it is given `initial_state` and `step` of
 memory does not depend on the chorales' length, but for the notes themselves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,8 +15,10 @@ import tensorflow as tf
 
 from rnnray.chorale import tokens
 from rnnray.chorale.chords import VOICE_COUNT
+from rnnray.chorale.composing_options import RuleName, TemperatureOnName
 from rnnray.chorale.model.architectures import Composer
 from rnnray.chorale.request import Composition, Request
+from rnnray.chorale.rules import Rules
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 
@@ -29,10 +31,22 @@ class Sampler:
         composer: the model.
         batch_size: chorales at once.
         seed: of all random choices.
+        rules: nats that rules take from the notes that break them; see `rnnray.chorale.rules`.
+        temperature_on: what temperature and top-p apply to: pitch, the notes that a voice may move
+            to, while the one that it may hold keeps its probability; note, all of them.
     """
 
-    def __init__(self, composer: Composer, *, batch_size: int = 64, seed: int = 0) -> None:
+    def __init__(
+        self,
+        composer: Composer,
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        rules: Mapping[RuleName, float] = {},
+        temperature_on: TemperatureOnName = "pitch",
+    ) -> None:
         self._composer, self._batch_size, self._seed = composer, batch_size, seed
+        self._rules, self._temperature_on = Rules(rules), temperature_on
         numbers = tf.TensorSpec([batch_size], tf.float32)
         self._loop = tf.function(
             self._compose,
@@ -90,17 +104,25 @@ class Sampler:
         chords = tf.shape(given)[0] // VOICE_COUNT
         shape = [VOICE_COUNT, self._batch_size]
 
-        def compose_chord(number: Any, logits: Any, state: Any, notes: Any, nats: Any) -> Any:
-            chosen, costs = [], []
+        def compose_chord(
+            number: Any, logits: Any, state: Any, before: Any, heard: Any, notes: Any, nats: Any
+        ) -> Any:
+            first, costs = number * VOICE_COUNT, []
+            chosen = tf.unstack(given[first : first + VOICE_COUNT], VOICE_COUNT)
             for voice in range(VOICE_COUNT):
-                at = number * VOICE_COUNT + voice
-                note = _draw(logits, uniforms[at], temperature, top_p)
-                note = tf.where(given[at] == NONE, note, given[at])
+                wanted = logits
+                if self._rules:
+                    wanted = self._rules.apply(logits, voice, chosen, before, heard)
+                held = before[voice] if self._temperature_on == "pitch" else None
+                note = _draw(wanted, uniforms[first + voice], temperature, top_p, held)
+                note = tf.where(chosen[voice] == NONE, note, chosen[voice])
                 costs.append(tf.nn.sparse_softmax_cross_entropy_with_logits(note, logits))
-                chosen.append(note)
+                chosen[voice] = note
                 logits, state = self._composer.step(state, note, voice)
-            notes = notes.write(number, tf.stack(chosen))
-            return number + 1, logits, state, notes, nats.write(number, tf.stack(costs))
+            chord = tf.stack(chosen)
+            heard = self._rules.heard(heard, chord) if self._rules else heard
+            notes, nats = notes.write(number, chord), nats.write(number, tf.stack(costs))
+            return number + 1, logits, state, chord, heard, notes, nats
 
         logits, state = self._composer.initial_state(self._batch_size, bar_position)
         *_, notes, nats = tf.while_loop(
@@ -110,6 +132,8 @@ class Sampler:
                 tf.constant(0),
                 logits,
                 state,
+                tf.fill(shape, NONE),
+                self._rules.initial_state(self._batch_size),
                 tf.TensorArray(tf.int32, chords, element_shape=shape),
                 tf.TensorArray(tf.float32, chords, element_shape=shape),
             ),
@@ -120,19 +144,51 @@ class Sampler:
         )
 
 
-def _draw(logits: Any, uniform: Any, temperature: Any, top_p: Any) -> Any:
+def _draw(logits: Any, uniform: Any, temperature: Any, top_p: Any, held: Any) -> Any:
     """A note for each row, int32 [batch], by inverting the distribution function at `uniform`.
 
     One number a note, instead of one a token, so a thousand chorales need few random numbers.
+
+    Args:
+        logits: float32 [batch, 47].
+        uniform: numbers from 0 to below 1 [batch].
+        temperature: [batch]; 0 is the likeliest note.
+        top_p: [batch].
+        held: notes [batch] whose probability neither of them changes, -1 for none; None for none
+            in all rows.
     """
     likeliest = tf.argmax(logits, -1, tf.int32)
-    # The likeliest note is at 0, so that no temperature takes the exponential out of range.
-    shifted = logits - tf.reduce_max(logits, -1, keepdims=True)
-    weights = tf.exp(shifted / tf.where(temperature > 0, temperature, 1.0)[:, None])
-    weights = tf.cond(tf.reduce_any(top_p < 1), lambda: _nucleus(weights, top_p), lambda: weights)
+    if held is None:
+        weights = _weights(logits, temperature, top_p)
+    else:
+        weights = tf.cond(
+            tf.reduce_any((temperature != 1) | (top_p < 1)),
+            lambda: _moving_weights(logits, temperature, top_p, held),
+            lambda: _weights(logits, temperature, top_p),
+        )
     below = tf.cumsum(weights, axis=-1)
     drawn = tf.reduce_sum(tf.cast(below <= uniform[:, None] * below[:, -1:], tf.int32), -1)
     return tf.where(temperature > 0, drawn, likeliest)
+
+
+def _moving_weights(logits: Any, temperature: Any, top_p: Any, held: Any) -> Any:
+    """As `_weights`, but for the notes that are not held; those have their own share together."""
+    own = _weights(logits, tf.ones_like(temperature), tf.ones_like(top_p))
+    hold = tf.one_hot(held, logits.shape[-1])
+    moving = _weights(tf.where(hold > 0, -np.inf, logits), temperature, top_p)
+    share = tf.reduce_sum(own * (1 - hold), -1, keepdims=True)
+    moving *= share / tf.reduce_sum(moving, -1, keepdims=True)
+    # To the bit the composer's own where nothing is asked, whoever stands beside it in the batch.
+    plain = (temperature == 1) & (top_p >= 1)
+    return tf.where(plain[:, None], own, own * hold + moving)
+
+
+def _weights(logits: Any, temperature: Any, top_p: Any) -> Any:
+    """What each note is drawn in proportion to, float32 [batch, 47]."""
+    # The likeliest note is at 0, so that no temperature takes the exponential out of range.
+    shifted = logits - tf.reduce_max(logits, -1, keepdims=True)
+    weights = tf.exp(shifted / tf.where(temperature > 0, temperature, 1.0)[:, None])
+    return tf.cond(tf.reduce_any(top_p < 1), lambda: _nucleus(weights, top_p), lambda: weights)
 
 
 def _nucleus(weights: Any, top_p: Any) -> Any:

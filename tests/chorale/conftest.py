@@ -23,6 +23,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> GenerationConfig:
         chords=CHORDS,
         data=save_corpus(place / "corpus.parquet", (20, 33, 9, CHORDS, 40)),
         seed_from="test:0:2",
+        rules=("strict", "hidden=0"),
         formats=("wav", "mid"),
         tempo=200,
         instrument="sine",

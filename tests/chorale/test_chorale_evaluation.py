@@ -43,6 +43,9 @@ def test_whole_pieces_count_every_note_once_and_padding_never(composer: Any) -> 
     assert result.nats_per_note == pytest.approx(nats.mean(), rel=1e-5)
     assert result.accuracy == pytest.approx(right.mean(), abs=1e-9)
     assert 0 < result.accuracy < 1
+    moves = np.concatenate([np.append([False] * 4, one[4:] != one[:-4]) for one in tokens])
+    assert result.moving_accuracy == pytest.approx(right[moves].mean(), abs=1e-9)
+    assert result.moving_accuracy != result.accuracy
     alone = evaluate(composer, pieces[16:18])
     assert alone.notes == 4 * 38
     expected = np.concatenate([nats_of(composer.model, piece) for piece in tokens[16:18]])
@@ -60,7 +63,7 @@ def test_the_book_s_figures_are_those_of_its_windows(composer: Any) -> None:
     assert result.book_accuracy == pytest.approx(right.mean(), abs=1e-9)
     assert result.notes == 4 * 185
     assert set(result.as_dict()) == {
-        "nats_per_note", "accuracy", "notes", "book_loss", "book_accuracy",
+        "nats_per_note", "accuracy", "moving_accuracy", "notes", "book_loss", "book_accuracy",
     }  # fmt: skip
 
 

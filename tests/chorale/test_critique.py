@@ -108,6 +108,133 @@ def test_notes_out_of_a_voices_range_are_shares_of_notes() -> None:
     assert critique([np.stack([LOWEST, HIGHEST])]).out_of_range == 0
 
 
+def marks(name: str, *rows: list[int]) -> float:
+    """How often a fault is marked in rows that all sound."""
+    return float(getattr(critique([chords(*rows)]), name)) * len(rows) / 64
+
+
+@pytest.mark.parametrize(
+    ("chord", "whole"),
+    [
+        pytest.param([72, 67, 64, 48], True, id="triad"),
+        pytest.param([75, 66, 63, 48], True, id="diminished"),
+        pytest.param([65, 59, 55, 43], True, id="seventh without its fifth"),
+        pytest.param([70, 67, 64, 48], True, id="seventh"),
+        pytest.param([72, 64, 60, 48], True, id="no fifth"),
+        pytest.param([72, 0, 0, 0], True, id="one voice"),
+        pytest.param([74, 67, 64, 48], False, id="ninth"),
+        pytest.param([72, 67, 65, 48], False, id="fourth"),
+        pytest.param([71, 68, 64, 48], False, id="augmented with a seventh"),
+    ],
+)
+def test_chords_on_beats_are_triads_and_sevenths(chord: list[int], whole: bool) -> None:
+    cluster = [62, 61, 60, 48]
+    rows = chords(chord, cluster, cluster, cluster, cluster)
+    assert critique([rows]).chords_on_beats == (0.5 if whole else 0)
+    assert critique([rows], bar_position=4).chords_on_beats == (0.5 if whole else 0)
+    assert critique([rows], bar_position=3).chords_on_beats == 0, "the first beat is the second row"
+
+
+def test_clashes_are_semitones_in_any_octave() -> None:
+    rows = chords(TRIAD, [72, 67, 65, 48], [72, 71, 64, 48], [73, 67, 64, 48], [61, 0, 0, 0])
+    assert critique([rows]).clashes == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fifths", "octaves"),
+    [
+        pytest.param([67, 0, 0, 52], [72, 0, 0, 53], 1, 0, id="fifth by a leap"),
+        pytest.param([67, 0, 0, 52], [72, 0, 0, 60], 0, 1, id="octave by a leap"),
+        pytest.param([70, 0, 0, 52], [72, 0, 0, 53], 0, 0, id="by a step"),
+        pytest.param([67, 0, 0, 54], [72, 0, 0, 53], 0, 0, id="from both sides"),
+        pytest.param([67, 0, 0, 48], [72, 0, 0, 53], 0, 0, id="parallel, which is another fault"),
+        pytest.param([0, 67, 0, 52], [0, 72, 0, 53], 0, 0, id="inner voice"),
+    ],
+)
+def test_hidden_fifths_and_octaves_are_those_of_the_outer_voices(
+    before: list[int], after: list[int], fifths: int, octaves: int
+) -> None:
+    assert marks("hidden_fifths", before, after) == fifths
+    assert marks("hidden_octaves", before, after) == octaves
+
+
+def test_overlap_is_a_move_beyond_where_a_neighbour_was() -> None:
+    assert marks("overlap", [67, 64, 0, 0], [74, 69, 0, 0]) == 1, "alto above the soprano before"
+    assert marks("overlap", [67, 64, 0, 0], [62, 60, 0, 0]) == 1, "soprano below the alto before"
+    assert marks("overlap", [67, 64, 0, 0], [69, 67, 0, 0]) == 0, "to the same note"
+    assert marks("overlap", [67, 69, 0, 0], [65, 69, 0, 0]) == 1, "held, but the soprano moves"
+
+
+@pytest.mark.parametrize(
+    ("notes", "faults"),
+    [
+        ((60, 66, 67), 1),
+        ((60, 66, 65), 0),
+        ((60, 66, 66), 1),
+        ((60, 66, 62), 1),
+        ((60, 70, 69), 1),
+        ((60, 71, 72), 1),
+        ((60, 72, 71), 0),
+        ((60, 73, 72), 1),
+        ((60, 69, 60), 0),
+        ((60, 0, 73), 0),
+    ],
+)
+def test_forbidden_leaps_are_tritones_not_turned_back_sevenths_and_beyond_the_octave(
+    notes: tuple[int, ...], faults: int
+) -> None:
+    assert marks("forbidden_leaps", *([0, 0, 0, note - 12 if note else 0] for note in notes)) == (
+        pytest.approx(faults * 3 / 3)
+    )
+
+
+def beats(*rows: list[int]) -> np.ndarray:
+    """Each row for a beat."""
+    return np.repeat(chords(*rows), 4, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("dominant", "next_chord", "faults"),
+    [
+        pytest.param([71, 67, 59, 43], [72, 67, 64, 48], 1, id="V I"),
+        pytest.param([71, 67, 59, 43], [72, 69, 64, 45], 0, id="no fall by a fifth"),
+        pytest.param([74, 67, 59, 43], [72, 67, 64, 48], 0, id="root doubled"),
+        pytest.param([71, 65, 59, 43], [72, 69, 64, 45], 1, id="seventh chord anywhere"),
+        pytest.param([71, 65, 59, 50], [72, 69, 64, 45], 1, id="root of a diminished triad"),
+        pytest.param([74, 65, 59, 50], [72, 69, 64, 45], 0, id="its third"),
+    ],
+)
+def test_doubled_leading_notes(dominant: list[int], next_chord: list[int], faults: int) -> None:
+    figures = critique([beats(dominant, next_chord)])
+    assert figures.doubled_leading_notes * 8 / 64 == faults
+    apart = critique([beats(dominant), beats(next_chord)])
+    alone = critique([beats(dominant)])
+    assert apart.doubled_leading_notes * 8 == alone.doubled_leading_notes * 4, "chorales touch"
+
+
+@pytest.mark.parametrize(
+    ("alto", "faults"), [((65, 64), 0), ((65, 63), 0), ((65, 67), 1), ((65, 60), 1), ((65, 0), 0)]
+)
+def test_sevenths_resolve_down_by_a_step(alto: tuple[int, int], faults: int) -> None:
+    rows = beats(*([71, note, 62, 43] for note in alto))
+    assert critique([rows]).unresolved_sevenths * 8 / 64 == faults
+    assert critique([rows[:4]]).unresolved_sevenths == 0, "the end"
+
+
+def test_chorales_begin_on_a_triad_and_end_on_their_tonic_in_root_position() -> None:
+    cadence = beats([72, 67, 64, 48], [72, 69, 65, 53], [71, 67, 62, 43], [72, 67, 64, 48])
+    good = critique([cadence])
+    assert (good.beginnings, good.endings) == (1, 1)
+    silent = np.concatenate([np.zeros((2, 4), np.int16), cadence, np.zeros((2, 4), np.int16)])
+    assert (critique([silent]).beginnings, critique([silent]).endings) == (1, 1)
+    short, inverted, half = cadence[:-1], cadence.copy(), cadence[:-4]
+    inverted[-4:, 3] = 52
+    for bad in (short, inverted, half, cadence * 0):
+        assert critique([bad]).endings == 0
+    assert critique([cadence, short]).endings == 0.5
+    assert critique([chords([74, 67, 64, 48], TRIAD)]).beginnings == 0
+
+
 def test_changes_are_shares_of_the_notes_that_follow_another_step() -> None:
     rows = chords(TRIAD, TRIAD, [74, 67, 65, 48], [74, 0, 65, 48], [74, 67, 65, 48])
     figures = critique([rows])
@@ -187,21 +314,26 @@ def test_bachs_own_figures() -> None:
     assert test == Critique(
         chorales=77,
         steps=18900,
+        chords_on_beats=pytest.approx(0.9087, abs=5e-5),
+        clashes=pytest.approx(0.0661, abs=5e-5),
         parallel_fifths=pytest.approx(0.0510, abs=5e-5),
         parallel_octaves=pytest.approx(0.0204, abs=5e-5),
+        hidden_fifths=pytest.approx(0.102, abs=5e-4),
+        hidden_octaves=pytest.approx(0.020, abs=5e-4),
         crossing=pytest.approx(0.0198, abs=5e-5),
+        overlap=pytest.approx(1.485, abs=5e-4),
         spacing=pytest.approx(0.0160, abs=5e-5),
-        out_of_range=0,
+        forbidden_leaps=pytest.approx(0.170, abs=5e-4),
+        doubled_leading_notes=pytest.approx(0.082, abs=5e-4),
+        unresolved_sevenths=pytest.approx(0.204, abs=5e-4),
+        out_of_range=pytest.approx(0.0060, abs=5e-5),
         changes=pytest.approx(0.230, abs=5e-4),
         silence=pytest.approx(0.0038, abs=5e-5),
+        beginnings=1,
+        endings=pytest.approx(68 / 77),
         frozen=pytest.approx(11.5, abs=0.05),
         longest_frozen=24,
     )
-    notes = np.ma.masked_equal(np.concatenate(splits["train"]), 0)
-    assert notes.min(axis=0).tolist() == LOWEST.tolist()
-    assert notes.max(axis=0).tolist() == HIGHEST.tolist()
-    # Those define the ranges, so that train has none out of range; a third higher, it has some.
-    higher = [np.where(piece > 0, piece + 4, 0) for piece in splits["train"]]
-    beyond = (notes + 4 > HIGHEST).sum() / notes.count()
-    assert beyond > 0
-    assert critique(higher).out_of_range == pytest.approx(float(beyond))
+    for voice, column in enumerate(np.concatenate(splits["train"]).T):
+        limits = np.percentile(column[column > 0], [0.5, 99.5])
+        assert limits.tolist() == [LOWEST[voice], HIGHEST[voice]]

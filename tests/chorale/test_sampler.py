@@ -172,11 +172,16 @@ def test_a_longer_chorale_begins_as_the_shorter_one_does(sampler: Any) -> None:
         np.testing.assert_array_equal(one.chords, alone.chords)
 
 
-def test_temperatures_out_of_all_bounds_give_notes(sampler: Any) -> None:
+def test_temperatures_out_of_all_bounds_give_notes(composer: Any) -> None:
     temperatures = (0, 1e-45, 1e-30, 1e-4, 1e4, 1e30, 3e38)
     given = empty(12)
     given[:4] = 30  # of the first note the book's model knows nothing: all are the likeliest
-    results = composed(sampler, [Request(given, 1, t) for t in temperatures])
+    requests = [Request(given, 1, t) for t in temperatures]
+    options: dict[str, Any] = {"batch_size": BATCH, "seed": 3}
+    for one in composed(sampling.Sampler(composer, **options), requests):
+        assert np.isfinite(one.nats).all()
+    on_note = sampling.Sampler(composer, temperature_on="note", **options)
+    results = composed(on_note, requests)
     for one in results:
         assert np.isfinite(one.nats).all()
     for tiny in results[1:4]:
@@ -209,7 +214,8 @@ def test_the_batch_size_decides_no_note_but_by_rounding(composer: Any, sampler: 
 
 def drawn(temperature: float, top_p: float, seed: int = 11) -> np.ndarray:
     requests = [Request(empty(20), index, temperature, top_p) for index in range(512)]
-    return notes_of(composed(sampling.Sampler(known(), batch_size=256, seed=seed), requests))
+    sampler = sampling.Sampler(known(), batch_size=256, seed=seed, temperature_on="note")
+    return notes_of(composed(sampler, requests))
 
 
 def chi_square(counts: np.ndarray, expected: np.ndarray) -> float:
@@ -239,6 +245,50 @@ def test_notes_are_drawn_from_the_nucleus_as_often_as_their_probabilities_say(
     assert counts.sum() == notes.size  # never anything else
     # 23.5 is exceeded once in ten thousand times with four degrees of freedom; the seed is fixed.
     assert chi_square(counts, notes.size * weights / weights.sum()) < 23.5
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_p"), [(0.5, 1.0), (1.0, 0.6), (2.0, 1e-30), (1e-30, 1.0), (2.0, 1.0)]
+)
+def test_a_held_note_keeps_its_probability_whatever_the_temperature(
+    temperature: float, top_p: float
+) -> None:
+    sampler = sampling.Sampler(known(), batch_size=256, seed=5)
+    requests = [Request(empty(20), index, temperature, top_p) for index in range(512)]
+    notes = notes_of(composed(sampler, requests))
+    before, after = notes[:, :-4].ravel(), notes[:, 4:].ravel()
+    assert np.isin(notes, list(KNOWN)).all()
+    for held, share in KNOWN.items():
+        following = after[before == held]
+        if not len(following):
+            continue  # nothing moves to this note
+        assert (following == held).mean() == pytest.approx(
+            share, abs=4 * (share / len(following)) ** 0.5
+        )
+        others = [note for note in sorted(KNOWN, key=KNOWN.get, reverse=True) if note != held]
+        shares = np.array([KNOWN[note] for note in others])
+        shares = (shares / shares[0]) ** (1 / temperature)
+        shares /= shares.sum()
+        kept = np.append(0, np.cumsum(shares)[:-1]) < top_p
+        counts = np.array([(following == note).sum() for note in others])
+        kept &= shares > 0
+        assert not counts[~kept].any()
+        expected = counts.sum() * shares[kept] / shares[kept].sum()
+        # Exceeded once in a hundred thousand times with three degrees of freedom.
+        assert chi_square(counts[kept], expected) < 26
+
+
+def test_at_temperature_1_nothing_differs_to_the_bit_whoever_is_beside(composer: Any) -> None:
+    requests = [Request(empty(9), index) for index in range(6)]
+    others = [Request(empty(9), 9, 0.5, 0.9), *requests]
+    expected = composed(
+        sampling.Sampler(composer, batch_size=7, seed=3, temperature_on="note"), requests
+    )
+    sampler = sampling.Sampler(composer, batch_size=7, seed=3)
+    for found in (composed(sampler, requests), composed(sampler, others)[1:]):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one.chords, other.chords)
+            np.testing.assert_array_equal(one.nats, other.nats)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_evaluation_and_the_validation_within_training_agree(
     result = ended.result
     assert set(result) == {
         *("nats_per_note", "accuracy", "notes", "book_loss", "book_accuracy"),
-        *("split", "checkpoint"),
+        *("moving_accuracy", "split", "checkpoint"),
     }
     assert result["nats_per_note"] == pytest.approx(best["validation_loss"], rel=1e-5)
     assert result["nats_per_note"] == pytest.approx(

@@ -24,7 +24,15 @@ assert CHORDS > REACH, "no echoes"
 def test_composed(preset: str, tmp_path: Path) -> None:
     composer = TrainedComposer(save_checkpoint(tmp_path / "checkpoint", preset))
     given = given_tokens(CHORDS, None, None)
-    composed = compose(composer, given, [0.0, 0.8, 1.5], count=2, top_p=0.95, seed=7)
+    composed = compose(
+        composer,
+        given,
+        [0.0, 0.8, 1.5],
+        count=2,
+        top_p=0.95,
+        seed=7,
+        temperature_on="note",
+    )
     now = {
         f"temperature {temperature:g}, index {index}": {
             "chords": [" ".join(map(str, voice)) for voice in one.chords.T],

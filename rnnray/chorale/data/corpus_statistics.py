@@ -22,6 +22,9 @@ from rnnray.errors import UserError
 
 STATISTICS_FILE = "statistics.json"
 _EXAMPLES = 100  # most pieces; the book's chorales have 77 in their test split
+# The statistics of the first files; `out_of_range` was of other ranges then.
+_FIRST_MARKS = {"chorales", "steps", "parallel_fifths", "parallel_octaves", "crossing", "spacing"}
+_FIRST_MARKS |= {"out_of_range", "changes", "silence", "frozen", "longest_frozen"}
 _LONGEST = 1 << 16  # most chords of a piece; over an hour
 
 # Errors of json and NumPy on damaged files, or on files that other programs made.
@@ -109,19 +112,27 @@ def read_statistics(checkpoint: str) -> tuple[Statistics, bytes] | None:
 
 def _from_json(content: bytes) -> Statistics:
     values = json.loads(content)
-    marks = values["critique"]
-    names = {field.name for field in fields(Critique)}
-    if set(marks) != names or not all(
-        type(mark) in (int, float) and np.isfinite(mark) for mark in marks.values()
-    ):
-        raise ValueError("critique")
     pitches = _whole(values["pitches"])
     if pitches.shape != (VOICE_COUNT, 128) or pitches.min() < 0:
         raise ValueError("pitches")
     examples = [(example["name"], _chords(example["voices"])) for example in values["examples"]]
     if not examples or not all(type(name) is str and name.isprintable() for name, _ in examples):
         raise ValueError("examples")
-    return Statistics(Critique(**marks), pitches, tuple(examples))
+    marks = _critique(values["critique"], [piece for _, piece in examples])
+    return Statistics(marks, pitches, tuple(examples))
+
+
+def _critique(marks: dict[str, Any], examples: Sequence[Chords]) -> Critique:
+    """The marks of the corpus; those that an older file has not, of its examples."""
+    names = {field.name for field in fields(Critique)}
+    if not _FIRST_MARKS <= set(marks) <= names or not all(
+        type(mark) in (int, float) and np.isfinite(mark) for mark in marks.values()
+    ):
+        raise ValueError("critique")
+    if len(marks) < len(names):
+        kept = {name: mark for name, mark in marks.items() if name != "out_of_range"}
+        marks = critique(examples).as_dict() | kept
+    return Critique(**marks)
 
 
 def _chords(voices: Any) -> Chords:

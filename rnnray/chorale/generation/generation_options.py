@@ -30,6 +30,8 @@ class GenerationConfig(Config):
     formats: Annotated[tuple[Format, ...], MinLen(1)] = FORMATS
     """Files of each chorale: sound (wav), MIDI (mid), score (musicxml)."""
     top_p: composing_options.TopP = 1.0
+    temperature_on: composing_options.TemperatureOn = "pitch"
+    rules: composing_options.RuleTexts = ()
     seed: composing_options.Seed = 0
     seed_from: composing_options.SeedFrom = None
     data: str | None = None

@@ -6,6 +6,7 @@ no times.
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,14 @@ import pyarrow.parquet as pq
 
 from rnnray.artifacts import Exists, Store
 from rnnray.chorale.chords import HIGHEST_PITCH, VOICE_COUNT, Chords
-from rnnray.chorale.critique import critique
+from rnnray.chorale.critique import Critique, critique
 from rnnray.chorale.generation.generation_options import FORMATS
 from rnnray.chorale.generation.in_order import in_order
 from rnnray.chorale.generation.plan import CONTENT_TYPES, SUMMARY, Part, Plan
 from rnnray.errors import UserError
 
-FIGURES = (
-    "parallel_fifths",
-    "parallel_octaves",
-    "crossing",
-    "spacing",
-    "out_of_range",
-    "changes",
-    "silence",
-    "longest_frozen",
+FIGURES = tuple(
+    field.name for field in fields(Critique) if field.name not in ("chorales", "steps", "frozen")
 )
 """Statistics of a single chorale; see `rnnray.chorale.critique.Critique`."""
 
@@ -40,6 +34,7 @@ SCHEMA = pa.schema(
         ("temperature", pa.float64()),  # null: Bach's
         ("seed", pa.int64()),
         ("checkpoint", pa.string()),  # SHA-256 of the checkpoint's model
+        ("rules", pa.string()),  # of --rules, with spaces between; empty for none; null: Bach's
         ("chords", pa.list_(pa.int16())),  # S A T B of each chord
         # mean of composed notes; for Bach's chorales, of all notes
         ("nats_per_note", pa.float64()),

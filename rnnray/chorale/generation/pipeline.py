@@ -21,6 +21,7 @@ from rnnray import cluster, reach
 from rnnray.artifacts import Store
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.composing_options import rule_nats
 from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.manifest import ROW, figures_of
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
@@ -80,7 +81,12 @@ class Compose:
                 "with; use storage that all nodes share, and leave the checkpoint unchanged "
                 "during the run"
             )
-        return composer.sampler(batch_size=self._plan.part_size, seed=self._plan.config.seed)
+        return composer.sampler(
+            batch_size=self._plan.part_size,
+            seed=self._plan.config.seed,
+            rules=rule_nats(self._plan.config.rules),
+            temperature_on=self._plan.config.temperature_on,
+        )
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """Compose parts, given by their index in the plan, into batches."""
@@ -100,6 +106,7 @@ class Compose:
                         "temperature": part.temperature,
                         "seed": self._plan.config.seed,
                         "checkpoint": self._plan.model,
+                        "rules": self._plan.rules(part),
                         "chords": composition.chords.reshape(-1),
                         "nats_per_note": float(composition.nats[counted].mean(dtype=np.float64)),
                     }

@@ -5,7 +5,7 @@ import io
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -111,6 +111,8 @@ class Plan:
     """Given notes of every chorale, int8 [4n], -1 for notes to compose."""
     bach: tuple[tuple[str, Chords], ...]
     """Name ("test 12") and chords of real excerpts."""
+    corpus_critique: Mapping[str, float] = field(default_factory=dict)
+    """Figures of the whole corpus, as `rnnray.chorale.critique.Critique` names them."""
     device: Device = "cpu"
     """Kind of device that composes; a GPU's arithmetic differs, so a run keeps its first kind."""
 
@@ -140,6 +142,10 @@ class Plan:
             return [Request(tokens.to_tokens(self.bach[index][1]), index) for index in indices]
         top_p = self.config.top_p
         return [Request(self.given, index, part.temperature, top_p) for index in indices]
+
+    def rules(self, part: Part) -> str | None:
+        """What a part's chorales were held to, as --rules takes it; None for Bach's."""
+        return None if part.temperature is None else " ".join(self.config.rules)
 
     def title(self, part: Part, index: int) -> str:
         """Return the title of a chorale's score."""
@@ -202,6 +208,7 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
         corpus=reference.digest,
         given=given,
         bach=tuple(_excerpts(reference.examples, config.chords, config.seed)),
+        corpus_critique=reference.statistics.critique.as_dict(),
     )
 
 

@@ -7,13 +7,27 @@ from typing import Any
 import numpy as np
 
 from rnnray.artifacts import Store
-from rnnray.chorale.composing_options import temperature_text
+from rnnray.chorale.composing_options import rule_nats, temperature_text
 from rnnray.chorale.critique import critique
 from rnnray.chorale.generation import manifest
 from rnnray.chorale.generation.in_order import in_order
 from rnnray.chorale.generation.plan import CONTENT_TYPES, PAGE, SUMMARY, Part, Plan
 from rnnray.chorale.render import page
 from rnnray.progress import Every, say
+
+_SHOWN = (
+    "nats_per_note",
+    "chords_on_beats",
+    "clashes",
+    "parallel_fifths",
+    "parallel_octaves",
+    "crossing",
+    "spacing",
+    "out_of_range",
+    "changes",
+    "longest_frozen",
+)
+"""Figures on the page: what there is room for."""
 
 
 def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bool) -> None:
@@ -39,7 +53,11 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
     index: list[page.PageFile] = []
 
     def others() -> Iterator[page.PageFile]:
-        for file in page.build(plan.name, plan.config.tempo, _pieces(store, plan), link=link):
+        pieces = _pieces(store, plan)
+        bach = _of_the_corpus(plan)
+        about = ", ".join(plan.config.rules)
+        files = page.build(plan.name, plan.config.tempo, pieces, rules=about, bach=bach, link=link)
+        for file in files:
             if file.key == PAGE:
                 index.append(file)
             else:
@@ -63,14 +81,24 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
         "model": plan.model,
         "chords": plan.config.chords,
         "count": plan.config.count,
+        "temperature_on": plan.config.temperature_on,
+        "rules": rule_nats(plan.config.rules),
         "files": sum(one["files"] for one in everything),
         "bytes": sum(one["bytes"] for one in everything),
         "temperatures": {name: one["figures"] for name, one in temperatures.items()},
-        "bach": bach["figures"],
+        "bach": bach["figures"] | plan.corpus_critique,
     }
     store.tidy()
     content = json.dumps(summary, indent=1, allow_nan=False).encode()
     store.put(SUMMARY, content, content_type=CONTENT_TYPES["json"], metadata=plan.metadata())
+
+
+def _of_the_corpus(plan: Plan) -> dict[str, float]:
+    """Bach's means for the page: those of a few excerpts would be chance."""
+    critique = plan.corpus_critique
+    means = {name: critique[name] for name in (*_SHOWN, "chorales") if name in critique}
+    # Of all pieces the mean, not the longest.
+    return means | ({"longest_frozen": critique["frozen"]} if critique else {})
 
 
 def _parts(plan: Plan, temperature: float | None) -> list[Part]:
@@ -98,6 +126,6 @@ def _pieces(store: Store, plan: Plan) -> Iterator[page.Piece]:
                 name=f"{index:06d}" if temperature is not None else plan.bach[index][0],
                 temperature=temperature,
                 chords=row["chords"],
-                figures={name: row[name] for name in ("nats_per_note", *manifest.FIGURES)},
+                figures={name: row[name] for name in _SHOWN},
                 files={file["key"].rpartition(".")[2]: file["key"] for file in row["files"]},
             )

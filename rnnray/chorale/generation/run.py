@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ import ray
 from rnnray import cluster, reach, run_folder, storage
 from rnnray.artifacts import Store, open_store
 from rnnray.artifacts.guarded import GuardedStore
+from rnnray.chorale.composing_options import RuleName, rule_nats
 from rnnray.chorale.generation import folder, manifest, provenance
 from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import rows_of, sheaves
@@ -43,6 +44,8 @@ class Generated:
     """
     driver_mib: float
     """Peak memory of this process, MiB; it does not grow with the number of chorales."""
+    rules: dict[RuleName, float] = field(default_factory=dict)
+    """Rules that the chorales keep, with their nats."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result for JSON.
@@ -133,7 +136,8 @@ def generate(
     ended = time.monotonic()
     seconds = watch.seconds | {"publish": ended - publishing, "total": ended - started}
     page = _page(store, options)
-    return Generated(store.uri, page, watch.written, watch.found, seconds, _peak_mib())
+    rules = rule_nats(config.rules)
+    return Generated(store.uri, page, watch.written, watch.found, seconds, _peak_mib(), rules)
 
 
 class _Watch:
@@ -185,7 +189,8 @@ def _complete_already(store: Store, plan: Plan, options: GenerationOptions) -> G
         say("writing the page with new links")
         publish(store, plan, options.presign_hours, summarise=False)
     seconds = dict.fromkeys((*STAGES, "first", "pieces", "publish", "total"), 0.0)
-    return Generated(store.uri, _page(store, options), 0, chorales, seconds, _peak_mib())
+    rules = rule_nats(plan.config.rules)
+    return Generated(store.uri, _page(store, options), 0, chorales, seconds, _peak_mib(), rules)
 
 
 def _peak_mib() -> float:

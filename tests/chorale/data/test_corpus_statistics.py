@@ -94,6 +94,22 @@ def test_composing_needs_no_corpus_but_for_an_opening(
     assert named.digest == older.digest != found.digest
 
 
+def test_marks_that_an_older_file_lacks_are_those_of_its_examples(
+    corpus: pa.Table, tmp_path: Path
+) -> None:
+    values = json.loads(to_json(statistics_of(corpus)))
+    del values["critique"]["clashes"], values["critique"]["endings"]
+    values["critique"] |= {"crossing": 0.25, "out_of_range": 0}
+    folder = Path(checkpoint(tmp_path / "c", corpus))
+    (folder / STATISTICS_FILE).write_text(json.dumps(values))
+    found = read_statistics(str(folder))
+    assert found is not None
+    marks, of_examples = found[0].critique, critique([PIECES[1], PIECES[2]])
+    assert marks.crossing == 0.25
+    for name in ("clashes", "endings", "out_of_range"):
+        assert getattr(marks, name) == getattr(of_examples, name)
+
+
 def test_a_corpus_that_is_gone_says_whose_it_was(tmp_path: Path) -> None:
     config = small_config("strong").model_copy(update={"data": str(tmp_path / "gone")})
     with pytest.raises(UserError, match=r"gone: no such .*trained on; --data names another"):

@@ -38,6 +38,7 @@ def test_the_manifest_tells_of_every_chorale_what_was_composed(made: Plan, unbro
             np.testing.assert_array_equal(chords, Sampler.one(request).chords)
             assert (row["temperature"], row["seed"]) == (part.temperature, 0)
             assert row["checkpoint"] == made.model
+            assert row["rules"] == (None if part.temperature is None else "strict hidden=0")
             judged = critique([chords]).as_dict()
             assert {name: row[name] for name in manifest.FIGURES} == {
                 name: judged[name] for name in manifest.FIGURES

@@ -14,6 +14,7 @@ from generated import BACH, CHORDS, COUNT, PART_SIZE, Memory, Sampler, contents,
 from rnnray import cluster
 from rnnray.artifacts import open_store
 from rnnray.artifacts.local import LocalStore
+from rnnray.chorale.composing_options import rule_nats
 from rnnray.chorale.critique import critique
 from rnnray.chorale.generation import dry_run, folder, manifest, pipeline, publishing
 from rnnray.chorale.generation.generation_options import (
@@ -39,8 +40,18 @@ def test_the_summary_sets_each_temperature_beside_bach(made: Plan, unbroken: Pat
         nats = figures.pop("nats_per_note")
         assert figures == critique(chords).as_dict()
         assert nats == pytest.approx(np.arange(8, 4 * CHORDS).mean())
-    bach = critique([piece for _, piece in made.bach]).as_dict()
-    assert summary["bach"].items() >= bach.items()
+    assert summary["rules"] == rule_nats(["strict", "hidden=0"])
+    assert summary["temperature_on"] == "pitch"
+    # Bach's are those of the corpus, not of the excerpts.
+    assert made.corpus_critique["chorales"] == 5 > len(made.bach)
+    assert summary["bach"].items() >= made.corpus_critique.items()
+    index = (unbroken / "index.html").read_text()
+    run = json.loads(index.partition('id="run">')[2].partition("</script>")[0])
+    assert run["bach_chorales"] == 5
+    assert run["rules"] == "strict, hidden=0"
+    for name, mean in (("crossing", "crossing"), ("longest_frozen", "frozen")):
+        assert run["bach"][name] == pytest.approx(made.corpus_critique[mean], rel=1e-3)
+    assert run["bach"]["nats_per_note"] is not None
     pieces = [path for path in unbroken.rglob("*") if path.suffix in (".wav", ".mid", ".musicxml")]
     assert summary["files"] == len(pieces) == 2 * (2 * COUNT + BACH)
     assert summary["bytes"] == sum(path.stat().st_size for path in pieces)

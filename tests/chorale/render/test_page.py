@@ -106,6 +106,11 @@ def test_means_stand_beside_bachs_means():
     assert [group["means"]["longest_frozen"] for group in run["groups"]] == [16, 24]
     assert run["bach"] == {"longest_frozen": 24}
     assert run_of(built(piece()))["bach"] == {}
+    corpus = {"longest_frozen": 12.5, "crossing": 0.02, "chorales": 382}
+    (*_, index) = build("", 80, frozen, bach=corpus, link=lambda key: key)
+    whole = run_of({"index.html": index})
+    assert whole["bach"] == {"longest_frozen": 12.5, "crossing": 0.02}
+    assert whole["bach_chorales"] == 382
 
 
 def test_quiz_knows_which_temperatures_have_sound():

@@ -78,6 +78,8 @@ def build(
     tempo: float,
     pieces: Iterable[Piece],
     *,
+    rules: str = "",
+    bach: Mapping[str, float] = {},
     link: Callable[[str], str],
 ) -> Iterator[PageFile]:
     """Yield the files of the page, index.html last, while the pieces arrive.
@@ -88,7 +90,11 @@ def build(
     Args:
         title: heading of the page; any text.
         tempo: quarter notes a minute, as in the pieces' sound; moves the playhead.
-        pieces: all pieces, those of each temperature together.
+        pieces: all pieces, those of each temperature together. No more than `CHUNK` of them are
+            held, and the names and statistics of one temperature.
+        rules: rules that the composer kept, for the page to say; empty for none.
+        bach: means beside the statistics of each piece, and the number of `chorales` that they
+            are of; a missing one is the mean over the pieces by Bach.
         link: returns the address of a key of the run: the key itself if the page is beside it, or a
             presigned URL. It is called for every file of every piece and of the page.
 
@@ -109,8 +115,11 @@ def build(
     run: dict[str, Any] = {
         "tempo": tempo,
         "chunk": CHUNK,
+        "rules": rules,
         "figures": list(dict.fromkeys(name for group in groups for name in group["means"])),
-        "bach": next((group["means"] for group in groups if group["key"] == "bach"), {}),
+        "bach": next((group["means"] for group in groups if group["key"] == "bach"), {})
+        | {name: _number(mean) for name, mean in bach.items() if name != "chorales"},
+        "bach_chorales": bach.get("chorales"),
         "groups": groups,
     }
     page = Template(resources.files(__name__).joinpath("page.html").read_text("utf-8"))

@@ -55,8 +55,10 @@ function setUpAverages() {
   const table = element("table", { className: "averages" });
   table.append(caption, columns(), element("thead", {}, names), rows);
   const marked = [...near.values()].some(({ size }) => size > 0);
-  const note = `Means of all pieces.${marked ? " Bold: nearest to Bach’s." : ""} Pieces of one `
-    + "number share their random numbers at all temperatures: compare them in pairs.";
+  const whole = RUN.bach_chorales ? ` Bach’s: of all his ${counted(RUN.bach_chorales, "chorale")}`
+    + " in the corpus, but for the nats." : "";
+  const note = `Means of all pieces.${whole}${marked ? " Bold: nearest to Bach’s." : ""} Pieces of `
+    + "one number share their random numbers at all temperatures: compare them in pairs.";
   byId("averages").append(table, element("p", { className: "note" }, note));
 }
 

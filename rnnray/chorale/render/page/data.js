@@ -11,6 +11,8 @@ const plain = (digits) => (value) => value.toFixed(digits);
 // it is written.
 const KNOWN = {
   nats_per_note: ["Nats a note", "how surprising the model finds a note", plain(2)],
+  chords_on_beats: ["Triads, sevenths", "of all beats", percent(1)],
+  clashes: ["Semitone clashes", "of all sixteenths", percent(1)],
   parallel_fifths: ["Parallel fifths", "in 64 sixteenths", plain(2)],
   parallel_octaves: ["Parallel octaves", "in 64 sixteenths", plain(2)],
   crossing: ["Crossing voices", "of all sixteenths", percent(1)],

@@ -46,6 +46,7 @@ function describe() {
   const temperatures = new Intl.ListFormat("en").format(keys);
   const parts = [`${counted(countOf(composed), "chorale")} composed by a recurrent network`];
   if (keys.length) parts.push(` at temperature${keys.length === 1 ? "" : "s"} ${temperatures}`);
+  if (RUN.rules) parts.push(`, held to rules (${RUN.rules})`);
   const bach = GROUPS.get(BACH);
   if (bach) parts.push(`, beside ${counted(bach.count, "piece")} by J. S. Bach`);
   byId("lede").textContent = `${parts.join("")}.`;
