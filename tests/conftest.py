@@ -87,6 +87,7 @@ def ray_cluster() -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # as `rnnray.cluster.connect` has it
     yield
     ray.shutdown()
 

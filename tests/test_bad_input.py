@@ -16,7 +16,7 @@ from rnnray.sketch.data import demo
 from rnnray.sketch.sketch_config import notebook
 from rnnray.sketch.sketch_task import SketchTask
 
-FILES = {
+FILES: dict[str, str | bytes] = {
     "file": "",
     "long.csv": "note0\n" + "60\n" * 9,
     "high.csv": "note0\n60\n82\n",

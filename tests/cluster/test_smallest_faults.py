@@ -152,7 +152,7 @@ def test_a_killed_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_to_mo
     ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = KilledOnce(folder=str(tmp_path), batches=STEPS - 10)
-    options = {"max_failures": 0, "checkpoint_minutes": 1e-6}
+    options: dict[str, Any] = {"max_failures": 0, "checkpoint_minutes": 1e-6}
     with pytest.raises(Exception, match=r"(?i)worker"):
         train_toy(task, tmp_path, **options)
     assert not (tmp_path / "toy/lock.json").exists()
