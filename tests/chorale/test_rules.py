@@ -15,7 +15,7 @@ from rnnray.chorale.tokens import NONE, to_chords, to_tokens
 sampling = Lazily("rnnray.chorale.sampler")
 ruling = Lazily("rnnray.chorale.rules")
 
-BATCH, CHORDS = 64, 32
+BATCH, CHORDS = 192, 12
 MARKS: dict[RuleName, tuple[str, ...]] = {
     "parallels": ("parallel_fifths", "parallel_octaves"),
     "hidden": ("hidden_fifths", "hidden_octaves"),
@@ -32,7 +32,7 @@ def wandering() -> np.ndarray:
     do, and breaks every rule.
     """
     middles = np.array([73, 67, 61, 51]) - 35
-    logits = -(((np.arange(47) - middles[:, None]) / 3.0) ** 2) / 2
+    logits = -(((np.arange(47) - middles[:, None]) / 2.7) ** 2) / 2
     logits[:, 0] = -4
     return logits.astype(np.float32)
 
