@@ -17,7 +17,7 @@ class SketchRun(RunOptions):
     """Where and on what a run of the classifier runs."""
 
     name: RunName = "sketch"
-    """Name of this run and of its folder; the same name goes on where the run stopped."""
+    """Name of the run and of its folder; a run of the same name resumes where it stopped."""
 
 
 class Options(job.PresetOptions):
