@@ -123,7 +123,12 @@ HERE = [
     ("compose", "--checkpoint {cut} --data {corpus}", 1, "{cut}/model.keras: cannot be loaded"),
     ("compose", f"{OF} --melody nowhere.mid", 1, "nowhere.mid: cannot be read"),
     ("compose", f"{MELODY}/long.csv --chords 8", 1, "the melody has 9 chords, more than --chords"),
-    ("compose", f"{MELODY}/high.csv", 1, "quarter note 0.25 from the beginning: pitch 82 is not"),
+    (
+        "compose",
+        f"{MELODY}/high.csv",
+        1,
+        "quarter note 0.25 from the beginning: pitch 82 is outside",
+    ),
     ("compose", f"{MELODY}/high.csv --transpose 9", 1, "--transpose -1 moves all notes"),
     ("compose", f"{MELODY}/text.csv", 1, "{files}/text.csv, line 2, note0: 'C4' is not a pitch"),
     ("compose", f"{MELODY}/two.csv", 1, "{files}/two.csv: has 2 voices, but --keep names 1"),

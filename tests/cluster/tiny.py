@@ -79,7 +79,7 @@ class Trained:
         return Path(self.ended.result["checkpoint"])
 
 
-def run_file(name: str, *arguments: str, address: str, timeout: float = 150) -> Ended:
+def run_file(name: str, *arguments: str, address: str, timeout: float = 400) -> Ended:
     """Run a file of jobs/ in a process of its own, on the Ray cluster of an address."""
     environment = os.environ | {"RAY_ADDRESS": address}
     # What tests/conftest.py sets for its own process would let messages of TensorFlow through.

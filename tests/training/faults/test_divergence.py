@@ -57,7 +57,7 @@ def test_training_that_diverged_stops_at_the_next_look_and_keeps_the_last_good_c
     assert re.search(
         r"learning rate 0\.0\d+, largest finite gradient norm [\d.]+ at step \d+", line
     )
-    assert "--optimizer.learning-rate" in line
+    assert "optimizer.learning_rate" in line
     assert error.value.epoch == pytest.approx(1 + 13 / STEPS)
     assert list(storage.reported)[-1] == "epoch-0001-step-0000008"
     for folder in tmp_path.iterdir():
