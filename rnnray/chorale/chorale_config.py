@@ -43,6 +43,11 @@ class ChoraleModelConfig(Config):
     """chords: share of the heads' hidden layer that is dropped in training."""
     reach: Annotated[int, Ge(BAR)] = 256
     """chords: how far back, in chords, the model looks for an earlier place that went like this."""
+    pairs: bool = False
+    """chords: the model sees the intervals between voices, before and now, and which voice moved:
+    what rules of counterpoint are about."""
+    edges: bool = False
+    """chords: the model knows where a piece begins, and how many chords are left to its end."""
 
 
 class ChoraleConfig(TrainingConfig):
@@ -101,7 +106,12 @@ def strong() -> ChoraleConfig:
     """What we recommend: LSTMs over chords, heads for each voice, echoes, transpositions."""
     return ChoraleConfig(
         model=ChoraleModelConfig(
-            architecture="chords", embedding_dropout=0.2, dropout=0.5, head_dropout=0.4
+            architecture="chords",
+            embedding_dropout=0.2,
+            dropout=0.5,
+            head_dropout=0.4,
+            pairs=True,
+            edges=True,
         ),
         optimizer=OptimizerConfig(
             name="adam",
@@ -111,7 +121,7 @@ def strong() -> ChoraleConfig:
             clip="global",
             clip_norm=1.0,
         ),
-        epochs=8,
+        epochs=6,
         global_batch_size=32,
         window_chords=128,
         window_shift=64,

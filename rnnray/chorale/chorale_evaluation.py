@@ -42,8 +42,8 @@ class Evaluation:
 
 def evaluate(composer: TrainedComposer, chorales: Sequence[Chords]) -> Evaluation:
     """Evaluate a composer on some chorales."""
-    nats, right, notes = _totals(composer, _whole_pieces(chorales), 0)
-    book_nats, book_right, book_notes = _totals(composer, _windows(chorales), 1)
+    nats, right, notes = _totals(composer, _whole_pieces(chorales))
+    book_nats, book_right, book_notes = _totals(composer, _windows(chorales), whole=False)
     return Evaluation(
         nats / notes,
         right / notes,
@@ -54,13 +54,14 @@ def evaluate(composer: TrainedComposer, chorales: Sequence[Chords]) -> Evaluatio
 
 
 def _totals(
-    composer: TrainedComposer, batches: Iterator[npt.NDArray[np.int8]], skip: int
+    composer: TrainedComposer, batches: Iterator[npt.NDArray[np.int8]], *, whole: bool = True
 ) -> tuple[float, int, int]:
-    """Sum of nats, right notes and notes, but for the first `skip` notes of each row."""
+    """Sum of nats, right notes and notes: of whole pieces, or of windows but for the first note."""
+    skip = 0 if whole else 1
     totals = np.zeros(3)
     progress = Every()
     for batch in batches:
-        nats, right = composer.judge(batch)
+        nats, right = composer.judge(batch, whole=whole)
         counted = (batch != NONE)[:, skip:]
         totals += nats[:, skip:].sum(dtype=np.float64), right[:, skip:].sum(), counted.sum()
         if progress():

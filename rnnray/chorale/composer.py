@@ -71,18 +71,25 @@ class TrainedComposer:
         self._logits = tf.function(lambda tokens: self.model(tokens, training=False))
 
     def judge(
-        self, tokens: npt.NDArray[np.integer]
+        self, tokens: npt.NDArray[np.integer], *, whole: bool = True
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """What each note costs, given all notes before it, and whether it is the likeliest one.
 
         Args:
             tokens: int [rows, 4n], -1 for padding at the end; compiled anew for each shape.
+            whole: the rows are whole pieces; otherwise they are cut from pieces somewhere, and
+                the composer is not told that they begin and end.
 
         Returns:
             nats float32 [rows, 4n] and right bool [rows, 4n]; 0 and false at the padding.
         """
         tokens = tokens.astype(np.int32)
-        logits = self._logits(tokens).numpy()
+        inputs = tokens
+        if not whole and self.config.model.edges:
+            inputs = np.concatenate(
+                [tokens, np.tile([0, NONE], (len(tokens), 1))], 1, dtype=np.int32
+            )
+        logits = self._logits(inputs).numpy()
         shifted = logits - logits.max(-1, keepdims=True)
         chosen = np.take_along_axis(shifted, np.maximum(tokens, 0)[..., None], axis=-1)[..., 0]
         nats = np.log(np.exp(shifted).sum(-1)) - chosen

@@ -42,6 +42,7 @@ class Sampler:
                 numbers,
                 numbers,
                 tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([batch_size], tf.int32),
             ],
             autograph=False,
         )
@@ -68,6 +69,7 @@ class Sampler:
             np.array([request.temperature for request in filled], np.float32),
             np.array([request.top_p for request in filled], np.float32),
             requests[0].bar_position,
+            np.array([request.given.size // VOICE_COUNT for request in filled], np.int32),
         )
         notes, nats = notes.numpy(), nats.numpy()
         if not np.isfinite(nats).all():
@@ -84,7 +86,13 @@ class Sampler:
         ]
 
     def _compose(
-        self, given: Any, uniforms: Any, temperature: Any, top_p: Any, bar_position: Any
+        self,
+        given: Any,
+        uniforms: Any,
+        temperature: Any,
+        top_p: Any,
+        bar_position: Any,
+        lengths: Any,
     ) -> Any:
         """The loop over chords, as a graph: notes int32 and nats float32, both [4n, batch]."""
         chords = tf.shape(given)[0] // VOICE_COUNT
@@ -102,7 +110,7 @@ class Sampler:
             notes = notes.write(number, tf.stack(chosen))
             return number + 1, logits, state, notes, nats.write(number, tf.stack(costs))
 
-        logits, state = self._composer.initial_state(self._batch_size, bar_position)
+        logits, state = self._composer.initial_state(self._batch_size, bar_position, lengths)
         *_, notes, nats = tf.while_loop(
             lambda number, *_: number < chords,
             compose_chord,

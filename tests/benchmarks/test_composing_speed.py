@@ -12,7 +12,7 @@ def test_each_way_to_compose_has_its_rate(
     monkeypatch.setattr(composing_speed, "_BOOK_CHORDS", 1)
     monkeypatch.setattr(composing_speed, "_PEAK_SIZE", 512)
     rates = composing_speed.compose(2)
-    assert list(rates) == ["book", "model_call", "batch_1", "batch_64", "batch_1024"]
+    assert list(rates) == ["book", "model_call", "batch_1", "batch_64", "batch_1024", "strong_1024"]
     assert min(rates.values()) > 0
     # A thousand at once are faster than one: by hundreds, but the machine is shared.
     assert rates["batch_1024"] > 5 * rates["batch_1"]

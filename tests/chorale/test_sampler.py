@@ -41,7 +41,7 @@ def fake(logits: np.ndarray) -> Any:
         return tf.tile(table[None, voice % len(logits)], [batch, 1])
 
     return SimpleNamespace(
-        initial_state=lambda batch, bar_position: (after(batch, 0), tf.zeros([batch])),
+        initial_state=lambda batch, *_: (after(batch, 0), tf.zeros([batch])),
         step=lambda state, notes, voice: (after(notes.shape[0], voice + 1), state + 1),
     )
 
@@ -163,7 +163,10 @@ def test_temperature_0_is_a_plain_loop_over_the_full_model(composer: Any, sample
         np.testing.assert_array_equal(to_tokens(one.chords), expected)
 
 
-def test_a_longer_chorale_begins_as_the_shorter_one_does(sampler: Any) -> None:
+def test_a_longer_chorale_begins_as_the_shorter_one_does(preset: str) -> None:
+    """Unless the composer knows how long it will be."""
+    composer = small_composer(preset, edges=False)
+    sampler = sampling.Sampler(composer, batch_size=BATCH, seed=3)
     lengths = (1, 7, 8, 24, 29)
     short_to_long = composed(sampler, [Request(empty(n), index=5) for n in lengths])
     for one, length in zip(short_to_long, lengths, strict=True):
@@ -272,7 +275,7 @@ def test_notes_given_to_the_composer_are_those_of_the_chorale() -> None:
         return 30 * tf.one_hot((notes + 1) % 47, 47)
 
     wants_more = SimpleNamespace(
-        initial_state=lambda batch, _: (after(tf.zeros([batch], tf.int32)), tf.zeros([])),
+        initial_state=lambda batch, *_: (after(tf.zeros([batch], tf.int32)), tf.zeros([])),
         step=lambda state, notes, voice: (after(notes), state),
     )
     given = empty(3)
@@ -288,7 +291,7 @@ def test_a_chorale_begins_at_its_own_position_in_the_bar_whoever_is_asked_for_be
         return 30 * tf.one_hot(tf.fill([2], bar_position), 47)
 
     tells = SimpleNamespace(
-        initial_state=lambda batch, bar_position: (at(bar_position), at(bar_position)),
+        initial_state=lambda batch, bar_position, _: (at(bar_position), at(bar_position)),
         step=lambda state, notes, voice: (state, state),
     )
     positions = [0, 0, 0, 12, 12, 3]
@@ -298,6 +301,21 @@ def test_a_chorale_begins_at_its_own_position_in_the_bar_whoever_is_asked_for_be
         for one in composed(sampling.Sampler(tells, batch_size=2), requests)
     ]
     assert found == positions
+
+
+def test_each_chorale_s_length_is_told_to_the_composer() -> None:
+    """A fake whose every note is the number of chords that it was told."""
+
+    def tell(batch: int, bar_position: Any, lengths: Any) -> Any:
+        return 30 * tf.one_hot(lengths, 47), 30 * tf.one_hot(lengths, 47)
+
+    tells = SimpleNamespace(initial_state=tell, step=lambda state, notes, voice: (state, state))
+    lengths = [3, 5, 9]
+    requests = [Request(empty(length)) for length in lengths]
+    for one, length in zip(
+        composed(sampling.Sampler(tells, batch_size=2), requests), lengths, strict=True
+    ):
+        assert to_tokens(one.chords).tolist() == [length] * 4 * length
 
 
 def test_a_top_p_that_is_nearly_nothing_leaves_the_likeliest_note() -> None:

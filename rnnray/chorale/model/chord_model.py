@@ -17,11 +17,18 @@ from keras import layers, ops
 from rnnray.chorale.chorale_config import ChoraleModelConfig
 from rnnray.chorale.chords import BAR, VOICES
 from rnnray.chorale.model import echoes
-from rnnray.chorale.tokens import TOKENS
+from rnnray.chorale.model.voice_pairs import VoicePairs
+from rnnray.chorale.tokens import NONE, TOKENS
 
 _V = len(VOICES)
 _START = TOKENS  # stands for the notes before the first chord
 _MOST_HELD = 32  # sixteenths; held longer counts as this
+_MOST_LEFT = 64  # chords; more that are left count as this,
+_PHASES = 32  # but are told modulo two bars, too: phrases are as long, counted from the end
+_UNKNOWN = -(1 << 20)  # chords left where nobody knows how many; it stays so as they go
+# The rows of the table of edges: chords left, their phase, that the piece begins, unknown.
+_PHASE, _BEGINS = _MOST_LEFT + 1, _MOST_LEFT + 1 + _PHASES
+_UNTOLD = _BEGINS + 1
 
 
 @keras.saving.register_keras_serializable("rnnray")
@@ -29,7 +36,9 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
     """See the module.
 
     Call: tokens int [batch, 4n], S A T B of each chord, from a bar line on, -1 for padding at the
-    end -> logits float32 [batch, 4n, 47] of each token, given those before it.
+    end -> logits float32 [batch, 4n, 47] of each token, given those before it. With `edges` a row
+    is a whole piece, unless two more numbers follow the tokens, int [batch, 4n + 2]: whether the
+    piece begins here, 1 or 0, and how many of its chords follow those here, -1 for unknown.
     """
 
     def __init__(self, options: dict[str, Any], **kwargs: Any) -> None:
@@ -38,6 +47,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         config = ChoraleModelConfig.model_validate(options)
         self.width, self.head_units = config.embedding, config.head_units
         self.reach, self.stride = config.reach, config.stride
+        self.pairs = self.edges = None
         kinds = len(echoes.MATCHED_VOICES)
         # One table for all voices, one for both kinds of echoes; see `_row`.
         self.notes = layers.Embedding(_V * (TOKENS + 1), self.width)
@@ -53,6 +63,10 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         self.hidden = layers.Dense(_V * self.head_units)
         self.above = layers.Embedding(_V * _V * TOKENS, self.head_units)
         self.head_dropout = layers.Dropout(config.head_dropout)
+        if config.pairs:
+            self.pairs = VoicePairs(self.width, self.head_units)
+        if config.edges:
+            self.edges = layers.Embedding(_UNTOLD + 1, self.width)
         # In float32 whatever the precision of the rest: softmax loses digits in 16 bits.
         self.notes_out = [layers.Dense(TOKENS, dtype="float32") for _ in range(_V)]
         self.intervals = [
@@ -74,17 +88,24 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         self.hidden.build((None, None, width + self.width))
         for layer in (*self.notes_out, *self.intervals, *self.copies):
             layer.build((None, None, self.head_units))
+        if self.pairs:
+            self.pairs.build()
+        if self.edges:
+            self.edges.build((None,))
         self.built = True
 
     def call(self, tokens: Any, training: bool = False) -> Any:
         """See the class."""
         count = tokens.shape[1] // _V
-        padded = ops.reshape(ops.cast(tokens, "int32"), (-1, count, _V))
+        tokens = ops.cast(tokens, "int32")
+        padded = ops.reshape(tokens[:, : count * _V], (-1, count, _V))
         chords = ops.maximum(padded, 0)
         before = ops.pad(chords, [[0, 0], [1, 0], [0, 0]], constant_values=_START)[:, :-1]
         found = echoes.find(padded, self.reach)
         place = ops.arange(count)[None] % BAR
         embedded = self._embed(before, _held(chords), place, found)
+        if self.edges:
+            embedded = embedded + self._embed_edges(*_edges(padded, tokens[:, count * _V :]))
         embedded = self.embedding_dropout(embedded, training=training)
         steps = -(-count // self.stride)
         x = ops.pad(embedded, [[0, 0], [self.stride - 1, steps * self.stride - count], [0, 0]])
@@ -99,10 +120,13 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         ]
         return ops.reshape(ops.stack(logits, axis=2), (-1, count * _V, TOKENS))
 
-    def initial_state(self, batch: int, bar_position: Any = 0) -> tuple[Any, Any]:
+    def initial_state(
+        self, batch: int, bar_position: Any = 0, length: Any = NONE
+    ) -> tuple[Any, Any]:
         """Before the first note of `batch` pieces: its logits [batch, 47], and the state.
 
-        The pieces begin `bar_position` sixteenths (int scalar) after a bar line.
+        The pieces begin `bar_position` sixteenths (int scalar) after a bar line, and have `length`
+        chords (int, scalar or [batch]; -1 for unknown).
         """
         state = {
             "time": ops.cast(bar_position, "int32"),
@@ -112,11 +136,14 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             "recent": ops.zeros((batch, (self.stride - 1) * self.width), self.compute_dtype),
             "lstms": [lstm.get_initial_state(batch) for lstm in self.lstms],
         }
+        if self.edges:
+            length = ops.broadcast_to(ops.cast(length, "int32"), (batch,))
+            state["left"] = ops.where(ops.equal(length, NONE), _UNKNOWN, length)
         none = [
             (ops.zeros((batch, _V), "int32"), ops.zeros((batch,), "int32"))
             for _ in echoes.MATCHED_VOICES
         ]
-        return self._first_voice(state, none)
+        return self._first_voice(state, none, begins=True)
 
     def step(self, state: Any, notes: Any, voice: int) -> tuple[Any, Any]:
         """The logits [batch, 47] behind the notes int32 [batch] of a voice, and the new state."""
@@ -134,12 +161,18 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             "held": ops.minimum(held, _MOST_HELD),
             "heard": heard,
         }
+        if self.edges:
+            state["left"] = state["left"] - 1
         return self._first_voice(state, found)
 
-    def _first_voice(self, state: dict[str, Any], found: Any) -> tuple[Any, Any]:
+    def _first_voice(
+        self, state: dict[str, Any], found: Any, *, begins: bool = False
+    ) -> tuple[Any, Any]:
         """Before a chord: its soprano's logits, and the state with what its heads need."""
         time, before = state["time"], state["chord"]
         embedded = self._embed(before, state["held"], time % BAR, found)
+        if self.edges:
+            embedded = embedded + self._embed_edges(state["left"], int(begins))
         recent = ops.concatenate([state["recent"], embedded], axis=-1)
 
         def run() -> Any:
@@ -171,7 +204,15 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             y = ops.sum(self.echoed(echo + TOKENS * (voices + _V * kind)), axis=-2)
             y = y + self.level(level + echoes.LEVELS * kind)
             x = x + y * ops.cast(level > 0, y.dtype)[..., None]
-        return x
+        return x + self.pairs.embed(before) if self.pairs else x
+
+    def _embed_edges(self, left: Any, begins: Any) -> Any:
+        """How many chords are left, int [...], and whether the piece begins here -> embedding."""
+        known = left > _UNKNOWN // 2
+        x = self.edges(ops.where(known, ops.clip(left, 0, _MOST_LEFT), _UNTOLD))
+        x = x + self.edges(ops.where(known, _PHASE + left % _PHASES, _UNTOLD))
+        first = self.edges(ops.full_like(left, _BEGINS))
+        return x + first * ops.cast(begins, first.dtype)[..., None]
 
     def _hidden(self, state: Any, embedded: Any) -> Any:
         """The heads' hidden layer but for the voices above: [..., voices, head_units]."""
@@ -189,12 +230,16 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         x = hidden[..., voice, :]
         for other in range(voice):
             x = x + self.above(chord[..., other] + TOKENS * (other + _V * voice))
+        if self.pairs and voice:
+            x = x + self.pairs.hear(voice, chord, before)
         x = self.head_dropout(ops.relu(x), training=training)
         last = before[..., voice, None]
         known = ops.cast(ops.not_equal(last, _START), "float32")
         interval = ops.clip(ops.arange(TOKENS) - last, 1 - TOKENS, TOKENS - 1) + TOKENS - 1
         logits = self.notes_out[voice](x)
         logits = logits + known * ops.take_along_axis(self.intervals[voice](x), interval, axis=-1)
+        if self.pairs and voice:
+            logits = logits + self.pairs.logits(voice, x, chord)
         copies = self.copies[voice](x)
         logits = logits + copies[..., :1] * ops.one_hot(last[..., 0], TOKENS)
         for kind, (echo, level) in enumerate(found, 1):
@@ -206,6 +251,24 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "options": self.options}
+
+
+def _edges(padded: Any, told: Any) -> tuple[Any, Any]:
+    """How many chords are left, the next one included, and whether the piece begins: [batch, n].
+
+    Args:
+        padded: int32 [batch, n, 4], -1 behind a piece's end.
+        told: int32 [batch, 2] of parts of pieces, [batch, 0] of whole ones; see `ChordComposer`.
+    """
+    count = padded.shape[1]
+    numbers = ops.arange(count)
+    there = ops.sum(ops.cast(ops.not_equal(padded[..., 0], NONE), "int32"), axis=1)
+    first = ops.cast(numbers[None] == 0, "int32")
+    if told.shape[1]:
+        after = told[:, 1]
+        there = ops.where(ops.equal(after, NONE), _UNKNOWN, there + after)
+        first = first * told[:, :1]
+    return there[:, None] - numbers, first
 
 
 def _held(chords: Any) -> Any:
