@@ -47,7 +47,8 @@ class ChoraleModelConfig(Config):
     """chords: the model sees the intervals between voices, before and now, and which voice moved:
     what rules of counterpoint are about."""
     edges: bool = False
-    """chords: the model knows where a piece begins, and how many chords are left to its end."""
+    """chords: the model knows where a piece begins, how many chords are left to its end, and how
+    often each pitch class was sung so far, to come home to."""
 
 
 class ChoraleConfig(TrainingConfig):
@@ -107,9 +108,9 @@ def strong() -> ChoraleConfig:
     return ChoraleConfig(
         model=ChoraleModelConfig(
             architecture="chords",
-            embedding_dropout=0.2,
-            dropout=0.5,
-            head_dropout=0.4,
+            embedding_dropout=0.35,
+            dropout=0.55,
+            head_dropout=0.5,
             pairs=True,
             edges=True,
         ),
@@ -121,7 +122,7 @@ def strong() -> ChoraleConfig:
             clip="global",
             clip_norm=1.0,
         ),
-        epochs=6,
+        epochs=3,
         global_batch_size=32,
         window_chords=128,
         window_shift=64,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from rnnray.chorale import tokens
-from rnnray.chorale.chords import VOICE_COUNT
+from rnnray.chorale.chords import QUARTER, VOICE_COUNT
 from rnnray.chorale.model.architectures import Composer
 from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.tokens import NONE
@@ -69,7 +69,7 @@ class Sampler:
             np.array([request.temperature for request in filled], np.float32),
             np.array([request.top_p for request in filled], np.float32),
             requests[0].bar_position,
-            np.array([request.given.size // VOICE_COUNT for request in filled], np.int32),
+            np.array(list(map(_told_length, filled)), np.int32),
         )
         notes, nats = notes.numpy(), nats.numpy()
         if not np.isfinite(nats).all():
@@ -152,6 +152,15 @@ def _nucleus(weights: Any, top_p: Any) -> Any:
     kept = (before < share * tf.reduce_sum(weights, -1, keepdims=True)) | (share >= 1)
     least = tf.reduce_min(tf.where(kept, ordered, weights.dtype.max), -1, keepdims=True)
     return tf.where(weights >= least, weights, 0.0)
+
+
+def _told_length(request: Request) -> int:
+    """The chords that the composer is told of: to the end of the last quarter.
+
+    All pieces that it knows end with one; what a chorale that does not ends within is held.
+    """
+    chords = request.given.size // VOICE_COUNT
+    return chords + -(request.bar_position + chords) % QUARTER
 
 
 def _uniforms(seed: int, index: int, count: int) -> npt.NDArray[np.float32]:

@@ -79,7 +79,7 @@ def test_pieces_too_short_for_the_book_have_no_figure_of_it(composer: Any) -> No
 
 
 def test_judging_agrees_with_what_the_sampler_says_of_a_given_piece(composer: Any) -> None:
-    pieces = np.stack([repetitive(16, seed)[: 4 * 50] for seed in range(3)])
+    pieces = np.stack([repetitive(16, seed)[: 4 * 52] for seed in range(3)])
     sampler = composer.sampler(batch_size=3)
     (given,) = sampler.compose([Request(piece) for piece in pieces])
     padded = np.pad(pieces, [[0, 0], [0, 8]], constant_values=-1)

@@ -4,8 +4,10 @@ Keras alone, so that it also runs on Keras's other backends. In the order S A T 
 predicted from all notes before it, so the sum of its losses is an honest joint likelihood.
 
 What each chord is predicted from: the chord before; how long each of its notes has been held; the
-place in the bar; the echoes (`rnnray.chorale.model.echoes`). All that is embedded and summed, and
-goes into the LSTMs and, past them, into the heads. The LSTMs take a step every `stride` chords: at
+place in the bar; the echoes (`rnnray.chorale.model.echoes`); with `edges`, how many chords are left
+and which pitch classes were sung so far. All that is embedded and summed, and goes into the LSTMs
+and, past them, into the heads; with `pairs` (`rnnray.chorale.model.voice_pairs`), these see the
+intervals between the voices, too. The LSTMs take a step every `stride` chords: at
 an odd sixteenth only one note in a hundred changes, so little is lost and half of the time is won.
 """
 
@@ -17,6 +19,7 @@ from keras import layers, ops
 from rnnray.chorale.chorale_config import ChoraleModelConfig
 from rnnray.chorale.chords import BAR, VOICES
 from rnnray.chorale.model import echoes
+from rnnray.chorale.model.key import CLASSES, Key, counted
 from rnnray.chorale.model.voice_pairs import VoicePairs
 from rnnray.chorale.tokens import NONE, TOKENS
 
@@ -67,6 +70,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             self.pairs = VoicePairs(self.width, self.head_units)
         if config.edges:
             self.edges = layers.Embedding(_UNTOLD + 1, self.width)
+            self.key = Key(self.width, self.head_units)
         # In float32 whatever the precision of the rest: softmax loses digits in 16 bits.
         self.notes_out = [layers.Dense(TOKENS, dtype="float32") for _ in range(_V)]
         self.intervals = [
@@ -92,6 +96,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             self.pairs.build()
         if self.edges:
             self.edges.build((None,))
+            self.key.build()
         self.built = True
 
     def call(self, tokens: Any, training: bool = False) -> Any:
@@ -101,11 +106,14 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         padded = ops.reshape(tokens[:, : count * _V], (-1, count, _V))
         chords = ops.maximum(padded, 0)
         before = ops.pad(chords, [[0, 0], [1, 0], [0, 0]], constant_values=_START)[:, :-1]
-        found = echoes.find(padded, self.reach)
+        found, counts = echoes.find(padded, self.reach), None
         place = ops.arange(count)[None] % BAR
         embedded = self._embed(before, _held(chords), place, found)
         if self.edges:
             embedded = embedded + self._embed_edges(*_edges(padded, tokens[:, count * _V :]))
+            counts = ops.cumsum(counted(chords), axis=1)
+            counts = ops.pad(counts, [[0, 0], [1, 0], [0, 0]])[:, :-1]
+            embedded = embedded + self.key.embed(counts)
         embedded = self.embedding_dropout(embedded, training=training)
         steps = -(-count // self.stride)
         x = ops.pad(embedded, [[0, 0], [self.stride - 1, steps * self.stride - count], [0, 0]])
@@ -113,9 +121,9 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         for lstm, dropout in zip(self.lstms, self.dropouts, strict=True):
             x = dropout(lstm(x, training=training), training=training)
         x = ops.repeat(x, self.stride, axis=1)[:, :count]
-        hidden = self._hidden(x, embedded)
+        hidden = self._hidden(x, embedded, before)
         logits = [
-            self._head(voice, hidden, chords, before, found, training=training)
+            self._head(voice, hidden, chords, before, found, counts, training=training)
             for voice in range(_V)
         ]
         return ops.reshape(ops.stack(logits, axis=2), (-1, count * _V, TOKENS))
@@ -139,6 +147,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         if self.edges:
             length = ops.broadcast_to(ops.cast(length, "int32"), (batch,))
             state["left"] = ops.where(ops.equal(length, NONE), _UNKNOWN, length)
+            state["counts"] = ops.zeros((batch, CLASSES), "float32")
         none = [
             (ops.zeros((batch, _V), "int32"), ops.zeros((batch,), "int32"))
             for _ in echoes.MATCHED_VOICES
@@ -150,10 +159,8 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         chord = ops.where(ops.arange(_V) == voice, notes[:, None], state["chord"])
         state = {**state, "chord": chord}
         if voice < _V - 1:
-            logits = self._head(
-                voice + 1, state["hidden"], chord, state["before"], state["found"], training=False
-            )
-            return logits, state
+            known = (chord, state["before"], state["found"], state.get("counts"))
+            return self._head(voice + 1, state["hidden"], *known, training=False), state
         held = ops.where(ops.equal(chord, state["before"]), state["held"] + 1, 1)
         found, heard = echoes.step(state["heard"], chord, state["time"], self.reach)
         state |= {
@@ -163,6 +170,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         }
         if self.edges:
             state["left"] = state["left"] - 1
+            state["counts"] = state["counts"] + counted(chord)
         return self._first_voice(state, found)
 
     def _first_voice(
@@ -173,6 +181,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         embedded = self._embed(before, state["held"], time % BAR, found)
         if self.edges:
             embedded = embedded + self._embed_edges(state["left"], int(begins))
+            embedded = embedded + self.key.embed(state["counts"])
         recent = ops.concatenate([state["recent"], embedded], axis=-1)
 
         def run() -> Any:
@@ -183,7 +192,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             return states
 
         lstms = ops.cond(ops.equal(time % self.stride, 0), run, lambda: state["lstms"])
-        hidden = self._hidden(lstms[-1][0], embedded)
+        hidden = self._hidden(lstms[-1][0], embedded, before)
         state = {
             **state,
             "lstms": lstms,
@@ -192,7 +201,8 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             "before": before,
             "found": found,
         }
-        return self._head(0, hidden, before, before, found, training=False), state
+        known = (before, before, found, state.get("counts"))
+        return self._head(0, hidden, *known, training=False), state
 
     def _embed(self, before: Any, held: Any, place: Any, found: Any) -> Any:
         """What is known before a chord: [..., 4], [..., 4], [...], echoes -> [..., embedding]."""
@@ -204,7 +214,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             y = ops.sum(self.echoed(echo + TOKENS * (voices + _V * kind)), axis=-2)
             y = y + self.level(level + echoes.LEVELS * kind)
             x = x + y * ops.cast(level > 0, y.dtype)[..., None]
-        return x + self.pairs.embed(before) if self.pairs else x
+        return x
 
     def _embed_edges(self, left: Any, begins: Any) -> Any:
         """How many chords are left, int [...], and whether the piece begins here -> embedding."""
@@ -214,13 +224,27 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         first = self.edges(ops.full_like(left, _BEGINS))
         return x + first * ops.cast(begins, first.dtype)[..., None]
 
-    def _hidden(self, state: Any, embedded: Any) -> Any:
-        """The heads' hidden layer but for the voices above: [..., voices, head_units]."""
+    def _hidden(self, state: Any, embedded: Any, before: Any) -> Any:
+        """The heads' hidden layer but for the voices above: [..., voices, head_units].
+
+        The LSTMs are not told the intervals in the chord before: the same in all keys, those let
+        them learn the few pieces by heart, which transposition prevents.
+        """
+        if self.pairs:
+            embedded = embedded + self.pairs.embed(before)
         x = self.hidden(ops.concatenate([state, embedded], axis=-1))
         return ops.reshape(x, (-1, *x.shape[1:-1], _V, self.head_units))
 
     def _head(
-        self, voice: int, hidden: Any, chord: Any, before: Any, found: Any, *, training: bool
+        self,
+        voice: int,
+        hidden: Any,
+        chord: Any,
+        before: Any,
+        found: Any,
+        counts: Any,
+        *,
+        training: bool,
     ) -> Any:
         """The logits [..., 47] of a voice of a chord, of which the voices above are looked at.
 
@@ -239,7 +263,9 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         logits = self.notes_out[voice](x)
         logits = logits + known * ops.take_along_axis(self.intervals[voice](x), interval, axis=-1)
         if self.pairs and voice:
-            logits = logits + self.pairs.logits(voice, x, chord)
+            logits = logits + self.pairs.logits(voice, x, chord, before)
+        if self.edges:
+            logits = logits + self.key.logits(voice, x, counts)
         copies = self.copies[voice](x)
         logits = logits + copies[..., :1] * ops.one_hot(last[..., 0], TOKENS)
         for kind, (echo, level) in enumerate(found, 1):

@@ -18,6 +18,7 @@ _CLASSES = _OCTAVE + 2
 _NO_INTERVAL = _CLASSES - 1
 _FARTHEST = 7  # semitones; a voice that moves farther counts as this
 _MOTIONS = 2 * _FARTHEST + 1
+_DIRECTIONS = 3
 _INTERVALS = 2 * TOKENS - 1
 # The pairs of voices, each with its lower voice behind all pairs of the voices above that one.
 _PAIRS = [(upper, lower) for lower in range(_V) for upper in range(lower)]
@@ -38,6 +39,9 @@ class VoicePairs(layers.Layer):  # type: ignore[misc]
         self.chord = layers.Embedding(len(_PAIRS) * _CLASSES, width)
         self.moves = layers.Embedding(len(_PAIRS) * _CLASSES * _MOTIONS, units)
         self.above = layers.Embedding(len(_PAIRS) * _CLASSES, units)
+        self.steps = layers.Embedding(
+            len(_PAIRS) * _CLASSES**2 * _DIRECTIONS**2, 1, "zeros", dtype="float32"
+        )
         self.below = [
             layers.Dense(voice * _INTERVALS, kernel_initializer="zeros", dtype="float32")
             for voice in range(1, _V)
@@ -45,7 +49,7 @@ class VoicePairs(layers.Layer):  # type: ignore[misc]
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights; they do not depend on the input's shape."""
-        for table in (self.chord, self.moves, self.above):
+        for table in (self.chord, self.moves, self.above, self.steps):
             table.build((None,))
         for layer in self.below:
             layer.build((None, None, self.units))
@@ -76,20 +80,32 @@ class VoicePairs(layers.Layer):  # type: ignore[misc]
         x = ops.sum(self.moves(index), axis=-2)
         return x if voice == 1 else x + self._summed(self.above, _classes(chord, first))
 
-    def logits(self, voice: int, hidden: Any, chord: Any) -> Any:
-        """The logits [..., 47] of a voice's notes: of each, for its interval to each voice above.
+    def logits(self, voice: int, hidden: Any, chord: Any, before: Any) -> Any:
+        """The logits [..., 47] of a voice's notes, for what each makes with each voice above.
+
+        A sum of two: one for the interval, as the head wants it; and one for the step, from the
+        interval before to that one and in which directions, which is always the same.
 
         Args:
             voice: 1 to 3.
             hidden: of the voice's head, [..., units].
             chord: as in `hear`.
+            before: likewise.
         """
-        now = chord[..., :voice, None]
-        index = ops.clip(now - ops.arange(TOKENS), 1 - TOKENS, TOKENS - 1) + TOKENS - 1
+        now, upper = chord[..., :voice, None], before[..., :voice, None]
+        lower = before[..., voice, None, None]
+        notes = ops.arange(TOKENS)
+        index = ops.clip(now - notes, 1 - TOKENS, TOKENS - 1) + TOKENS - 1
         each = self.below[voice - 1](hidden)
         each = ops.reshape(each, (-1, *each.shape[1:-1], voice, _INTERVALS))
         each = ops.take_along_axis(each, index, axis=-1)
-        return ops.sum(each * ops.cast(_sounds(now), each.dtype), axis=-2)
+        each = ops.sum(each * ops.cast(_sounds(now), each.dtype), axis=-2)
+        pairs = ops.arange(_pairs_above(voice), _pairs_above(voice + 1))[:, None]
+        step = (pairs * _CLASSES + _class(upper, lower, True)) * _CLASSES + _class(now, notes, True)
+        for after, earlier in ((now, upper), (notes, lower)):
+            known = ops.logical_and(_sounds(after), _sounds(earlier))
+            step = step * _DIRECTIONS + ops.where(known, ops.sign(after - earlier), 0) + 1
+        return each + ops.sum(self.steps(step)[..., 0], axis=-2)
 
     def _summed(self, table: Any, classes: Any) -> Any:
         """The sum of a table's rows for the first pairs' classes: [..., pairs] -> [..., width]."""
