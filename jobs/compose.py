@@ -2,10 +2,11 @@
 """Compose chorales: to listen to (WAV, MIDI), to read (MusicXML, SVG), to look at (PNG).
 
 Files go to OUTPUT/temperature=T/INDEX.*, and how often each pitch was composed, beside how often
-Bach wrote it, to OUTPUT/pitches.png. A chorale depends on the checkpoint, the seed and its
-index alone. With --melody the composer keeps the voices of a file and writes the others. The last
-line of the output is JSON: the files, and for each temperature the critique: parallels, crossing,
-spacing and so on, beside Bach's own figures, and what the notes cost the composer (nats per note).
+Bach wrote it, to OUTPUT/pitches.png. A chorale depends on the checkpoint, the seed, its length and
+its index alone. With --melody the composer keeps the voices of a file and writes the others. The
+last line of the output is JSON: the files, and for each temperature the critique: parallels,
+crossing, spacing and so on, beside Bach's own figures, and what the notes cost the composer (nats
+per note).
 """
 
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from pydantic import model_validator
 
 from rnnray import job
 from rnnray.chorale import composing_options
+from rnnray.chorale.packaged import PACKAGED
 
 _DEFAULT_CHORDS = 64
 
@@ -23,7 +25,7 @@ _DEFAULT_CHORDS = 64
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: composing_options.Checkpoint
+    checkpoint: composing_options.Checkpoint = PACKAGED
     output: str = "composed"
     """Folder or URI to write to."""
     temperatures: composing_options.Temperatures = (1.0,)

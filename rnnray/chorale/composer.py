@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rnnray import storage
 from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chorale_task import CONFIG_FILE, right_notes
+from rnnray.chorale.packaged import PACKAGED, located
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 from rnnray.training import checkpoints, strategy
@@ -26,6 +27,7 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
     Raises:
         UserError: the folder is not one.
     """
+    uri = located(uri)
     hint = "checkpoints are the folders named epoch-* below --storage-path/--name"
     content = storage.read_bytes(storage.join(uri, CONFIG_FILE))
     if content is None or storage.read_bytes(storage.join(uri, checkpoints.POSITION)) is None:
@@ -47,7 +49,7 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
 
 
 class TrainedComposer:
-    """The composer of a checkpoint, given by path or URI.
+    """The composer of a checkpoint; without one, the composer that comes with the package.
 
     Args:
         checkpoint: path or URI of its folder.
@@ -58,7 +60,9 @@ class TrainedComposer:
         UserError: the folder is not a checkpoint of the composer, or there is no GPU.
     """
 
-    def __init__(self, checkpoint: str, *, threads: int = 0, needs_gpu: bool = False) -> None:
+    def __init__(
+        self, checkpoint: str = PACKAGED, *, threads: int = 0, needs_gpu: bool = False
+    ) -> None:
         self.config = read_checkpoint(checkpoint)
         strategy.configure_devices(threads, needs_gpu=needs_gpu)
         import tensorflow as tf  # noqa: PLC0415
@@ -66,7 +70,7 @@ class TrainedComposer:
         from rnnray.chorale.model import architectures  # noqa: F401, PLC0415  (registers our layers)
 
         with tempfile.TemporaryDirectory() as temporary:
-            folder = storage.fetch_folder(checkpoint, Path(temporary))
+            folder = storage.fetch_folder(located(checkpoint), Path(temporary))
             self.model = checkpoints.load_model(folder)
         self._logits = tf.function(lambda tokens: self.model(tokens, training=False))
 

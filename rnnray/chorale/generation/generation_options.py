@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field, field_validator
 
 from rnnray.chorale import composing_options
+from rnnray.chorale.packaged import PACKAGED
 from rnnray.training.run_options import RunName
 from rnnray.training.training_config import Config
 
@@ -21,7 +22,7 @@ class GenerationConfig(Config):
     pairs, but they are no independent samples.
     """
 
-    checkpoint: composing_options.Checkpoint
+    checkpoint: composing_options.Checkpoint = PACKAGED
     temperatures: composing_options.Temperatures = (0.8, 1.0, 1.5)
     """1 takes the composer at its word, less is tamer, more is wilder, 0 is the likeliest note."""
     count: Annotated[composing_options.Count, Le(1_000_000)] = 100  # keys have six digits
