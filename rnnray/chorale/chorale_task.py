@@ -119,7 +119,8 @@ def training_rows(config: ChoraleConfig, chorales: Sequence[Chords]) -> pa.Table
         ValueError: there are no pieces.
     """
     ranges = tokens.voice_ranges(chorales)
-    rows, edges = [], []
+    rows: list[Tokens] = []
+    edges: list[tuple[int, int]] = []
     for chords in chorales:
         for moved in tokens.transpositions(chords, ranges, config.transpose):
             windows = tokens.windows(

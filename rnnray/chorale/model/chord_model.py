@@ -50,7 +50,8 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         config = ChoraleModelConfig.model_validate(options)
         self.width, self.head_units = config.embedding, config.head_units
         self.reach, self.stride = config.reach, config.stride
-        self.pairs = self.edges = None
+        self.pairs: Any = None
+        self.edges: Any = None
         kinds = len(echoes.MATCHED_VOICES)
         # One table for all voices, one for both kinds of echoes; see `_row`.
         self.notes = layers.Embedding(_V * (TOKENS + 1), self.width)
