@@ -2,8 +2,8 @@
 """Compose chorales: to listen to (WAV, MIDI), to read (MusicXML, SVG), to look at (PNG).
 
 Files go to OUTPUT/temperature=T/INDEX.*. OUTPUT/pitches.png compares the pitches composed with
-Bach's. A chorale depends only on the checkpoint, the seed and its index. With --melody the composer
-keeps the voices of a file and writes the others. The last line of the output is JSON: the files;
+Bach's. A chorale depends only on the checkpoint, the seed, its length and its index. With --melody
+the composer keeps the voices of a file and writes the others. The last line of the output is JSON: the files;
 for each temperature the critique (statistics of chords, parallels, crossing, spacing and so on,
 beside Bach's own) and the composer's nats per note; and the rules that it kept, with their nats.
 """
@@ -16,6 +16,7 @@ from pydantic import model_validator
 
 from rnnray import job
 from rnnray.chorale import composing_options
+from rnnray.chorale.packaged import PACKAGED
 
 _DEFAULT_CHORDS = 64
 
@@ -23,7 +24,7 @@ _DEFAULT_CHORDS = 64
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: composing_options.Checkpoint
+    checkpoint: composing_options.Checkpoint = PACKAGED
     output: str = "composed"
     """Folder or URI to write to."""
     temperatures: composing_options.Temperatures = (1.0,)

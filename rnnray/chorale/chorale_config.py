@@ -45,6 +45,12 @@ class ChoraleModelConfig(Config):
     reach: Annotated[int, Ge(BAR)] = 256
     """chords: number of chords back that are searched for an earlier passage like the present
     one."""
+    pairs: bool = False
+    """chords: show the model the intervals between voices, before and now, and which voice moved:
+    the matter of the rules of counterpoint."""
+    edges: bool = False
+    """chords: tell the model where a piece begins, how many chords are left to its end, and how
+    often each pitch class was sung so far."""
 
 
 class ChoraleConfig(TrainingConfig):
@@ -104,7 +110,12 @@ def strong() -> ChoraleConfig:
     """Return the recommended configuration: chords, voice heads, echoes, transpositions."""
     return ChoraleConfig(
         model=ChoraleModelConfig(
-            architecture="chords", embedding_dropout=0.2, dropout=0.5, head_dropout=0.4
+            architecture="chords",
+            embedding_dropout=0.35,
+            dropout=0.55,
+            head_dropout=0.5,
+            pairs=True,
+            edges=True,
         ),
         optimizer=OptimizerConfig(
             name="adam",
@@ -114,7 +125,7 @@ def strong() -> ChoraleConfig:
             clip="global",
             clip_norm=1.0,
         ),
-        epochs=8,
+        epochs=3,
         global_batch_size=32,
         window_chords=128,
         window_shift=64,

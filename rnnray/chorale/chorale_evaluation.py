@@ -48,8 +48,8 @@ class Evaluation:
 
 def evaluate(composer: TrainedComposer, chorales: Sequence[Chords]) -> Evaluation:
     """Evaluate a composer on some chorales."""
-    whole = _totals(composer, _whole_pieces(chorales), 0)
-    book = _totals(composer, _windows(chorales), 1)
+    whole = _totals(composer, _whole_pieces(chorales))
+    book = _totals(composer, _windows(chorales), whole=False)
     return Evaluation(
         nats_per_note=_mean(whole.nats, whole.notes),
         accuracy=_mean(whole.right, whole.notes),
@@ -75,13 +75,14 @@ def _mean(total: float, count: int) -> float:
 
 
 def _totals(
-    composer: TrainedComposer, batches: Iterator[npt.NDArray[np.int8]], skip: int
+    composer: TrainedComposer, batches: Iterator[npt.NDArray[np.int8]], *, whole: bool = True
 ) -> _Totals:
-    """Return the totals of all notes without the first `skip` notes of each row."""
+    """Return the totals of all notes of whole pieces, or of windows without their first note."""
+    skip = 0 if whole else 1
     totals = np.zeros(len(_Totals._fields))
     progress = Every()
     for batch in batches:
-        nats, right = composer.judge(batch)
+        nats, right = composer.judge(batch, whole=whole)
         counted = (batch != NONE)[:, skip:]
         moving = np.zeros(batch.shape, bool)
         moving[:, VOICE_COUNT:] = batch[:, VOICE_COUNT:] != batch[:, :-VOICE_COUNT]

@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.yaml"
 
+# Every so many windows one does not say how much follows, for pieces of which nobody knows it.
+_UNTOLD = 8
+
 
 @dataclass(frozen=True)
 class ChoraleTask:
     """Predict each note from all notes before it; implements `rnnray.training.task.Task`.
 
     Rows are windows or whole pieces (`training_rows`, `whole_pieces`). Their columns are `tokens`
-    and `targets`, which are the same tokens, or -1 for notes that do not count.
+    and `targets`, which are the same tokens, or -1 for notes that do not count. Windows for a model
+    with `edges` have a column `edges` too: whether the piece begins with the window, and the number
+    of chords after it (-1 if unknown).
     """
 
     config: ChoraleConfig
@@ -53,8 +58,13 @@ class ChoraleTask:
     def batch(
         self, rows: pa.Table
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Return tokens and targets int32 [rows, notes], and each row's number of counted notes."""
-        inputs, targets = (_matrix(rows, name).astype(np.int32) for name in ("tokens", "targets"))
+        """Return tokens and targets int32 [rows, notes], and each row's number of counted notes.
+
+        The edges of a window are two more numbers after its tokens.
+        """
+        targets = _matrix(rows, "targets").astype(np.int32)
+        names = [name for name in ("tokens", "edges") if name in rows.column_names]
+        inputs = np.concatenate([_matrix(rows, name) for name in names], axis=1, dtype=np.int32)
         return inputs, targets, (targets != NONE).sum(1).astype(np.float32)
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
@@ -110,18 +120,25 @@ def training_rows(config: ChoraleConfig, chorales: Sequence[Chords]) -> pa.Table
         ValueError: there are no pieces.
     """
     ranges = tokens.voice_ranges(chorales)
-    rows = [
-        window
-        for chords in chorales
-        for moved in tokens.transpositions(chords, ranges, config.transpose)
-        for window in tokens.windows(
-            tokens.to_tokens(moved),
-            config.window_chords,
-            config.window_shift,
-            drop_remainder=config.drop_remainder,
-        )
-    ]
-    return _table(rows, config.window_chords, first_note=config.count_first_note)
+    rows: list[Tokens] = []
+    edges: list[tuple[int, int]] = []
+    for chords in chorales:
+        for moved in tokens.transpositions(chords, ranges, config.transpose):
+            windows = tokens.windows(
+                tokens.to_tokens(moved),
+                config.window_chords,
+                config.window_shift,
+                drop_remainder=config.drop_remainder,
+            )
+            for number, window in enumerate(windows):
+                end = number * config.window_shift + config.window_chords
+                untold = len(rows) % _UNTOLD == 0
+                edges.append((number == 0, NONE if untold else max(0, len(chords) - end)))
+                rows.append(window)
+    table = _table(rows, config.window_chords, first_note=config.count_first_note)
+    if config.model.edges:
+        table = table.append_column("edges", _fixed(np.array(edges, np.int32).reshape(-1, 2)))
+    return table
 
 
 def whole_pieces(chorales: Sequence[Chords]) -> pa.Table:
@@ -140,15 +157,14 @@ def _table(rows: Sequence[Tokens], chords: int, *, first_note: bool) -> pa.Table
     targets = inputs.copy()
     if not first_note:
         targets[:, 0] = NONE
-    return pa.table(
-        {
-            name: pa.FixedSizeListArray.from_arrays(matrix.reshape(-1), matrix.shape[1])
-            for name, matrix in (("tokens", inputs), ("targets", targets))
-        }
-    )
+    return pa.table({"tokens": _fixed(inputs), "targets": _fixed(targets)})
 
 
-def _matrix(rows: pa.Table, name: str) -> npt.NDArray[np.int8]:
+def _fixed(matrix: npt.NDArray[Any]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(matrix.reshape(-1), matrix.shape[1])
+
+
+def _matrix(rows: pa.Table, name: str) -> npt.NDArray[Any]:
     column = rows[name].combine_chunks()
-    values: npt.NDArray[np.int8] = column.flatten().to_numpy()
+    values: npt.NDArray[Any] = column.flatten().to_numpy()
     return values.reshape(len(rows), column.type.list_size)

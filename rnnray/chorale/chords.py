@@ -10,5 +10,6 @@ VOICES = ("soprano", "alto", "tenor", "bass")
 VOICE_COUNT = len(VOICES)
 # Sixteenths in a bar of four quarters.
 BAR = 16
+QUARTER = 4
 LOWEST_PITCH, HIGHEST_PITCH = 36, 81
 PITCHES = range(LOWEST_PITCH, HIGHEST_PITCH + 1)

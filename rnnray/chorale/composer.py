@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rnnray import storage
 from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chorale_task import CONFIG_FILE, right_notes
+from rnnray.chorale.packaged import PACKAGED, located
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 from rnnray.training import checkpoints, strategy
@@ -26,6 +27,7 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
     Raises:
         UserError: the folder is no such checkpoint.
     """
+    uri = located(uri)
     hint = "checkpoints are the folders named epoch-* below --storage-path/--name"
     content = storage.read_bytes(storage.join(uri, CONFIG_FILE))
     if content is None or storage.read_bytes(storage.join(uri, checkpoints.POSITION)) is None:
@@ -47,7 +49,7 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
 
 
 class TrainedComposer:
-    """The composer of a checkpoint.
+    """The composer of a checkpoint; without one, the composer that comes with the package.
 
     Args:
         checkpoint: path or URI of the checkpoint's folder.
@@ -58,7 +60,9 @@ class TrainedComposer:
         UserError: the folder is not a checkpoint of the composer, or there is no GPU.
     """
 
-    def __init__(self, checkpoint: str, *, threads: int = 0, needs_gpu: bool = False) -> None:
+    def __init__(
+        self, checkpoint: str = PACKAGED, *, threads: int = 0, needs_gpu: bool = False
+    ) -> None:
         self.config = read_checkpoint(checkpoint)
         strategy.configure_devices(threads, needs_gpu=needs_gpu)
         import tensorflow as tf  # noqa: PLC0415
@@ -66,23 +70,30 @@ class TrainedComposer:
         from rnnray.chorale.model import architectures  # noqa: F401, PLC0415  (registers our layers)
 
         with tempfile.TemporaryDirectory() as temporary:
-            folder = storage.fetch_folder(checkpoint, Path(temporary))
+            folder = storage.fetch_folder(located(checkpoint), Path(temporary))
             self.model = checkpoints.load_model(folder)
         self._logits = tf.function(lambda tokens: self.model(tokens, training=False))
 
     def judge(
-        self, tokens: npt.NDArray[np.integer]
+        self, tokens: npt.NDArray[np.integer], *, whole: bool = True
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Return each note's cost, given all notes before it, and whether it is the most probable.
 
         Args:
             tokens: int [rows, 4n], -1 for padding at the end; each new shape is compiled.
+            whole: the rows are whole pieces; otherwise they are parts of pieces, and the composer
+                is not told that a piece begins and ends.
 
         Returns:
             nats float32 [rows, 4n] and right bool [rows, 4n]; 0 and false at the padding.
         """
         tokens = tokens.astype(np.int32)
-        logits = self._logits(tokens).numpy()
+        inputs = tokens
+        if not whole and self.config.model.edges:
+            inputs = np.concatenate(
+                [tokens, np.tile([0, NONE], (len(tokens), 1))], 1, dtype=np.int32
+            )
+        logits = self._logits(inputs).numpy()
         shifted = logits - logits.max(-1, keepdims=True)
         chosen = np.take_along_axis(shifted, np.maximum(tokens, 0)[..., None], axis=-1)[..., 0]
         nats = np.log(np.exp(shifted).sum(-1)) - chosen

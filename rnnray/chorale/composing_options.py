@@ -24,7 +24,11 @@ TemperatureOnName = Literal["pitch", "note"]
 InstrumentName = Literal["organ", "choir", "sine"]
 
 Checkpoint = Annotated[
-    str, Field(description="Path or URI of a checkpoint folder (epoch-* in a run's folder).")
+    str,
+    Field(
+        description="Path or URI of a checkpoint folder (epoch-* in a run's folder); bach is the "
+        "composer that comes with the package."
+    ),
 ]
 Temperatures = Annotated[
     tuple[Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)], ...], MinLen(1)

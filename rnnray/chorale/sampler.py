@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from rnnray.chorale import tokens
-from rnnray.chorale.chords import VOICE_COUNT
+from rnnray.chorale.chords import QUARTER, VOICE_COUNT
 from rnnray.chorale.composing_options import RuleName, TemperatureOnName
 from rnnray.chorale.model.architectures import Composer
 from rnnray.chorale.request import Composition, Request
@@ -56,6 +56,7 @@ class Sampler:
                 numbers,
                 numbers,
                 tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([batch_size], tf.int32),
             ],
             autograph=False,
         )
@@ -82,6 +83,7 @@ class Sampler:
             np.array([request.temperature for request in filled], np.float32),
             np.array([request.top_p for request in filled], np.float32),
             requests[0].bar_position,
+            np.array(list(map(_told_length, filled)), np.int32),
         )
         notes, nats = notes.numpy(), nats.numpy()
         if not np.isfinite(nats).all():
@@ -98,7 +100,13 @@ class Sampler:
         ]
 
     def _compose(
-        self, given: Any, uniforms: Any, temperature: Any, top_p: Any, bar_position: Any
+        self,
+        given: Any,
+        uniforms: Any,
+        temperature: Any,
+        top_p: Any,
+        bar_position: Any,
+        lengths: Any,
     ) -> Any:
         """The loop over chords, as a graph: notes int32 and nats float32, both [4n, batch]."""
         chords = tf.shape(given)[0] // VOICE_COUNT
@@ -124,7 +132,7 @@ class Sampler:
             notes, nats = notes.write(number, chord), nats.write(number, tf.stack(costs))
             return number + 1, logits, state, chord, heard, notes, nats
 
-        logits, state = self._composer.initial_state(self._batch_size, bar_position)
+        logits, state = self._composer.initial_state(self._batch_size, bar_position, lengths)
         *_, notes, nats = tf.while_loop(
             lambda number, *_: number < chords,
             compose_chord,
@@ -200,6 +208,15 @@ def _nucleus(weights: Any, top_p: Any) -> Any:
     kept = (before < share * tf.reduce_sum(weights, -1, keepdims=True)) | (share >= 1)
     least = tf.reduce_min(tf.where(kept, ordered, weights.dtype.max), -1, keepdims=True)
     return tf.where(weights >= least, weights, 0.0)
+
+
+def _told_length(request: Request) -> int:
+    """The chords that the composer is told of: to the end of the last quarter.
+
+    All pieces that it knows end with one; what a chorale that does not ends within is held.
+    """
+    chords = request.given.size // VOICE_COUNT
+    return chords + -(request.bar_position + chords) % QUARTER
 
 
 def _uniforms(seed: int, index: int, count: int) -> npt.NDArray[np.float32]:

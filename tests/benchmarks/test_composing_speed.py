@@ -13,7 +13,7 @@ def test_each_way_to_compose_has_its_rate(
     monkeypatch.setattr(composing_speed, "_BATCHES", (1, 64))
     monkeypatch.setattr(composing_speed, "_PEAK_SIZE", 512)
     rates = composing_speed.compose(2)
-    assert list(rates) == ["book", "model_call", "batch_1", "batch_64"]
+    assert list(rates) == ["book", "model_call", "batch_1", "batch_64", "strong_64"]
     assert min(rates.values()) > 0
     # Many at once are faster than one: by dozens, but the machine is shared.
     assert rates["batch_64"] > 4 * rates["batch_1"]

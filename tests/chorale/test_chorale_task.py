@@ -83,6 +83,19 @@ def test_strong_trains_on_every_note_in_every_key_that_can_be_sung() -> None:
     ]
     assert all((row[row >= 0] == row[0]).all() for row in tokens)
     assert (tokens[1, 4 * 66 :] == -1).all()
+    # Whether a piece begins there, and the chords that follow; every eighth is not told them.
+    expected = [[1, -1], [0, 0], *[[1, 2], [0, 0]] * 3, [1, -1], *[[1, 0]] * 3]
+    assert column(rows, "edges").tolist() == expected
+    inputs, targets, _ = ChoraleTask(strong()).batch(rows.slice(1, 2))
+    assert inputs[:, 512:].tolist() == [[0, 0], [1, 2]]
+    np.testing.assert_array_equal(inputs[:, :512], targets)
+
+
+def test_only_a_model_that_knows_edges_is_told_them() -> None:
+    config = strong()
+    plain = config.model_copy(update={"model": config.model.model_copy(update={"edges": False})})
+    assert "edges" not in training_rows(plain, chorales(70)).column_names
+    assert "edges" not in training_rows(notebook(), chorales(70)).column_names
 
 
 def test_pieces_shorter_than_a_window_leave_the_book_s_training_empty() -> None:

@@ -17,6 +17,7 @@ from rnnray import storage
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT, Chords
 from rnnray.chorale.critique import Critique, critique
 from rnnray.chorale.data import chorale_table
+from rnnray.chorale.packaged import located
 from rnnray.chorale.render.midi_writer import held_notes
 from rnnray.errors import UserError
 
@@ -97,7 +98,7 @@ def read_statistics(checkpoint: str) -> tuple[Statistics, bytes] | None:
     Raises:
         UserError: the file was not made by `to_json`.
     """
-    uri = storage.join(checkpoint, STATISTICS_FILE)
+    uri = storage.join(located(checkpoint), STATISTICS_FILE)
     content = storage.read_bytes(uri)
     if content is None:
         return None

@@ -18,6 +18,7 @@ from rnnray.chorale.composing_options import temperature_text
 from rnnray.chorale.data.reference import read_reference
 from rnnray.chorale.generation.generation_options import FORMATS, GenerationConfig
 from rnnray.chorale.given import given_tokens
+from rnnray.chorale.packaged import PACKAGED, located
 from rnnray.chorale.render import page
 from rnnray.chorale.render.sound import check_length
 from rnnray.chorale.request import Request
@@ -192,7 +193,8 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
     """
     # An absolute path: processes of a cluster that was started elsewhere have another working
     # directory.
-    config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
+    if config.checkpoint != PACKAGED:
+        config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
     check_length(config.chords, config.tempo)
     reference = read_reference(config.checkpoint, config.data, config.seed_from)
     given = given_tokens(config.chords, reference.opening, None)
@@ -234,7 +236,7 @@ def model_digest(checkpoint: str) -> str:
     Raises:
         UserError: the model does not exist, or is no such file.
     """
-    uri = storage.join(checkpoint, checkpoints.MODEL)
+    uri = storage.join(located(checkpoint), checkpoints.MODEL)
     content = storage.read_bytes(uri)
     if content is None or not zipfile.is_zipfile(io.BytesIO(content)):
         found = "is not there" if content is None else "is damaged"

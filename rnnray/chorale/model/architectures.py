@@ -16,10 +16,11 @@ class Composer(Protocol):
         """Tokens int [batch, 4n] -> logits float32 [batch, 4n, 47], of each given those before."""
         ...
 
-    def initial_state(self, batch: int, bar_position: Any = 0) -> tuple[Any, Any]:
+    def initial_state(self, batch: int, bar_position: Any = 0, length: Any = -1) -> tuple[Any, Any]:
         """Logits float32 [batch, 47] of the first note of each piece, and the state before it.
 
-        The pieces begin `bar_position` sixteenths (int scalar) after a bar line.
+        The pieces begin `bar_position` sixteenths (int scalar) after a bar line, and have `length`
+        chords (int, scalar or [batch]; -1 for unknown).
         The state is a nest of tensors whose shapes never change.
         """
         ...

@@ -4,8 +4,10 @@ Keras alone, so that it also runs on Keras's other backends. In the order S A T 
 predicted from all notes before it, so the sum of its losses is an honest joint likelihood.
 
 What each chord is predicted from: the chord before; how long each of its notes has been held; the
-place in the bar; the echoes (`rnnray.chorale.model.echoes`). All that is embedded and summed, and
-goes into the LSTMs and, past them, into the heads. The LSTMs take a step every `stride` chords: at
+place in the bar; the echoes (`rnnray.chorale.model.echoes`); with `edges`, how many chords are left
+and which pitch classes were sung so far. All that is embedded and summed, and goes into the LSTMs
+and, past them, into the heads; with `pairs` (`rnnray.chorale.model.voice_pairs`), these see the
+intervals between the voices, too. The LSTMs take a step every `stride` chords: at
 an odd sixteenth only one note in a hundred changes, so little is lost and half of the time is won.
 """
 
@@ -17,11 +19,19 @@ from keras import layers, ops
 from rnnray.chorale.chorale_config import ChoraleModelConfig
 from rnnray.chorale.chords import BAR, VOICES
 from rnnray.chorale.model import echoes
-from rnnray.chorale.tokens import TOKENS
+from rnnray.chorale.model.key import CLASSES, Key, counted
+from rnnray.chorale.model.voice_pairs import VoicePairs
+from rnnray.chorale.tokens import NONE, TOKENS
 
 _V = len(VOICES)
 _START = TOKENS  # stands for the notes before the first chord
 _MOST_HELD = 32  # sixteenths; held longer counts as this
+_MOST_LEFT = 64  # chords; more that are left count as this,
+_PHASES = 32  # but are told modulo two bars, too: phrases are as long, counted from the end
+_UNKNOWN = -(1 << 20)  # chords left where nobody knows how many; it stays so as they go
+# The rows of the table of edges: chords left, their phase, that the piece begins, unknown.
+_PHASE, _BEGINS = _MOST_LEFT + 1, _MOST_LEFT + 1 + _PHASES
+_UNTOLD = _BEGINS + 1
 
 
 @keras.saving.register_keras_serializable("rnnray")
@@ -29,7 +39,9 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
     """See the module.
 
     Call: tokens int [batch, 4n], S A T B of each chord, from a bar line on, -1 for padding at the
-    end -> logits float32 [batch, 4n, 47] of each token, given those before it.
+    end -> logits float32 [batch, 4n, 47] of each token, given those before it. With `edges` a row
+    is a whole piece, unless two more numbers follow the tokens, int [batch, 4n + 2]: whether the
+    piece begins here, 1 or 0, and how many of its chords follow those here, -1 for unknown.
     """
 
     def __init__(self, options: dict[str, Any], **kwargs: Any) -> None:
@@ -38,6 +50,8 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         config = ChoraleModelConfig.model_validate(options)
         self.width, self.head_units = config.embedding, config.head_units
         self.reach, self.stride = config.reach, config.stride
+        self.pairs: Any = None
+        self.edges: Any = None
         kinds = len(echoes.MATCHED_VOICES)
         # One table for all voices, one for both kinds of echoes; see `_row`.
         self.notes = layers.Embedding(_V * (TOKENS + 1), self.width)
@@ -53,6 +67,11 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         self.hidden = layers.Dense(_V * self.head_units)
         self.above = layers.Embedding(_V * _V * TOKENS, self.head_units)
         self.head_dropout = layers.Dropout(config.head_dropout)
+        if config.pairs:
+            self.pairs = VoicePairs(self.width, self.head_units)
+        if config.edges:
+            self.edges = layers.Embedding(_UNTOLD + 1, self.width)
+            self.key = Key(self.width, self.head_units)
         # In float32 whatever the precision of the rest: softmax loses digits in 16 bits.
         self.notes_out = [layers.Dense(TOKENS, dtype="float32") for _ in range(_V)]
         self.intervals = [
@@ -74,17 +93,28 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         self.hidden.build((None, None, width + self.width))
         for layer in (*self.notes_out, *self.intervals, *self.copies):
             layer.build((None, None, self.head_units))
+        if self.pairs:
+            self.pairs.build()
+        if self.edges:
+            self.edges.build((None,))
+            self.key.build()
         self.built = True
 
     def call(self, tokens: Any, training: bool = False) -> Any:
         """See the class."""
         count = tokens.shape[1] // _V
-        padded = ops.reshape(ops.cast(tokens, "int32"), (-1, count, _V))
+        tokens = ops.cast(tokens, "int32")
+        padded = ops.reshape(tokens[:, : count * _V], (-1, count, _V))
         chords = ops.maximum(padded, 0)
         before = ops.pad(chords, [[0, 0], [1, 0], [0, 0]], constant_values=_START)[:, :-1]
-        found = echoes.find(padded, self.reach)
+        found, counts = echoes.find(padded, self.reach), None
         place = ops.arange(count)[None] % BAR
         embedded = self._embed(before, _held(chords), place, found)
+        if self.edges:
+            embedded = embedded + self._embed_edges(*_edges(padded, tokens[:, count * _V :]))
+            counts = ops.cumsum(counted(chords), axis=1)
+            counts = ops.pad(counts, [[0, 0], [1, 0], [0, 0]])[:, :-1]
+            embedded = embedded + self.key.embed(counts)
         embedded = self.embedding_dropout(embedded, training=training)
         steps = -(-count // self.stride)
         x = ops.pad(embedded, [[0, 0], [self.stride - 1, steps * self.stride - count], [0, 0]])
@@ -92,17 +122,20 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         for lstm, dropout in zip(self.lstms, self.dropouts, strict=True):
             x = dropout(lstm(x, training=training), training=training)
         x = ops.repeat(x, self.stride, axis=1)[:, :count]
-        hidden = self._hidden(x, embedded)
+        hidden = self._hidden(x, embedded, before)
         logits = [
-            self._head(voice, hidden, chords, before, found, training=training)
+            self._head(voice, hidden, chords, before, found, counts, training=training)
             for voice in range(_V)
         ]
         return ops.reshape(ops.stack(logits, axis=2), (-1, count * _V, TOKENS))
 
-    def initial_state(self, batch: int, bar_position: Any = 0) -> tuple[Any, Any]:
+    def initial_state(
+        self, batch: int, bar_position: Any = 0, length: Any = NONE
+    ) -> tuple[Any, Any]:
         """Before the first note of `batch` pieces: its logits [batch, 47], and the state.
 
-        The pieces begin `bar_position` sixteenths (int scalar) after a bar line.
+        The pieces begin `bar_position` sixteenths (int scalar) after a bar line, and have `length`
+        chords (int, scalar or [batch]; -1 for unknown).
         """
         state = {
             "time": ops.cast(bar_position, "int32"),
@@ -112,21 +145,23 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             "recent": ops.zeros((batch, (self.stride - 1) * self.width), self.compute_dtype),
             "lstms": [lstm.get_initial_state(batch) for lstm in self.lstms],
         }
+        if self.edges:
+            length = ops.broadcast_to(ops.cast(length, "int32"), (batch,))
+            state["left"] = ops.where(ops.equal(length, NONE), _UNKNOWN, length)
+            state["counts"] = ops.zeros((batch, CLASSES), "float32")
         none = [
             (ops.zeros((batch, _V), "int32"), ops.zeros((batch,), "int32"))
             for _ in echoes.MATCHED_VOICES
         ]
-        return self._first_voice(state, none)
+        return self._first_voice(state, none, begins=True)
 
     def step(self, state: Any, notes: Any, voice: int) -> tuple[Any, Any]:
         """The logits [batch, 47] behind the notes int32 [batch] of a voice, and the new state."""
         chord = ops.where(ops.arange(_V) == voice, notes[:, None], state["chord"])
         state = {**state, "chord": chord}
         if voice < _V - 1:
-            logits = self._head(
-                voice + 1, state["hidden"], chord, state["before"], state["found"], training=False
-            )
-            return logits, state
+            known = (chord, state["before"], state["found"], state.get("counts"))
+            return self._head(voice + 1, state["hidden"], *known, training=False), state
         held = ops.where(ops.equal(chord, state["before"]), state["held"] + 1, 1)
         found, heard = echoes.step(state["heard"], chord, state["time"], self.reach)
         state |= {
@@ -134,12 +169,20 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             "held": ops.minimum(held, _MOST_HELD),
             "heard": heard,
         }
+        if self.edges:
+            state["left"] = state["left"] - 1
+            state["counts"] = state["counts"] + counted(chord)
         return self._first_voice(state, found)
 
-    def _first_voice(self, state: dict[str, Any], found: Any) -> tuple[Any, Any]:
+    def _first_voice(
+        self, state: dict[str, Any], found: Any, *, begins: bool = False
+    ) -> tuple[Any, Any]:
         """Before a chord: its soprano's logits, and the state with what its heads need."""
         time, before = state["time"], state["chord"]
         embedded = self._embed(before, state["held"], time % BAR, found)
+        if self.edges:
+            embedded = embedded + self._embed_edges(state["left"], int(begins))
+            embedded = embedded + self.key.embed(state["counts"])
         recent = ops.concatenate([state["recent"], embedded], axis=-1)
 
         def run() -> Any:
@@ -150,7 +193,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             return states
 
         lstms = ops.cond(ops.equal(time % self.stride, 0), run, lambda: state["lstms"])
-        hidden = self._hidden(lstms[-1][0], embedded)
+        hidden = self._hidden(lstms[-1][0], embedded, before)
         state = {
             **state,
             "lstms": lstms,
@@ -159,7 +202,8 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             "before": before,
             "found": found,
         }
-        return self._head(0, hidden, before, before, found, training=False), state
+        known = (before, before, found, state.get("counts"))
+        return self._head(0, hidden, *known, training=False), state
 
     def _embed(self, before: Any, held: Any, place: Any, found: Any) -> Any:
         """What is known before a chord: [..., 4], [..., 4], [...], echoes -> [..., embedding]."""
@@ -173,13 +217,35 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
             x = x + y * ops.cast(level > 0, y.dtype)[..., None]
         return x
 
-    def _hidden(self, state: Any, embedded: Any) -> Any:
-        """The heads' hidden layer but for the voices above: [..., voices, head_units]."""
+    def _embed_edges(self, left: Any, begins: Any) -> Any:
+        """How many chords are left, int [...], and whether the piece begins here -> embedding."""
+        known = left > _UNKNOWN // 2
+        x = self.edges(ops.where(known, ops.clip(left, 0, _MOST_LEFT), _UNTOLD))
+        x = x + self.edges(ops.where(known, _PHASE + left % _PHASES, _UNTOLD))
+        first = self.edges(ops.full_like(left, _BEGINS))
+        return x + first * ops.cast(begins, first.dtype)[..., None]
+
+    def _hidden(self, state: Any, embedded: Any, before: Any) -> Any:
+        """The heads' hidden layer but for the voices above: [..., voices, head_units].
+
+        The LSTMs are not told the intervals in the chord before: the same in all keys, those let
+        them learn the few pieces by heart, which transposition prevents.
+        """
+        if self.pairs:
+            embedded = embedded + self.pairs.embed(before)
         x = self.hidden(ops.concatenate([state, embedded], axis=-1))
         return ops.reshape(x, (-1, *x.shape[1:-1], _V, self.head_units))
 
     def _head(
-        self, voice: int, hidden: Any, chord: Any, before: Any, found: Any, *, training: bool
+        self,
+        voice: int,
+        hidden: Any,
+        chord: Any,
+        before: Any,
+        found: Any,
+        counts: Any,
+        *,
+        training: bool,
     ) -> Any:
         """The logits [..., 47] of a voice of a chord, of which the voices above are looked at.
 
@@ -189,12 +255,18 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         x = hidden[..., voice, :]
         for other in range(voice):
             x = x + self.above(chord[..., other] + TOKENS * (other + _V * voice))
+        if self.pairs and voice:
+            x = x + self.pairs.hear(voice, chord, before)
         x = self.head_dropout(ops.relu(x), training=training)
         last = before[..., voice, None]
         known = ops.cast(ops.not_equal(last, _START), "float32")
         interval = ops.clip(ops.arange(TOKENS) - last, 1 - TOKENS, TOKENS - 1) + TOKENS - 1
         logits = self.notes_out[voice](x)
         logits = logits + known * ops.take_along_axis(self.intervals[voice](x), interval, axis=-1)
+        if self.pairs and voice:
+            logits = logits + self.pairs.logits(voice, x, chord, before)
+        if self.edges:
+            logits = logits + self.key.logits(voice, x, counts)
         copies = self.copies[voice](x)
         logits = logits + copies[..., :1] * ops.one_hot(last[..., 0], TOKENS)
         for kind, (echo, level) in enumerate(found, 1):
@@ -206,6 +278,24 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "options": self.options}
+
+
+def _edges(padded: Any, told: Any) -> tuple[Any, Any]:
+    """How many chords are left, the next one included, and whether the piece begins: [batch, n].
+
+    Args:
+        padded: int32 [batch, n, 4], -1 behind a piece's end.
+        told: int32 [batch, 2] of parts of pieces, [batch, 0] of whole ones; see `ChordComposer`.
+    """
+    count = padded.shape[1]
+    numbers = ops.arange(count)
+    there = ops.sum(ops.cast(ops.not_equal(padded[..., 0], NONE), "int32"), axis=1)
+    first = ops.cast(numbers[None] == 0, "int32")
+    if told.shape[1]:
+        after = told[:, 1]
+        there = ops.where(ops.equal(after, NONE), _UNKNOWN, there + after)
+        first = first * told[:, :1]
+    return there[:, None] - numbers, first
 
 
 def _held(chords: Any) -> Any:

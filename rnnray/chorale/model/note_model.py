@@ -80,15 +80,16 @@ class NoteComposer(keras.Model):  # type: ignore[misc]
             x = self.dropout(lstm(x, training=training), training=training)
         return ops.pad(self.logits(x), [[0, 0], [1, 0], [0, 0]])
 
-    def initial_state(self, batch: int, bar_position: Any = 0) -> tuple[Any, Any]:
+    def initial_state(self, batch: int, bar_position: Any = 0, length: Any = -1) -> tuple[Any, Any]:
         """Before the first note of `batch` pieces: its logits [batch, 47], and the state.
 
-        The book's model knows no bars, and takes no notice of `bar_position`.
+        The book's model knows neither bars nor ends: it takes no notice of `bar_position` and
+        `length`.
 
         The state holds, for each convolution, a ring buffer of its past inputs: the input of note
         t lies at t modulo the buffer's length, which is what the convolution reaches back.
         """
-        del bar_position
+        del bar_position, length
         widths = [self.embedding.output_dim, *(layer.filters for layer in self.convolutions)]
         state = {
             "note": ops.zeros((), "int32"),
