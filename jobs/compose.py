@@ -3,9 +3,10 @@
 
 Files go to OUTPUT/temperature=T/INDEX.*. OUTPUT/pitches.png compares the pitches composed with
 Bach's. A chorale depends only on the checkpoint, the seed, its length and its index. With --melody
-the composer keeps the voices of a file and writes the others. The last line of the output is JSON: the files;
-for each temperature the critique (statistics of chords, parallels, crossing, spacing and so on,
-beside Bach's own) and the composer's nats per note; and the rules that it kept, with their nats.
+the composer keeps the voices of a file and writes the others. The last line of the output is JSON:
+the files; for each temperature the critique (statistics of chords, parallels, crossing, spacing and
+so on, beside Bach's own) and the composer's nats per note; and the rules that it kept, with their
+nats.
 """
 
 from typing import Annotated, Any, Literal
