@@ -29,7 +29,7 @@ demo: $(READY)
 	$(BIN)/python jobs/train_sketch.py --data demo --epochs 6 --workers 2 --name demo
 
 compose: $(READY)
-	$(BIN)/python jobs/compose.py --count 4
+	$(BIN)/python jobs/compose.py --count 4 --temperatures 0.8 --rules strict
 
 # One process a core. The quick tests run beside the others, which often wait for processes.
 quick: $(READY)
