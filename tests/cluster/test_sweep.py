@@ -103,8 +103,8 @@ def test_optuna_learns_from_the_trials_before_and_keeps_to_the_range(
 def test_population_based_training_puts_a_poor_trial_on_a_good_ones_weights(
     ray_cluster: None, tmp_path: Path
 ) -> None:
-    trials = toy_sweep.run(tmp_path, [1e-6, 0.1], samples=3, scheduler="pbt", epochs=2)
-    assert [trial.curve.status for trial in trials] == ["finished"] * 3
+    trials = toy_sweep.run(tmp_path, [1e-6, 0.1], samples=4, scheduler="pbt")
+    assert [trial.curve.status for trial in trials] == ["finished"] * 4
     firsts = [trial.curve.scores[0] for trial in trials]
     used = [[report["optimizer.learning_rate"] for report in trial.reports] for trial in trials]
     assert all(1e-6 <= rate <= 0.1 for rates in used for rate in rates)

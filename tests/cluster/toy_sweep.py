@@ -122,9 +122,7 @@ def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) 
         if key in options
     }
     folder.mkdir(parents=True, exist_ok=True)
-    epochs = options.pop("epochs", EPOCHS)
-    config = CONFIG.model_copy(update={"epochs": epochs})
-    problem = ToyProblem(config, str(folder), **planted)
+    problem = ToyProblem(CONFIG, str(folder), **planted)
     searched: Any = {"optimizer.learning_rate": EachRate(tuple(rates))}
     if "samples" in options:  # drawn from a range instead, by a searcher or by pbt
         searched = {"optimizer.learning_rate": Range(min(rates), max(rates), log=True)}
@@ -134,7 +132,7 @@ def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) 
         SweepOptions(storage_path=str(folder), name=name, **{"samples": len(rates)} | options),
         changeable=searched,
     )
-    return results.collect(grid, problem.task(CONFIG).score, epochs)
+    return results.collect(grid, problem.task(CONFIG).score, EPOCHS)
 
 
 def starts(folder: Path, rate: float) -> int:
