@@ -201,7 +201,7 @@ ON_A_CLUSTER = [
     ("train_chorale", f"{CHORALE} --storage-path {{files}}/file/runs", 1, "cannot be written"),
     ("tune_chorale", f"{TUNE}/near.yaml", 1, "did you mean model.lstm_units"),
     ("tune_chorale", f"{TUNE}/absent.yaml", 1, "'model.bidirectional' is not a field"),
-    ("tune_chorale", f"{TUNE}/range.yaml", 1, "no range from 0.5 to 0.1"),
+    ("tune_chorale", f"{TUNE}/range.yaml", 1, "0.5 to 0.1 is not a range"),
     ("tune_chorale", f"{TUNE}/beyond.yaml", 1, "model.dropout"),
     ("tune_chorale", f"{TUNE}/good.yaml --metric validation_lost", 1, "mean validation_loss"),
     ("tune_chorale", f"{TUNE}/good.yaml --metric bleu", 1, "they report validation_loss"),

@@ -114,7 +114,7 @@ def _population_based_training(
     changed = {name: spec for name, spec in space.items() if name in changeable}
     if not changed:
         raise UserError(
-            "--scheduler pbt changes values during training, and none of {', '.join(space)} can "
+            f"--scheduler pbt changes values during training, and none of {', '.join(space)} can "
             "change then: search the learning rate too"
         )
     rng = random.Random(f"pbt {seed}")  # not the generator that drew the trials' first values
