@@ -10,49 +10,55 @@ import sys
 import zipfile
 from pathlib import Path
 
+from rnnray import whole_file
 from rnnray.errors import UserError
 
 PACKAGED = "bach"
-"""What stands for it where a checkpoint's path is asked for, on every node its own copy."""
+"""Name of the packaged composer where a path of a checkpoint is expected."""
 FOLDER = Path(__file__).with_name("trained")
 _MODEL, _WEIGHTS = "model.keras", "model.weights.h5"
 _FILES = ("config.yaml", "position.json", "statistics.json")
 
 
 def located(checkpoint: str) -> str:
-    """The path or URI of a checkpoint: the given one, or where this process has the packaged."""
+    """Return a checkpoint's path or URI; of `PACKAGED`, the folder of this node's package."""
     return str(FOLDER) if checkpoint == PACKAGED else checkpoint
 
 
 def package(checkpoint: Path, folder: Path = FOLDER) -> None:
-    """Make a checkpoint the one of the package: the same model with weights of 16 bits.
+    """Put a checkpoint into the package, with weights of 16 bits.
 
     Args:
-        checkpoint: its folder.
-        folder: to write to; a composer's card and other files there stay.
+        checkpoint: folder of the checkpoint.
+        folder: folder to write to; the card and other files there stay.
 
     Raises:
-        UserError: a file of the checkpoint is not there.
+        UserError: the checkpoint lacks a file, or its model is damaged.
     """
     missing = [name for name in (_MODEL, *_FILES) if not (checkpoint / name).is_file()]
     if missing:
         raise UserError(f"{checkpoint}: has no {' and no '.join(missing)}")
+    model = io.BytesIO()
+    try:
+        with (
+            zipfile.ZipFile(checkpoint / _MODEL) as archive,
+            zipfile.ZipFile(model, "w", zipfile.ZIP_DEFLATED) as smaller,
+        ):
+            for name in archive.namelist():
+                content = archive.read(name)
+                # A fixed date, so that the same weights are the same file.
+                smaller.writestr(
+                    zipfile.ZipInfo(name), _halved(content) if name == _WEIGHTS else content
+                )
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{checkpoint / _MODEL}: damaged ({error}); use another one") from error
     for name in _FILES:
-        (folder / name).write_bytes((checkpoint / name).read_bytes())
-    with (
-        zipfile.ZipFile(checkpoint / _MODEL) as archive,
-        zipfile.ZipFile(folder / _MODEL, "w", zipfile.ZIP_DEFLATED) as smaller,
-    ):
-        for name in archive.namelist():
-            content = archive.read(name)
-            # With a date of its own, so that the same weights are the same file.
-            smaller.writestr(
-                zipfile.ZipInfo(name), _halved(content) if name == _WEIGHTS else content
-            )
+        whole_file.write(folder / name, checkpoint / name)
+    whole_file.write(folder / _MODEL, model.getvalue())
 
 
 def _halved(content: bytes) -> bytes:
-    """A file of weights with 16 bits for 32; Keras loads them into variables of 32."""
+    """Return a file of weights with 16 bits instead of 32; Keras loads them as 32 bits."""
     import h5py  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
@@ -74,7 +80,10 @@ def _halved(content: bytes) -> bytes:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m rnnray.chorale.packaged CHECKPOINT\n")
+        sys.exit(2)
     try:
         package(Path(sys.argv[1]))
     except UserError as error:
-        sys.exit(str(error))
+        sys.exit(f"error: {error}")

@@ -18,8 +18,9 @@ from keras import layers, ops
 
 from rnnray.chorale.chorale_config import ChoraleModelConfig
 from rnnray.chorale.chords import BAR, VOICES
+from rnnray.chorale.harmony import CLASSES
 from rnnray.chorale.model import echoes
-from rnnray.chorale.model.key import CLASSES, Key, counted
+from rnnray.chorale.model.key import Key, counted
 from rnnray.chorale.model.voice_pairs import VoicePairs
 from rnnray.chorale.tokens import NONE, TOKENS
 
@@ -284,7 +285,7 @@ def _edges(padded: Any, told: Any) -> tuple[Any, Any]:
     """How many chords are left, the next one included, and whether the piece begins: [batch, n].
 
     Args:
-        padded: int32 [batch, n, 4], -1 behind a piece's end.
+        padded: int32 [batch, n, 4], -1 after a piece's end.
         told: int32 [batch, 2] of parts of pieces, [batch, 0] of whole ones; see `ChordComposer`.
     """
     count = padded.shape[1]

@@ -10,9 +10,9 @@ import numpy as np
 from keras import layers, ops
 
 from rnnray.chorale.chords import VOICES
+from rnnray.chorale.harmony import CLASSES
 from rnnray.chorale.tokens import TOKENS
 
-CLASSES = 12
 # The pitch classes at each distance above each one, and of each token that is a note.
 _ABOVE = (np.arange(CLASSES)[:, None] + np.arange(CLASSES)) % CLASSES
 _OF_TOKEN = (np.arange(TOKENS) - 1) % CLASSES
