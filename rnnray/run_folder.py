@@ -56,6 +56,7 @@ def keep(
     *,
     data: Mapping[str, Any] = {},
     growing: Collection[str] = (),
+    defaults: Mapping[str, Any] = {},
 ) -> dict[str, Any] | None:
     """Save what a run was asked, as YAML, unless an earlier one was asked the same.
 
@@ -68,6 +69,7 @@ def keep(
             there are none.
         growing: fields of numbers that may be greater now than they were; the file then has the
             new ones.
+        defaults: what fields meant that an earlier version did not have.
 
     Returns:
         What the earlier run was asked; None where there was none.
@@ -79,6 +81,8 @@ def keep(
     """
     file, data_file = storage.join(folder, name), storage.join(folder, DATA)
     saved, saved_data = _saved(file), _saved(data_file) if data else None
+    if saved is not None:
+        saved = _filled(saved, defaults)
     grown = {
         field: values[field]
         for field in growing
@@ -154,6 +158,15 @@ def _save(file: str, values: Mapping[str, Any]) -> None:
 def _saved(file: str) -> dict[str, Any] | None:
     content = storage.read_bytes(file)
     return None if content is None else read_mapping(content, file)
+
+
+def _filled(saved: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Saved values, and where there are none, the defaults; nested ones too."""
+    filled = {**defaults, **saved}
+    for name, value in defaults.items():
+        if isinstance(value, Mapping) and isinstance(filled[name], Mapping):
+            filled[name] = _filled(filled[name], value)
+    return filled
 
 
 def _by_number(value: Any) -> Any:
