@@ -33,6 +33,8 @@ class Options(job.JobOptions):
     """Processes that classify; by default one a GPU, or one less than there are CPUs, at most 8."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Use CPUs even where there are GPUs."""
+    mirror: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Classify each drawing and its mirror image, and take the mean of their probabilities."""
     on_bad_record: OnBadRecord = "error"
     """error ends the job at a drawing that cannot be used; skip counts it and goes on."""
 
@@ -60,7 +62,12 @@ def main(config: Options) -> dict[str, Any]:
             split=split,
         )
         result = evaluate(
-            config.checkpoint, drawings, config.split, workers=config.workers, gpu=gpu
+            config.checkpoint,
+            drawings,
+            config.split,
+            workers=config.workers,
+            gpu=gpu,
+            mirror=config.mirror,
         )
     metrics = {
         "top1": result.top1,

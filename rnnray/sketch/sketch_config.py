@@ -10,11 +10,65 @@ from rnnray.training.training_config import Config, OptimizerConfig, TrainingCon
 OnBadRecord = Literal["error", "skip"]
 
 
+class AugmentationConfig(Config):
+    """Random changes to drawings in training, other ones in each epoch; none where all are 0.
+
+    The same seed gives the same changes, on any number of workers.
+    """
+
+    rotation: Annotated[float, Ge(0), Le(180)] = 0.0
+    """Degrees by which a drawing is turned, at most, to either side."""
+    scale: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Each axis is scaled by 1 / (1 + scale) to 1 + scale; then the drawing fills its box again, so
+    that only those differ that are turned or sheared, too."""
+    shear: Annotated[float, Ge(0), Le(1)] = 0.0
+    """x grows by up to this many times y."""
+    mirror: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of drawings that are mirrored, left to right."""
+    drop_strokes: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of strokes that are left out; one of each drawing stays in any case."""
+    drop_points: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of points that are left out between the ends of a stroke."""
+    jitter: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of the drawing's size by which each coordinate of a point moves, at most."""
+    reorder: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of drawings whose strokes come in another order."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is changed."""
+        return any(self.model_dump().values())
+
+
+class BitmapConfig(Config):
+    """The second branch of the classifier: a convolutional network over the drawing as a bitmap,
+    which the model draws from the strokes."""
+
+    size: Annotated[int, Ge(0), Le(224)] = 0
+    """Width and height of the bitmap in pixels; 0 for no such branch."""
+    samples: Annotated[int, Ge(16), Le(4096)] = 256
+    """Dots that a drawing's lines are made of; at 32 pixels, 256 leave no gaps."""
+    filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (32, 64, 128, 256)
+    """Filters of each convolution, 3 x 3; all but the first halve the bitmap."""
+    separable: bool = True
+    """Depthwise separable convolutions, but for the first one."""
+
+
 class SketchModelConfig(Config):
-    """The classifier: strided convolutions over ink, then recurrent layers, then a dense one."""
+    """The classifier: strided convolutions over ink, then recurrent layers, beside them perhaps
+    a network over a bitmap, then a dense layer."""
 
     max_points: Annotated[int, Ge(20), Le(2000)] = 100
     """Points that a drawing is cropped to; shorter ones are padded."""
+    long_drawings: Literal["crop", "simplify"] = "crop"
+    """Drawings of more points lose their end (crop), or those points all along that matter least
+    (simplify)."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """Changes to the drawings in training."""
+    features: tuple[Literal["position", "direction", "strokes"], ...] = ()
+    """What the model derives of the steps and reads beside them: position in the drawing's box;
+    direction and length of each step; whether the pen was up, the stroke's number, and the share of
+    the drawing that is done."""
     filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (32, 64, 128)
     """Filters of each convolution."""
     kernel_sizes: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (5, 5, 3)
@@ -45,11 +99,21 @@ class SketchModelConfig(Config):
     """The recurrent layers skip the padding behind a drawing's end."""
     same_padding: bool = False
     """Convolutions pad their ends, so that none of the drawing falls off."""
+    pooling: tuple[Literal["mean", "max", "attention"], ...] = ()
+    """What is taken of the last recurrent layer, over all steps with drawing: their mean, maximum,
+    or a mean with learned weights, side by side; empty for its last state."""
+    bitmap: BitmapConfig = BitmapConfig()
+    """The bitmap branch."""
+    head_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of what both branches give that is dropped in training, before the last layer."""
 
     @model_validator(mode="after")
     def _convolutions_fit(self) -> Self:
         if not len(self.filters) == len(self.kernel_sizes) == len(self.strides):
             raise ValueError("filters, kernel_sizes and strides must be equally many")
+        for name, values in (("features", self.features), ("pooling", self.pooling)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names something twice")
         points = self.max_points
         for kernel_size, stride in zip(self.kernel_sizes, self.strides, strict=True):
             lost = 0 if self.same_padding else kernel_size - 1
@@ -69,6 +133,8 @@ class SketchConfig(TrainingConfig):
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: the drawings of every class count equally in training, however many it has; their
     weights average 1, so that training loss and metrics are means over classes."""
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of each target that is spread over all classes in training; losses are told without."""
     model: SketchModelConfig = SketchModelConfig()
     """The model."""
 

@@ -9,6 +9,10 @@ import numpy as np
 from rnnray.training.faults.watchdog import WAITS, Pulse
 from rnnray.training.strategy import Sums
 
+COMMON_SEED = "same_on_all_workers"
+"""Name of a seed generator whose numbers do not depend on the worker: those of layers that tell
+rows apart by themselves."""
+
 
 class MovingStatistics:
     """The moving statistics of batch normalisation, of which each worker moves its own."""
@@ -39,7 +43,7 @@ class DropoutMasks:
     """The seed generators of dropout layers: masks follow from seed, rank, epoch and step.
 
     The state of a Keras seed generator is a key and a counter of the masks that it gave. Keras does
-    not save it.
+    not save it. Of generators named `COMMON_SEED` the rank does not count.
 
     Args:
         strategy: whose scope the model was made in.
@@ -64,7 +68,8 @@ class DropoutMasks:
         """
         with self._scope():
             for index, state in enumerate(self._states):
-                place = (self._seed, index, self._rank, epoch, 0)
+                rank = 0 if COMMON_SEED in state.path else self._rank
+                place = (self._seed, index, rank, epoch, 0)
                 key, first = np.random.SeedSequence(place).generate_state(2) >> 1
                 self._first[index] = first
                 counter = int(first) + (given[index] if index < len(given) else 0)

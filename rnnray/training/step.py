@@ -30,6 +30,7 @@ def make_train_step(
     xla: bool,
     timed: bool = False,
     arrivals: Any = None,
+    after: Callable[[], None] = lambda: None,
 ) -> Step:
     """A compiled `step(inputs, targets, weights, flags)`.
 
@@ -39,6 +40,7 @@ def make_train_step(
     and the norm of the gradient of the global batch, before it is clipped.
     With `timed` it returns that and float64 [2], seconds of this worker's clock: when it had its
     part of the sum ready, and when the sum was there. `arrivals`, a counter, grows when it had.
+    `after` is called when the weights have changed.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -48,8 +50,9 @@ def make_train_step(
     def forward_and_backward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             logits = tf.cast(model(inputs, training=True), tf.float32)
-            losses = task.row_losses(targets, logits) * weights
-            loss = tf.reduce_sum(losses)
+            row_losses = task.row_losses(targets, logits)
+            losses = row_losses * weights
+            loss = tf.reduce_sum(task.objective(row_losses, logits) * weights)
         gradients = tape.gradient(loss, variables)
         flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
         return flat, _sums(task, targets, logits, losses, weights)
@@ -77,6 +80,7 @@ def make_train_step(
 
     def apply(gradients: list[Any]) -> None:
         optimizer.apply(clip(gradients, options), variables)
+        after()
 
     @tf.function
     def step(inputs: Any, targets: Any, weights: Any, flags_: Any) -> Any:

@@ -52,6 +52,10 @@ class Task(Protocol):
         """The mean loss of each row: float32 [rows]."""
         ...
 
+    def objective(self, row_losses: Any, logits: Any) -> Any:
+        """What training minimises: `row_losses`, or another function of them, float32 [rows]."""
+        ...
+
     def row_metrics(self, targets: Any, logits: Any) -> Any:
         """The mean metrics of each row, in the order of `metric_names`: float32 [rows, metrics]."""
         ...

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Annotated, Literal, Self
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 Percentages = tuple[int, int, int]
@@ -59,6 +59,9 @@ class OptimizerConfig(Config):
     """Clip gradients to clip_norm: each variable's by itself, or by the norm of all together."""
     clip_norm: Annotated[float, Gt(0)] = 1.0
     """The norm that clipping leaves, applied to the gradient of the global batch."""
+    average_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Validate and store a moving average of the weights (EMA): the share of the old average in
+    each step, such as 0.999; 0 for the weights themselves."""
     skip_nonfinite: bool = False
     """Skip the steps whose loss or gradients are not finite numbers, and count them; without it
     training ends at the first one."""
