@@ -1,6 +1,7 @@
 """The average of the weights: what it is, where it is used, and that a run goes on with both."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from toy_loop import Interrupt, Storage, assert_same, loop, weights
 from rnnray.training import checkpoints
 from rnnray.training.training_config import OptimizerConfig
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "optimizer": OptimizerConfig(name="adam", learning_rate=0.05, average_momentum=0.9),
     "epochs": 2,
 }
