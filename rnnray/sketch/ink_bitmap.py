@@ -104,33 +104,25 @@ class InkBitmap(layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "size": self.size, "samples": self.samples}
 
 
-def look(
-    bitmap: Any,
-    filters: tuple[int, ...],
-    *,
-    momentum: float,
-    synchronized: bool,
-    separable: bool = True,
-) -> Any:
+def look(bitmap: Any, filters: tuple[int, ...], *, momentum: float, synchronized: bool) -> Any:
     """What a small convolutional network sees in bitmaps [batch, size, size, channels].
+
+    Every convolution halves the bitmap: on two cores, one at full size costs as much as all the
+    others together.
 
     Args:
         bitmap: a Keras tensor.
-        filters: of each convolution, 3 x 3; all but the first halve the bitmap.
+        filters: of each convolution; the first is 5 x 5, the others 3 x 3.
         momentum: of batch normalisation.
         synchronized: see `SketchModelConfig`.
-        separable: all convolutions but the first are depthwise, then pointwise.
 
     Returns:
         float [batch, 2 * filters[-1]]: mean and maximum over the last convolution's pixels.
     """
     x = bitmap
     for number, count in enumerate(filters):
-        options = {"strides": 1 if number == 0 else 2, "padding": "same", "use_bias": False}
-        if number and separable:
-            x = layers.SeparableConv2D(count, 3, **options)(x)
-        else:
-            x = layers.Conv2D(count, 3, **options)(x)
+        kernel_size = 3 if number else 5
+        x = layers.Conv2D(count, kernel_size, strides=2, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization(momentum=momentum, synchronized=synchronized)(x)
         x = layers.Activation("relu")(x)
     return layers.Concatenate()(

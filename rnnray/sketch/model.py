@@ -76,7 +76,6 @@ def build(config: SketchModelConfig, class_count: int, *, unroll: bool = False) 
             config.bitmap.filters,
             momentum=config.normalization_momentum,
             synchronized=config.synchronized,
-            separable=config.bitmap.separable,
         )
         x = layers.Concatenate()([x, seen])
     if config.head_dropout:

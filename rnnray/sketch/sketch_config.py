@@ -46,12 +46,10 @@ class BitmapConfig(Config):
 
     size: Annotated[int, Ge(0), Le(224)] = 0
     """Width and height of the bitmap in pixels; 0 for no such branch."""
-    samples: Annotated[int, Ge(16), Le(4096)] = 256
-    """Dots that a drawing's lines are made of; at 32 pixels, 256 leave no gaps."""
-    filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (32, 64, 128, 256)
-    """Filters of each convolution, 3 x 3; all but the first halve the bitmap."""
-    separable: bool = True
-    """Depthwise separable convolutions, but for the first one."""
+    samples: Annotated[int, Ge(16), Le(4096)] = 320
+    """Dots that a drawing's lines are made of; at 40 pixels, 320 leave no gaps."""
+    filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (48, 96, 192, 256)
+    """Filters of each convolution, the first 5 x 5, the others 3 x 3; each halves the bitmap."""
 
 
 class SketchModelConfig(Config):

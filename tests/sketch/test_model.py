@@ -143,7 +143,7 @@ EVERYTHING: dict[str, Any] = {
         {"recurrent": "gru"},
         {"features": ("strokes",)},
         {"pooling": ("mean", "max")},
-        {"bitmap": {"size": 16, "filters": (4, 4), "separable": False}},
+        {"bitmap": {"size": 16, "filters": (4, 4)}},
         {"augmentation": {"rotation": 10.0}},
         {"head_dropout": 0.2},
         EVERYTHING,
