@@ -34,6 +34,8 @@ class Options(job.JobOptions):
     there are CPUs, at most 8."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Use CPUs even if there are GPUs."""
+    mirror: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Classify each drawing and its mirror image, and use the mean of their probabilities."""
     on_bad_record: OnBadRecord = "error"
     """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
     them and continues."""
@@ -62,7 +64,12 @@ def main(config: Options) -> dict[str, Any]:
             split=split,
         )
         result = evaluate(
-            config.checkpoint, drawings, config.split, workers=config.workers, gpu=gpu
+            config.checkpoint,
+            drawings,
+            config.split,
+            workers=config.workers,
+            gpu=gpu,
+            mirror=config.mirror,
         )
     metrics = {
         "top1": result.top1,

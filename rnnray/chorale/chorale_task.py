@@ -14,6 +14,8 @@ from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.data.corpus_statistics import STATISTICS_FILE
 from rnnray.chorale.tokens import NONE, Tokens
+from rnnray.training import model_card
+from rnnray.training.model_card import ModelCard
 from rnnray.training.task import rivals
 
 if TYPE_CHECKING:
@@ -77,15 +79,45 @@ class ChoraleTask:
         )
         return _row_means(losses, targets)
 
+    def objective(self, row_losses: Any, logits: Any) -> Any:
+        """The losses themselves."""
+        del logits
+        return row_losses
+
     def row_metrics(self, targets: Any, logits: Any) -> Any:
         """Return the share of each row's counted notes that `right_notes` accepts: [rows, 1]."""
         return _row_means(right_notes(targets, logits), targets)[:, None]
 
     def checkpoint_files(self) -> Mapping[str, str]:
-        """Return the configuration, and the statistics of the corpus."""
+        """Return the configuration, the statistics of the corpus, and the model card."""
         config = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         statistics = {STATISTICS_FILE: self.statistics} if self.statistics else {}
-        return {CONFIG_FILE: config, **statistics}
+        return {CONFIG_FILE: config, **statistics, model_card.FILE: self._card(config).text()}
+
+    def _card(self, configuration: str) -> ModelCard:
+        return ModelCard(
+            title="Composer of chorales",
+            does=(
+                "Takes the notes of a four-part chorale so far, in sixteenths, soprano first, and "
+                "gives a probability for each pitch of the next one. Sampled note by note, it "
+                "composes new chorales, or continues or harmonises given ones."
+            ),
+            data=(
+                f"Chorales of {model_card.code(self.config.data)}. "
+                f"{model_card.split_text(self.config.split)} Validation selects the checkpoint; "
+                "test chorales are not seen in training."
+            ),
+            licence=(
+                "The music of J. S. Bach is in the public domain. Files that carry it, and other "
+                "music, have the licence of whoever made them."
+            ),
+            not_for=(
+                "Passing off what it composes as Bach's or as a person's own. Music of other forms "
+                "than four-part chorales: it knows no words, no dynamics, no instruments. What it "
+                "composes can repeat phrases of the chorales that it was trained on."
+            ),
+            configuration=configuration,
+        )
 
 
 def right_notes(targets: Any, logits: Any) -> Any:

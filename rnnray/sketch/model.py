@@ -1,10 +1,15 @@
 """The sketch classifier's network, in Keras alone, so that Keras's other backends can run it."""
 
+import math
 from typing import Any
 
 import keras
 from keras import layers, ops
 
+from rnnray.sketch.augmentation import InkAugmentation
+from rnnray.sketch.ink_bitmap import InkBitmap, look
+from rnnray.sketch.ink_features import InkFeatures
+from rnnray.sketch.pooling import StepPooling
 from rnnray.sketch.sketch_config import SketchModelConfig
 
 
@@ -56,8 +61,39 @@ def build(config: SketchModelConfig, class_count: int, *, unroll: bool = False) 
     Raises:
         ValueError: the convolutions' options differ in length, or no points are left after them.
     """
-    ink = layers.Input((config.max_points, 3), name="ink")
-    x = ink
+    ink = drawing = layers.Input((config.max_points, 3), name="ink")
+    # What computes with coordinates does so in float32, whatever the precision of the rest.
+    if config.augmentation.changes:
+        drawing = InkAugmentation(**config.augmentation.model_dump(), dtype="float32")(ink)
+    x = drawing
+    if config.features:
+        x = InkFeatures(config.features, dtype="float32")(drawing)
+    x = _strokes(config, x, drawing, unroll=unroll)
+    if config.bitmap.size:
+        bitmap = InkBitmap(config.bitmap.size, config.bitmap.samples, dtype="float32")(drawing)
+        seen = look(
+            bitmap,
+            config.bitmap.filters,
+            momentum=config.normalization_momentum,
+            synchronized=config.synchronized,
+        )
+        x = layers.Concatenate()([x, seen])
+    if config.head_dropout:
+        x = layers.Dropout(config.head_dropout)(x)
+    # Logits in float32 whatever the precision of the rest: softmax loses digits in 16 bits.
+    logits = layers.Dense(class_count, dtype="float32", name="logits")(x)
+    return keras.Model(ink, logits, name="sketch_classifier")
+
+
+def _strokes(config: SketchModelConfig, x: Any, drawing: Any, *, unroll: bool) -> Any:
+    """What convolutions and recurrent layers make of a drawing: [batch, columns].
+
+    Args:
+        config: of the model.
+        x: what they read, [batch, max_points, columns].
+        drawing: ink, which tells padding.
+        unroll: see `build`.
+    """
     for filters, kernel_size, stride in zip(
         config.filters, config.kernel_sizes, config.strides, strict=True
     ):
@@ -75,19 +111,16 @@ def build(config: SketchModelConfig, class_count: int, *, unroll: bool = False) 
         if config.layer_normalization:
             x = layers.LayerNormalization()(x)
 
-    mask = None
-    if config.mask_padding:
-        stride = 1
-        for factor in config.strides:
-            stride *= factor
-        mask = DrawnSteps(stride, x.shape[1])(ink)
+    drawn = mask = None
+    if config.mask_padding or config.pooling:
+        drawn = DrawnSteps(math.prod(config.strides), x.shape[1])(drawing)
+        mask = drawn if config.mask_padding else None
     for number in range(config.layers):
-        x = _recurrent(config, last=number == config.layers - 1, unroll=unroll)(x, mask=mask)
+        last = number == config.layers - 1 and not config.pooling
+        x = _recurrent(config, last=last, unroll=unroll)(x, mask=mask)
         if config.dropout:
             x = layers.Dropout(config.dropout)(x)
-    # Logits in float32 whatever the precision of the rest: softmax loses digits in 16 bits.
-    logits = layers.Dense(class_count, dtype="float32", name="logits")(x)
-    return keras.Model(ink, logits, name="sketch_classifier")
+    return StepPooling(config.pooling)(x, drawn) if config.pooling else x
 
 
 def _recurrent(config: SketchModelConfig, *, last: bool, unroll: bool) -> layers.Layer:

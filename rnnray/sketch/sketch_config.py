@@ -10,11 +10,63 @@ from rnnray.training.training_options import Config, OptimizerConfig, TrainingCo
 OnBadRecord = Literal["error", "skip"]
 
 
+class AugmentationConfig(Config):
+    """Random changes to drawings in training, other ones in each epoch; none where all are 0.
+
+    The same seed gives the same changes, on any number of workers.
+    """
+
+    rotation: Annotated[float, Ge(0), Le(180)] = 0.0
+    """Degrees by which a drawing is turned, at most, to either side."""
+    scale: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Each axis is scaled by 1 / (1 + scale) to 1 + scale; then the drawing fills its box again, so
+    that only those differ that are turned or sheared, too."""
+    shear: Annotated[float, Ge(0), Le(1)] = 0.0
+    """x grows by up to this many times y."""
+    mirror: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of drawings that are mirrored, left to right."""
+    drop_strokes: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of strokes that are left out; one of each drawing stays in any case."""
+    drop_points: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of points that are left out between the ends of a stroke."""
+    jitter: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of the drawing's size by which each coordinate of a point moves, at most."""
+    reorder: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of drawings whose strokes come in another order."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is changed."""
+        return any(self.model_dump().values())
+
+
+class BitmapConfig(Config):
+    """The second branch of the classifier: a convolutional network over the drawing as a bitmap,
+    which the model draws from the strokes."""
+
+    size: Annotated[int, Ge(0), Le(224)] = 0
+    """Width and height of the bitmap in pixels; 0 for no such branch."""
+    samples: Annotated[int, Ge(16), Le(4096)] = 320
+    """Dots that a drawing's lines are made of; at 40 pixels, 320 leave no gaps."""
+    filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (48, 96, 192, 256)
+    """Filters of each convolution, the first 5 x 5, the others 3 x 3; each halves the bitmap."""
+
+
 class SketchModelConfig(Config):
-    """The classifier: strided convolutions over ink, then recurrent layers, then a dense one."""
+    """The classifier: strided convolutions over ink, then recurrent layers, beside them perhaps
+    a network over a bitmap, then a dense layer."""
 
     max_points: Annotated[int, Ge(20), Le(2000)] = 100
-    """Number of points that a drawing is cropped to; shorter drawings are padded."""
+    """Number of points of a drawing that the model reads; shorter drawings are padded."""
+    long_drawings: Literal["crop", "simplify"] = "crop"
+    """Treatment of drawings with more points: crop cuts their end off, simplify leaves out the
+    points along all of the drawing that change it least."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """Random changes to the drawings in training."""
+    features: tuple[Literal["position", "direction", "strokes"], ...] = ()
+    """Features that the model derives from the ink and reads beside it: position in the drawing's
+    box; direction and length of each step; whether the pen was up, the number of the stroke, and
+    the share of the drawing that is done."""
     filters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (32, 64, 128)
     """Number of filters of each convolution."""
     kernel_sizes: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (5, 5, 3)
@@ -47,11 +99,21 @@ class SketchModelConfig(Config):
     """Skip the padding after a drawing's end in the recurrent layers."""
     same_padding: bool = False
     """Pad the ends of each convolution's input, so that no part of the drawing is lost."""
+    pooling: tuple[Literal["mean", "max", "attention"], ...] = ()
+    """Pooling of the last recurrent layer over the steps of the drawing: mean, maximum, mean with
+    learned weights, concatenated if there are several; if empty, its last state is used."""
+    bitmap: BitmapConfig = BitmapConfig()
+    """The bitmap branch."""
+    head_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Dropout before the last layer, on the concatenated outputs of both branches."""
 
     @model_validator(mode="after")
     def _convolutions_fit(self) -> Self:
         if not len(self.filters) == len(self.kernel_sizes) == len(self.strides):
             raise ValueError("filters, kernel_sizes and strides must have the same length")
+        for name, values in (("features", self.features), ("pooling", self.pooling)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names something twice")
         points = self.max_points
         for kernel_size, stride in zip(self.kernel_sizes, self.strides, strict=True):
             lost = 0 if self.same_padding else kernel_size - 1
@@ -72,6 +134,9 @@ class SketchConfig(TrainingConfig):
     """Weights of the classes in training. balanced lets all classes count equally, whatever their
     number of drawings; the weights average 1, so training loss and metrics are means over
     classes."""
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of each training target that is spread over all classes; reported losses leave it
+    out."""
     model: SketchModelConfig = SketchModelConfig()
     """The model."""
 

@@ -136,7 +136,13 @@ def _train(
     """`train`, while the lock is held; `check` raises once it is not."""
     asked = config.model_dump(mode="json")
     before = run_folder.keep(
-        folder, CONFIG, asked, "a run", data=data.identity, growing=("epochs",)
+        folder,
+        CONFIG,
+        asked,
+        "a run",
+        data=data.identity,
+        growing=("epochs",),
+        defaults=type(config)().model_dump(mode="json"),
     )
     steps = math.ceil(data.training.rows / config.global_batch_size)
     say(

@@ -33,6 +33,7 @@ def make_train_step(
     xla: bool,
     timed: bool = False,
     arrivals: Any = None,
+    after: Callable[[], None] = lambda: None,
 ) -> Step:
     """Return a compiled `step(inputs, targets, weights, flags)`.
 
@@ -42,6 +43,7 @@ def make_train_step(
     gradient of the global batch before it is clipped.
     With `timed` it also returns float64 [2], seconds of this worker's clock: when its part of the
     sum was ready, and when the sum was there. `arrivals`, a counter, grows when the part is ready.
+    `after` is called after each change of the weights.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -51,8 +53,9 @@ def make_train_step(
     def forward_and_backward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             logits = tf.cast(model(inputs, training=True), tf.float32)
-            losses = task.row_losses(targets, logits) * weights
-            loss = tf.reduce_sum(losses)
+            row_losses = task.row_losses(targets, logits)
+            losses = row_losses * weights
+            loss = tf.reduce_sum(task.objective(row_losses, logits) * weights)
         gradients = tape.gradient(loss, variables)
         flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
         return flat, _sums(task, targets, logits, losses, weights)
@@ -80,6 +83,7 @@ def make_train_step(
 
     def apply(gradients: list[Any]) -> None:
         optimizer.apply(clip(gradients, options), variables)
+        after()
 
     @tf.function
     def step(inputs: Any, targets: Any, weights: Any, flags_: Any) -> Any:
@@ -218,6 +222,11 @@ def clip(gradients: Sequence[Any], options: OptimizerConfig) -> list[Any]:
     ]
 
 
+COMMON_SEED = "same_on_all_workers"
+"""Name of the seed generators whose numbers do not depend on the worker: those of layers that give
+each row its own numbers."""
+
+
 class MovingStatistics:
     """The moving statistics of batch normalisation, of which each worker moves its own."""
 
@@ -247,6 +256,7 @@ class DropoutMasks:
     """The seed generators of dropout layers: masks follow from seed, rank, epoch and step.
 
     The state of a Keras seed generator is a key and a counter of its masks. Keras does not save it.
+    Generators named `COMMON_SEED` do not depend on the rank.
 
     Args:
         strategy: the strategy in whose scope the model was made.
@@ -271,7 +281,8 @@ class DropoutMasks:
         """
         with self._scope():
             for index, state in enumerate(self._states):
-                entropy = (self._seed, index, self._rank, epoch, 0)
+                rank = 0 if COMMON_SEED in state.path else self._rank
+                entropy = (self._seed, index, rank, epoch, 0)
                 key, first = np.random.SeedSequence(entropy).generate_state(2) >> 1
                 self._first[index] = first
                 counter = int(first) + (given[index] if index < len(given) else 0)

@@ -53,6 +53,10 @@ class Task(Protocol):
         """Return the mean loss of each row: float32 [rows]."""
         ...
 
+    def objective(self, row_losses: Any, logits: Any) -> Any:
+        """What training minimises: `row_losses`, or another function of them, float32 [rows]."""
+        ...
+
     def row_metrics(self, targets: Any, logits: Any) -> Any:
         """Return the mean metrics of each row in `metric_names`' order: float32 [rows, metrics]."""
         ...

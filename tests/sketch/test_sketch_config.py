@@ -62,6 +62,11 @@ def test_strong_is_the_masked_bidirectional_variant_with_warm_up_and_cosine() ->
         ({"model": {"filters": [8, 0, 8]}}, "filters"),
         ({"model": {"strides": [2, 2]}}, "same length"),
         ({"model": {"max_points": 20}}, "leave no step"),
+        ({"model": {"pooling": ["mean", "mean"]}}, "pooling names something twice"),
+        ({"model": {"features": ["place"]}}, "features"),
+        ({"model": {"augmentation": {"drop_strokes": 1}}}, "drop_strokes"),
+        ({"label_smoothing": 1}, "label_smoothing"),
+        ({"optimizer": {"average_momentum": 1}}, "average_momentum"),
     ],
 )
 def test_values_that_cannot_work_are_refused_by_name(values: dict[str, Any], field: str) -> None:
