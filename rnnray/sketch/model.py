@@ -131,4 +131,18 @@ def _recurrent(config: SketchModelConfig, *, last: bool, unroll: bool) -> layers
         recurrent_dropout=config.recurrent_dropout,
         unroll=unroll,
     )
-    return layers.Bidirectional(layer) if config.bidirectional else layer
+    return BothWays(layer) if config.bidirectional else layer
+
+
+@keras.saving.register_keras_serializable("rnnray")
+class BothWays(layers.Bidirectional):  # type: ignore[misc]
+    """Keras's Bidirectional, whose outputs of masked steps have no meaning.
+
+    Keras sets them to zero. If the layer is unrolled, it takes the mask of the backward layer in
+    the wrong order (3.15.1), and so sets those of the drawing's beginning to zero.
+    """
+
+    def __init__(self, layer: layers.Layer, **kwargs: Any) -> None:
+        super().__init__(layer, **kwargs)
+        self.forward_layer.zero_output_for_mask = False
+        self.backward_layer.zero_output_for_mask = False

@@ -169,11 +169,11 @@ def test_options_add_the_layers_that_they_name() -> None:
     assert kinds(layer_normalization=True).count("LayerNormalization") == 3
     assert kinds(recurrent="gru", layers=2).count("GRU") == 2
     assert kinds(dropout=0.1, layers=2).count("Dropout") == 2
-    assert kinds(bidirectional=True).count("Bidirectional") == 1
+    assert kinds(bidirectional=True).count("BothWays") == 1
 
 
 def test_unrolling_is_the_same_model_only_faster() -> None:
-    config = strong().model.model_copy(update=TINY)
+    config = strong().model.model_copy(update=TINY | {"layers": 2})
     rolled, unrolled = build(config), build(config, unroll=True)
     ink = drawings(8)
     np.testing.assert_allclose(

@@ -33,10 +33,13 @@ def test_the_book_s_training_options() -> None:
     assert optimizer.schedule == "constant"
 
 
-def test_strong_is_the_masked_bidirectional_variant_with_warm_up_and_cosine() -> None:
+def test_strong_reads_strokes_from_both_ends_and_a_bitmap_and_averages_its_weights() -> None:
     config = strong()
     assert config.model.mask_padding
     assert config.model.bidirectional
+    assert config.model.bitmap.size > 0
+    assert config.model.augmentation.changes
+    assert config.optimizer.average_momentum > 0
     assert config.optimizer.name == "adamw"
     assert config.optimizer.schedule == "cosine"
     assert config.optimizer.warmup_share > 0
