@@ -68,7 +68,7 @@ def test_a_composition_keeps_its_melody_and_is_published_to_be_heard_and_seen(
         assert all(Path(file).stat().st_size > 0 for file in figures["files"])
         chords = np.concatenate([np.zeros((12, 4), np.int16), one.chords])
         title = f"Chorale 0 at temperature {temperature:g}"
-        begun = np.pad(onsets, ((12, 14), (0, 0)))
+        begun = np.pad(onsets, ((12, 2), (0, 0)))
         midi = midi_bytes(chords, tempo=90, title=title, onsets=begun)
         assert Path(folder + ".mid").read_bytes() == midi
         assert "The soprano is given" in Path(folder + ".html").read_text()

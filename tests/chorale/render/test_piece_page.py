@@ -50,7 +50,7 @@ def test_it_loads_nothing_and_its_policy_says_so(page: str) -> None:
 
 
 def test_both_scores_have_every_bar_and_glyphs_of_their_own(page: str) -> None:
-    wide, narrow = page.split('<div class="score narrow">')
+    wide, narrow = page.split('<div class="score narrow"')
     assert wide.count('class="measure"') == narrow.count('class="measure"') == 2
     for score in wide, narrow:
         glyphs = set(re.findall(r' id="(E[^"]*)"', score))

@@ -26,8 +26,10 @@ function framed(measure, index) {
   const box = { x: first.x, y: first.y - space, width: first.width, height: last.y - first.y + 2 * space };
   for (const [name, value] of Object.entries(box)) frame.setAttribute(name, value);
   frame.classList.add("bar");
-  measure.prepend(frame);
-  measure.addEventListener("click", () => go(index, true));
+  // Before all bars, and so behind a tie that reaches into this one.
+  const system = measure.parentNode;
+  system.insertBefore(frame, system.querySelector(":scope > .measure"));
+  for (const part of [frame, measure]) part.addEventListener("click", () => go(index, true));
   return frame;
 }
 
@@ -52,8 +54,8 @@ function show() {
     toggle.querySelector("path").setAttribute("d", SHAPES[label]);
   }
   const text = `Bar ${bar + 1} of ${PIECE.bars} · ${clock(Math.min(audio.currentTime, PIECE.seconds))} of ${clock(PIECE.seconds)}`;
-  if (place.value !== text) {
-    place.value = text;
+  if (place.textContent !== text) {
+    place.textContent = text;
     seek.setAttribute("aria-valuetext", text);
   }
   const layout = shown();
