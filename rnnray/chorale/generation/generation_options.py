@@ -10,8 +10,8 @@ from rnnray.chorale import composing_options
 from rnnray.chorale.packaged import PACKAGED
 from rnnray.training.training_options import Config, RunName
 
-Format = Literal["wav", "mid", "musicxml"]
-FORMATS: tuple[Format, ...] = ("wav", "mid", "musicxml")
+Format = Literal["wav", "flac", "ogg", "mid", "musicxml"]
+FORMATS: tuple[Format, ...] = ("wav", "flac", "ogg", "mid", "musicxml")
 
 
 class GenerationConfig(Config):
@@ -28,8 +28,9 @@ class GenerationConfig(Config):
     count: Annotated[composing_options.Count, Le(1_000_000)] = 100  # keys have six digits
     chords: composing_options.Chords = 64
     """Length of a chorale in chords (sixteenths), with the opening that is given."""
-    formats: Annotated[tuple[Format, ...], MinLen(1)] = FORMATS
-    """Files of each chorale: sound (wav), MIDI (mid), score (musicxml)."""
+    formats: Annotated[tuple[Format, ...], MinLen(1)] = ("wav", "mid", "musicxml")
+    """Files of each chorale: sound (wav; flac, the same samples in fewer bytes; ogg, lossy and the
+    smallest), MIDI (mid), score (musicxml)."""
     top_p: composing_options.TopP = 1.0
     temperature_on: composing_options.TemperatureOn = "pitch"
     rules: composing_options.RuleTexts = ()

@@ -8,7 +8,7 @@ stages pass batches of a few chorales (`SHEAF`); rows of the manifest return to 
 import hashlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from rnnray.chorale.generation.manifest import ROW, figures_of
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
 from rnnray.chorale.render.midi_writer import midi_bytes
 from rnnray.chorale.render.musicxml_writer import musicxml_bytes
-from rnnray.chorale.render.sound import synthesize, wav_bytes
+from rnnray.chorale.render.sound_files import SOUNDS, sound_files
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 
@@ -155,14 +155,13 @@ def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[
         title: title of the chorale.
         config: tempo, instrument and formats.
     """
-    makers: dict[str, Callable[[], bytes]] = {
-        "wav": lambda: wav_bytes(
-            synthesize(chords, tempo=config.tempo, instrument=config.instrument)
-        ),
-        "mid": lambda: midi_bytes(chords, tempo=config.tempo, title=title),
-        "musicxml": lambda: musicxml_bytes(chords, tempo=config.tempo, title=title),
-    }
-    return {suffix: makers[suffix]() for suffix in config.formats}
+    sounds = [name for name in config.formats if name in SOUNDS]
+    files = sound_files(chords, sounds, tempo=config.tempo, instrument=config.instrument)
+    if "mid" in config.formats:
+        files["mid"] = midi_bytes(chords, tempo=config.tempo, title=title)
+    if "musicxml" in config.formats:
+        files["musicxml"] = musicxml_bytes(chords, tempo=config.tempo, title=title)
+    return files
 
 
 class Upload:

@@ -38,6 +38,8 @@ RUN, SUMMARY, PAGE = "run.yaml", "summary.json", "index.html"
 BACH_PART = "bach/part-00000.parquet"
 CONTENT_TYPES: Mapping[str, str] = {
     "wav": "audio/wav",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
     "mid": "audio/midi",
     "musicxml": "application/vnd.recordare.musicxml+xml",
     "parquet": "application/vnd.apache.parquet",

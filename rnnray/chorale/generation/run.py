@@ -107,7 +107,7 @@ def generate(
         # Another run may have begun, and even ended, while this process connected.
         saved = folder.saved_run(store, overwrite=options.overwrite)
         resumes = saved is not None and not options.overwrite
-        made_with = provenance.made_with(plan.device)
+        made_with = provenance.made_with(plan.device, plan.config.formats)
         if saved is None:
             folder.save(store, plan, made_with=made_with)
         elif options.overwrite:

@@ -70,6 +70,8 @@ def test_objects_say_what_they_are(made: Plan) -> None:
     composed, bach = common | {"temperature": "0.8"}, common | {"temperature": "bach"}
     about = store.about
     assert about["temperature=0.8/000001.wav"] == ("audio/wav", composed | {"index": "1"})
+    assert about["temperature=0.8/000001.flac"] == ("audio/flac", composed | {"index": "1"})
+    assert about["bach/0001.ogg"] == ("audio/ogg", bach | {"index": "1"})
     assert about["temperature=0.8/000001.mid"] == ("audio/midi", composed | {"index": "1"})
     score = "application/vnd.recordare.musicxml+xml"
     assert about["bach/0001.musicxml"] == (score, bach | {"index": "1"})
