@@ -17,7 +17,7 @@ from pydantic import model_validator
 
 from rnnray import job
 from rnnray.chorale import composing_options
-from rnnray.chorale.packaged import PACKAGED
+from rnnray.packaged import COMPOSER
 
 _DEFAULT_CHORDS = 64
 
@@ -25,7 +25,7 @@ _DEFAULT_CHORDS = 64
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: composing_options.Checkpoint = PACKAGED
+    checkpoint: composing_options.Checkpoint = COMPOSER
     output: str = "composed"
     """Folder or URI to write to."""
     temperatures: composing_options.Temperatures = (1.0,)

@@ -12,16 +12,18 @@ import tyro
 from annotated_types import Ge
 
 from rnnray import job
+from rnnray.packaged import CLASSIFIER
 from rnnray.sketch.sketch_config import OnBadRecord
 
 
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: str
-    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str
     """Drawings: demo, demo:COUNT, quickdraw, or a path or URI (formats: README)."""
+    checkpoint: str = CLASSIFIER
+    """Path or URI of a checkpoint folder (epoch-* in a run's folder); quickdraw is the classifier
+    that comes with the package."""
     split: Literal["train", "validation", "test", "all"] = "test"
     """Split whose drawings are evaluated."""
     output: str | None = None

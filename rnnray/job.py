@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from types import FrameType
-from typing import Any, Literal, NoReturn, Self, TypeVar, cast, get_type_hints
+from typing import Any, NoReturn, Self, TypeVar, cast, get_type_hints
 
 import tyro
 from pydantic import ModelWrapValidatorHandler, ValidationError, create_model, model_validator
@@ -66,10 +66,10 @@ class JobOptions(Config):
 
 
 class PresetOptions(JobOptions):
-    """Options of jobs that train."""
+    """Options of jobs that train. A job narrows `preset` to the names of its presets."""
 
-    preset: Literal["strong", "notebook"] = "strong"
-    """Preset that gives the other defaults: strong, which we recommend, or notebook, the book's."""
+    preset: str = "strong"
+    """Preset that gives the other defaults."""
     config: str | None = None
     """YAML file with values of these options; it overrides the preset, and the command line
     overrides it."""

@@ -80,7 +80,7 @@ class ChoraleTask:
         return _row_means(losses, targets)
 
     def objective(self, row_losses: Any, logits: Any) -> Any:
-        """The losses themselves."""
+        """Return the losses themselves."""
         del logits
         return row_losses
 

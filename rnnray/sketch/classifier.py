@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from rnnray import devices, storage
 from rnnray.errors import UserError
+from rnnray.packaged import CLASSIFIER, located
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.canvas import drawing_to_ink
 from rnnray.sketch.sketch_config import SketchConfig
@@ -30,6 +31,7 @@ def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
     Raises:
         UserError: the folder is no such checkpoint.
     """
+    uri = located(uri)
     config = storage.read_bytes(storage.join(uri, CONFIG_FILE))
     classes = storage.read_bytes(storage.join(uri, CLASSES_FILE))
     if config is None or classes is None:
@@ -75,7 +77,8 @@ class SketchClassifier:
     """The classifier of a checkpoint.
 
     Args:
-        checkpoint: path or URI of the checkpoint's folder.
+        checkpoint: path or URI of the checkpoint's folder; by default the classifier that comes
+            with the package, of the 345 categories of Quick, Draw!.
         threads: number of computing threads; 0 for one a CPU. If TensorFlow has computed in this
             process before, it keeps its own number, with a warning.
         mirror: use the mean of the probabilities of a drawing and its mirror image (left to right),
@@ -85,7 +88,9 @@ class SketchClassifier:
         UserError: the folder is not a checkpoint of the sketch classifier.
     """
 
-    def __init__(self, checkpoint: str, *, threads: int = 0, mirror: bool = False) -> None:
+    def __init__(
+        self, checkpoint: str = CLASSIFIER, *, threads: int = 0, mirror: bool = False
+    ) -> None:
         self._mirror = mirror
         self.config, self.class_names = read_checkpoint(checkpoint)
         strategy.configure_devices(threads)
@@ -94,7 +99,7 @@ class SketchClassifier:
         from rnnray.sketch import model  # noqa: F401, PLC0415  (registers our layers)
 
         with tempfile.TemporaryDirectory() as temporary:
-            folder = storage.fetch_folder(checkpoint, Path(temporary))
+            folder = storage.fetch_folder(located(checkpoint), Path(temporary))
             self.model = checkpoints.load_model(folder)
         self._logits = tf.function(
             lambda ink: self.model(ink, training=False),

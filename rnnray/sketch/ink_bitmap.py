@@ -105,15 +105,15 @@ class InkBitmap(layers.Layer):  # type: ignore[misc]
 
 
 def look(bitmap: Any, filters: tuple[int, ...], *, momentum: float, synchronized: bool) -> Any:
-    """What a small convolutional network sees in bitmaps [batch, size, size, channels].
+    """Return what a small convolutional network sees in bitmaps [batch, size, size, channels].
 
     Every convolution halves the bitmap: on two cores, one at full size costs as much as all the
     others together.
 
     Args:
         bitmap: a Keras tensor.
-        filters: of each convolution; the first is 5 x 5, the others 3 x 3.
-        momentum: of batch normalisation.
+        filters: number of filters of each convolution; the first is 5 x 5, the others 3 x 3.
+        momentum: momentum of batch normalisation.
         synchronized: see `SketchModelConfig`.
 
     Returns:
@@ -122,8 +122,17 @@ def look(bitmap: Any, filters: tuple[int, ...], *, momentum: float, synchronized
     x = bitmap
     for number, count in enumerate(filters):
         kernel_size = 3 if number else 5
-        x = layers.Conv2D(count, kernel_size, strides=2, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=momentum, synchronized=synchronized)(x)
+        x = layers.Conv2D(
+            count,
+            kernel_size,
+            strides=2,
+            padding="same",
+            use_bias=False,
+            name=f"bitmap_convolution_{number}",
+        )(x)
+        x = layers.BatchNormalization(
+            momentum=momentum, synchronized=synchronized, name=f"bitmap_normalization_{number}"
+        )(x)
         x = layers.Activation("relu")(x)
     return layers.Concatenate()(
         [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]

@@ -86,16 +86,16 @@ def build(config: SketchModelConfig, class_count: int, *, unroll: bool = False) 
 
 
 def _strokes(config: SketchModelConfig, x: Any, drawing: Any, *, unroll: bool) -> Any:
-    """What convolutions and recurrent layers make of a drawing: [batch, columns].
+    """Return what convolutions and recurrent layers make of a drawing, [batch, columns].
 
     Args:
-        config: of the model.
-        x: what they read, [batch, max_points, columns].
-        drawing: ink, which tells padding.
+        config: configuration of the model.
+        x: their input, [batch, max_points, columns].
+        drawing: the ink, which shows the padding.
         unroll: see `build`.
     """
-    for filters, kernel_size, stride in zip(
-        config.filters, config.kernel_sizes, config.strides, strict=True
+    for number, (filters, kernel_size, stride) in enumerate(
+        zip(config.filters, config.kernel_sizes, config.strides, strict=True)
     ):
         x = layers.Conv1D(
             filters,
@@ -103,10 +103,13 @@ def _strokes(config: SketchModelConfig, x: Any, drawing: Any, *, unroll: bool) -
             strides=stride,
             padding="same" if config.same_padding else "valid",
             activation="relu",
+            name=f"convolution_{number}",
         )(x)
         if config.batch_normalization:
             x = layers.BatchNormalization(
-                momentum=config.normalization_momentum, synchronized=config.synchronized
+                momentum=config.normalization_momentum,
+                synchronized=config.synchronized,
+                name=f"normalization_{number}",
             )(x)
         if config.layer_normalization:
             x = layers.LayerNormalization()(x)
@@ -117,21 +120,22 @@ def _strokes(config: SketchModelConfig, x: Any, drawing: Any, *, unroll: bool) -
         mask = drawn if config.mask_padding else None
     for number in range(config.layers):
         last = number == config.layers - 1 and not config.pooling
-        x = _recurrent(config, last=last, unroll=unroll)(x, mask=mask)
+        x = _recurrent(config, number, last=last, unroll=unroll)(x, mask=mask)
         if config.dropout:
             x = layers.Dropout(config.dropout)(x)
-    return StepPooling(config.pooling)(x, drawn) if config.pooling else x
+    return StepPooling(config.pooling, name="pooling")(x, drawn) if config.pooling else x
 
 
-def _recurrent(config: SketchModelConfig, *, last: bool, unroll: bool) -> layers.Layer:
+def _recurrent(config: SketchModelConfig, number: int, *, last: bool, unroll: bool) -> layers.Layer:
     kind = {"lstm": layers.LSTM, "gru": layers.GRU}[config.recurrent]
     layer = kind(
         config.units,
         return_sequences=not last,
         recurrent_dropout=config.recurrent_dropout,
         unroll=unroll,
+        name=f"recurrent_{number}",
     )
-    return BothWays(layer) if config.bidirectional else layer
+    return BothWays(layer, name=f"recurrent_{number}") if config.bidirectional else layer
 
 
 @keras.saving.register_keras_serializable("rnnray")

@@ -11,6 +11,7 @@ import ray.data
 
 from rnnray import cluster, reach
 from rnnray.errors import UserError
+from rnnray.packaged import CLASSIFIER
 from rnnray.progress import Every, say
 from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
 from rnnray.sketch.data import sketch_table
@@ -149,7 +150,7 @@ def judge_with(
         compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=workers),
         num_cpus=resources["CPU"],
         num_gpus=resources.get("GPU"),
-        **reach.reading(checkpoint, "the checkpoint's files"),
+        **({} if checkpoint == CLASSIFIER else reach.reading(checkpoint, "the checkpoint's files")),
     )
 
 

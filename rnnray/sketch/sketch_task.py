@@ -58,7 +58,7 @@ class SketchTask:
         return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
 
     def objective(self, row_losses: Any, logits: Any) -> Any:
-        """The losses, or with label smoothing the cross-entropy to smoothed targets."""
+        """Return the losses, or with label smoothing the cross-entropy to smoothed targets."""
         smoothing = self.config.label_smoothing
         if not smoothing:
             return row_losses
@@ -113,7 +113,7 @@ class SketchTask:
 def padded(
     rows: pa.Table, model: SketchModelConfig
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """What a model reads of the drawings of a sketch table; see `sketch_table.padded`."""
+    """Return a model's input of the drawings of a sketch table; see `sketch_table.padded`."""
     if model.long_drawings == "simplify":
         rows = shortened(rows, model.max_points)
     return sketch_table.padded(rows, model.max_points)

@@ -7,21 +7,22 @@ from typing import Any
 import keras
 from keras import ops
 
-_WARM_UP = 9  # steps; the average of the first ones is no average with weights of a random start
+_WARM_UP = 9  # steps, so that the random weights at the start have no share in the average
 
 
 class WeightAverage:
     """An exponential moving average of a model's trainable weights (EMA).
 
-    The averages are variables of the optimizer, and so in its file. A checkpoint is written while
-    both have changed places: its model is the average, and its optimizer has the weights to go on
-    with.
+    The averages are variables of the optimizer, and so they are in its file. A checkpoint is
+    written while weights and averages have changed places: its model has the averages, and its
+    optimizer has the weights that training continues with.
 
     Args:
-        strategy: whose scope the model was made in.
-        model: whose weights are averaged.
-        optimizer: built for them.
-        momentum: share of the old average in each step, 0 for no average; less in the first steps.
+        strategy: the strategy in whose scope the model was made.
+        model: the model.
+        optimizer: an optimizer that is built for the model.
+        momentum: share of the old average in each step, smaller in the first steps; 0 for no
+            average.
     """
 
     def __init__(self, strategy: Any, model: Any, optimizer: Any, momentum: float) -> None:
@@ -33,7 +34,7 @@ class WeightAverage:
         ]
 
     def update(self) -> None:
-        """Take the weights in; after each step, where the optimizer is called."""
+        """Add the weights to the average; called after each step of the optimizer."""
         if not self._weights:
             return
         before = ops.cast(self._steps, "float32") - 1
@@ -42,7 +43,7 @@ class WeightAverage:
             average.assign(kept * average + (1 - kept) * weight)
 
     def exchange(self) -> None:
-        """Let the model have the average, and the averages have the weights, or back again."""
+        """Exchange the model's weights and the averages."""
         with self._scope():
             for average, weight in zip(self._averages, self._weights, strict=True):
                 first, second = (keras.ops.convert_to_numpy(v).copy() for v in (average, weight))
@@ -51,7 +52,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """A context in which the model has the average."""
+        """Return a context in which the model has the averages."""
         self.exchange()
         try:
             yield

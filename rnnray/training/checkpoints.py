@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from rnnray import storage
 from rnnray.errors import UserError
+from rnnray.packaged import located
 from rnnray.training import model_card
 from rnnray.training.faults.divergence import not_finite
 from rnnray.training.task import Task
@@ -262,7 +263,7 @@ def read_initial(uri: str, task: Task) -> Initial:
     """The weights of a checkpoint.
 
     Args:
-        uri: path or URI of the checkpoint's folder.
+        uri: path or URI of the checkpoint's folder, or the name of a packaged one.
         task: what will be trained.
 
     Raises:
@@ -270,7 +271,8 @@ def read_initial(uri: str, task: Task) -> Initial:
     """
     # The task's other files may be of a later version than the checkpoint.
     names = [MODEL, *({_CLASSES} & task.checkpoint_files().keys())]
-    contents = {name: storage.read_bytes(storage.join(uri, name)) for name in names}
+    folder = located(uri)
+    contents = {name: storage.read_bytes(storage.join(folder, name)) for name in names}
     missing = [name for name, content in contents.items() if content is None]
     if missing:
         raise UserError(

@@ -9,22 +9,22 @@ _FENCE = "````"  # longer than what a configuration may hold
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a task says of its models. Texts are Markdown, without headings."""
+    """Texts of a task about its models, as Markdown without headings."""
 
     title: str
     does: str
-    """What goes in and what comes out."""
+    """Input and output of the model."""
     data: str
-    """What it was trained on, and how that was split."""
+    """Data that it was trained on, and their split."""
     licence: str
-    """Of the data."""
+    """Licence of the data."""
     not_for: str
-    """What the model should not be used for."""
+    """Uses that the model is not made for."""
     configuration: str
-    """As YAML."""
+    """Configuration of the run, as YAML."""
 
     def text(self) -> str:
-        """The card without scores, which `with_scores` adds."""
+        """Return the card without scores, which `with_scores` adds."""
         return (
             f"# {self.title}\n\n{self.does}\n\n"
             f"## Data\n\n{self.data}\n\n## Licence of the data\n\n{self.licence}\n\n"
@@ -34,13 +34,13 @@ class ModelCard:
 
 
 def with_scores(card: str, epochs: int, step: int, metrics: Mapping[str, float]) -> str:
-    """A card that ends with how far the training is, and how good the model is.
+    """Return a card with the progress of training and the scores of the model at its end.
 
     Args:
-        card: see `ModelCard.text`.
-        epochs: that are done.
-        step: of the next one.
-        metrics: of the last one that is done; empty without.
+        card: the card, as from `ModelCard.text`.
+        epochs: number of finished epochs.
+        step: number of finished steps of the epoch after them.
+        metrics: metrics of the last finished epoch; empty if there is none.
     """
     within = f" and {step:,} steps of the next" if step else ""
     done = f"After {epochs} epoch{'' if epochs == 1 else 's'}{within}."
@@ -55,7 +55,7 @@ def with_scores(card: str, epochs: int, step: int, metrics: Mapping[str, float])
 
 
 def code(text: str) -> str:
-    """A text as a Markdown code span, whatever is in it."""
+    """Return a text as a Markdown code span, even if it holds backticks."""
     ticks = "`"
     while ticks in text:
         ticks += "`"
@@ -63,7 +63,7 @@ def code(text: str) -> str:
 
 
 def split_text(split: str | None) -> str:
-    """How data are split, for `ModelCard.data`."""
+    """Return a sentence about the split of the data, for `ModelCard.data`."""
     if split is None:
         return "The split is the data's own, or by a hash: see the documentation of `--split`."
     train, validation, test = split.split(":")

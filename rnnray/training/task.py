@@ -54,7 +54,7 @@ class Task(Protocol):
         ...
 
     def objective(self, row_losses: Any, logits: Any) -> Any:
-        """What training minimises: `row_losses`, or another function of them, float32 [rows]."""
+        """Return what training minimises, by default `row_losses`: float32 [rows]."""
         ...
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:

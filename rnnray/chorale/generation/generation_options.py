@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field, field_validator
 
 from rnnray.chorale import composing_options
-from rnnray.chorale.packaged import PACKAGED
+from rnnray.packaged import COMPOSER
 from rnnray.training.training_options import Config, RunName
 
 Format = Literal["wav", "flac", "ogg", "mid", "musicxml"]
@@ -21,7 +21,7 @@ class GenerationConfig(Config):
     them in pairs, but they are not independent samples.
     """
 
-    checkpoint: composing_options.Checkpoint = PACKAGED
+    checkpoint: composing_options.Checkpoint = COMPOSER
     temperatures: composing_options.Temperatures = (0.8, 1.0, 1.5)
     """Temperatures of sampling: 1 uses the composer's probabilities as they are, lower is tamer,
     higher is wilder, 0 takes the likeliest note."""
