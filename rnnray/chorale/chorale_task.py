@@ -14,7 +14,7 @@ from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.data.corpus_statistics import STATISTICS_FILE
 from rnnray.chorale.tokens import NONE, Tokens
-from rnnray.training.task import rivals
+from rnnray.training.task import Task, rivals
 
 if TYPE_CHECKING:
     import keras
@@ -26,8 +26,8 @@ _UNTOLD = 8
 
 
 @dataclass(frozen=True)
-class ChoraleTask:
-    """Predict each note from all notes before it; implements `rnnray.training.task.Task`.
+class ChoraleTask(Task):
+    """Predict each note from all notes before it.
 
     Rows are windows or whole pieces (`training_rows`, `whole_pieces`). Their columns are `tokens`
     and `targets`, which are the same tokens, or -1 for notes that do not count. Windows for a model
@@ -44,6 +44,7 @@ class ChoraleTask:
     row_unit: ClassVar[str] = "windows"
     unit: ClassVar[str] = "notes"
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy",)
+    shares: ClassVar[tuple[str, ...]] = metric_names
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_loss", "min")
     evaluation_rows: ClassVar[int] = 16
     unrolls: ClassVar[bool] = False
