@@ -16,7 +16,7 @@ from rnnray.chorale.data.corpus_statistics import STATISTICS_FILE
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.training import model_card
 from rnnray.training.model_card import ModelCard
-from rnnray.training.task import rivals
+from rnnray.training.task import Task, rivals
 
 if TYPE_CHECKING:
     import keras
@@ -28,8 +28,8 @@ _UNTOLD = 8
 
 
 @dataclass(frozen=True)
-class ChoraleTask:
-    """Predict each note from all notes before it; implements `rnnray.training.task.Task`.
+class ChoraleTask(Task):
+    """Predict each note from all notes before it.
 
     Rows are windows or whole pieces (`training_rows`, `whole_pieces`). Their columns are `tokens`
     and `targets`, which are the same tokens, or -1 for notes that do not count. Windows for a model
@@ -46,6 +46,7 @@ class ChoraleTask:
     row_unit: ClassVar[str] = "windows"
     unit: ClassVar[str] = "notes"
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy",)
+    shares: ClassVar[tuple[str, ...]] = metric_names
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_loss", "min")
     evaluation_rows: ClassVar[int] = 16
     unrolls: ClassVar[bool] = False
@@ -78,11 +79,6 @@ class ChoraleTask:
             ops.maximum(targets, 0), logits, from_logits=True
         )
         return _row_means(losses, targets)
-
-    def objective(self, row_losses: Any, logits: Any) -> Any:
-        """Return the losses themselves."""
-        del logits
-        return row_losses
 
     def row_metrics(self, targets: Any, logits: Any) -> Any:
         """Return the share of each row's counted notes that `right_notes` accepts: [rows, 1]."""

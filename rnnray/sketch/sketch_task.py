@@ -14,7 +14,7 @@ from rnnray.sketch.data.shortening import shortened
 from rnnray.sketch.sketch_config import SketchConfig, SketchModelConfig
 from rnnray.training import model_card
 from rnnray.training.model_card import ModelCard
-from rnnray.training.task import rivals
+from rnnray.training.task import Task, rivals
 
 if TYPE_CHECKING:
     import keras
@@ -25,8 +25,8 @@ TOP = 5
 
 
 @dataclass(frozen=True)
-class SketchTask:
-    """Classify drawings into `class_names`; implements `rnnray.training.task.Task`."""
+class SketchTask(Task):
+    """Classify drawings into `class_names`."""
 
     config: SketchConfig
     class_names: tuple[str, ...]
@@ -34,6 +34,7 @@ class SketchTask:
     row_unit: ClassVar[str] = "sketches"
     unit: ClassVar[str] = "sketches"
     metric_names: ClassVar[tuple[str, ...]] = ("top1", "top5")
+    shares: ClassVar[tuple[str, ...]] = metric_names
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_top1", "max")
     evaluation_rows: ClassVar[int] = 256
     unrolls: ClassVar[bool] = True

@@ -21,6 +21,7 @@ from rnnray.training.averaging import WeightAverage
 from rnnray.training.batches import Batch, Feed, epoch_batches
 from rnnray.training.checkpoints import Initial, Position
 from rnnray.training.faults.divergence import Divergence
+from rnnray.training.faults.faulty_task import checked_model, out_of_graph
 from rnnray.training.faults.watchdog import STEPS, STORES, WAITS, Pace
 from rnnray.training.step import (
     DropoutMasks,
@@ -111,7 +112,7 @@ class TrainingLoop:
         )
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)
-            self.model = task.build_model(unroll=unroll)
+            self.model = checked_model(task, task.build_model(unroll=unroll))
             if config.xla:
                 without_cudnn(self.model)
             self.optimizer = build_optimizer(config, config.epochs * self.steps_per_epoch)
@@ -323,7 +324,7 @@ class TrainingLoop:
     def _step(self, batch: Batch, flags: npt.NDArray[np.float32]) -> Any:
         started = time.monotonic()
         self.worker.pulse.begin_step()
-        with self.worker.pulse.doing(STEPS):
+        with self.worker.pulse.doing(STEPS), out_of_graph():
             vector = self._train_step(batch.inputs, batch.targets, batch.weights, flags)
         if not self._compiled:  # tracing and compiling happen in the first call
             self._compiled = True

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rnnray.training.faults.faulty_task import checked_gradients, checked_outputs, checked_rows
 from rnnray.training.faults.watchdog import WAITS, Pulse
 from rnnray.training.strategy import Sums
 from rnnray.training.task import Task
@@ -52,11 +53,11 @@ def make_train_step(
 
     def forward_and_backward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            logits = tf.cast(model(inputs, training=True), tf.float32)
-            row_losses = task.row_losses(targets, logits)
+            logits = _outputs(task, model(inputs, training=True))
+            row_losses = _row_losses(task, targets, logits, weights)
             losses = row_losses * weights
             loss = tf.reduce_sum(task.objective(row_losses, logits) * weights)
-        gradients = tape.gradient(loss, variables)
+        gradients = checked_gradients(task, tape.gradient(loss, variables), variables)
         flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
         return flat, _sums(task, targets, logits, losses, weights)
 
@@ -116,8 +117,9 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
 
     @tf.function
     def step(inputs: Any, targets: Any, weights: Any) -> Any:
-        logits = tf.cast(model(inputs, training=False), tf.float32)
-        return _sums(task, targets, logits, task.row_losses(targets, logits) * weights, weights)
+        logits = _outputs(task, model(inputs, training=False))
+        losses = _row_losses(task, targets, logits, weights) * weights
+        return _sums(task, targets, logits, losses, weights)
 
     return step
 
@@ -144,9 +146,24 @@ def _clock_after(vector: Any, arrivals: Any = None) -> Any:
             return tf.stack([tf.timestamp(), value])
 
 
+def _outputs(task: Task, outputs: Any) -> Any:
+    return keras.tree.map_structure(
+        lambda output: tf.cast(output, tf.float32), checked_outputs(task, outputs)
+    )
+
+
+def _row_losses(task: Task, targets: Any, logits: Any, weights: Any) -> Any:
+    return checked_rows(task, "row_losses", task.row_losses(targets, logits), weights.shape[0])
+
+
 def _sums(task: Task, targets: Any, logits: Any, losses: Any, weights: Any) -> Any:
-    metrics = tf.reduce_sum(task.row_metrics(targets, logits) * weights[:, None], 0)
-    return tf.concat([[tf.reduce_sum(weights), tf.reduce_sum(losses)], metrics], 0)
+    sums = [tf.reduce_sum(weights), tf.reduce_sum(losses)]
+    if not task.metric_names:
+        return tf.stack(sums)
+    metrics = checked_rows(
+        task, "row_metrics", task.row_metrics(targets, logits), weights.shape[0], task.metric_names
+    )
+    return tf.concat([sums, tf.reduce_sum(metrics * weights[:, None], 0)], 0)
 
 
 # The batch size of the book, to which scale_learning_rate refers.

@@ -128,7 +128,7 @@ class RunOptions(Config):
 
     storage_path: Annotated[str, Field(min_length=1)] = "runs"
     """Folder or URI (s3://, gs://) of all runs, which every node of the cluster must reach."""
-    name: RunName
+    name: RunName = "run"
     """Name of the run and of its folder; a run of the same name resumes where it stopped."""
     workers: Annotated[int | str, tyro.conf.arg(metavar="N|MIN:MAX")] = 1
     """Number of training workers, or MIN:MAX: as many in this range as there is room for, also when
