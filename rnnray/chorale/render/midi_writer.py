@@ -50,7 +50,7 @@ def midi_bytes(
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8")
     first = file.add_track()
     if title is not None:
-        first.append(mido.MetaMessage("track_name", name=printable(title)))
+        first.append(mido.MetaMessage("track_name", name=title_text(title)))
     first.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo)))
     first.append(mido.MetaMessage("time_signature", numerator=4, denominator=4))
     first.append(mido.MetaMessage("end_of_track", time=len(chords) * TICKS_PER_CHORD))
@@ -109,7 +109,7 @@ def check_tempo(tempo: float) -> None:
         )
 
 
-def printable(title: str) -> str:
+def title_text(title: str) -> str:
     """Return a title without characters that XML forbids or UTF-8 cannot encode.
 
     The name of a file may have either.

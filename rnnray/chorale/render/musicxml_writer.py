@@ -19,7 +19,7 @@ from rnnray.chorale.render.midi_writer import (
     PART_NAMES,
     check_tempo,
     held_notes,
-    printable,
+    title_text,
 )
 
 _CLEFS = (
@@ -108,7 +108,7 @@ def musicxml_bytes(
     key = estimate_key(chords)
     if given is None:
         given = np.zeros(chords.shape, bool)
-    heading = escape(printable(title or ""))
+    heading = escape(title_text(title or ""))
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
