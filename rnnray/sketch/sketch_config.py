@@ -160,7 +160,9 @@ def notebook() -> SketchConfig:
 def strong() -> SketchConfig:
     """Return the recommended configuration: strokes and bitmap, augmentation, averaged weights.
 
-    2.2 million weights. The README beside this file says what each choice is worth.
+    2.2 million weights. `jobs/train_sketch.py --data FOLDER` with the project's sample (103,374
+    drawings, 300 a category) reached 69.8 % top-1 and 91.3 % top-5 on validation, 69.6 % and 91.1 %
+    on test, in 55 minutes on two quiet cores; trained/README.md has the epochs.
     """
     return SketchConfig(
         model=SketchModelConfig(
