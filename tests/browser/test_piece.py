@@ -25,7 +25,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     chords = np.concatenate([soprano[:, None], lower], axis=1).astype(np.int16)
     given = np.zeros(chords.shape, bool)
     given[:, 0] = True
-    sound = sound_files(chords, ("mp3",), tempo=TEMPO, instrument="sine")["mp3"]
+    sound = sound_files(chords, ("flac",), tempo=TEMPO, instrument="sine")["flac"]
     page = piece_page(
         chords,
         title="Chorale",

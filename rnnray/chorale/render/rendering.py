@@ -53,11 +53,11 @@ def render(
     """
     score = musicxml_bytes(chords, tempo=tempo, title=title, given=given_notes, onsets=onsets)
     midi = midi_bytes(chords, tempo=tempo, title=title, onsets=onsets)
-    audio = sound_files(chords, (*sounds, "mp3"), tempo=tempo, instrument=instrument, onsets=onsets)
-    mp3 = audio.pop("mp3")
+    suffixes = {*sounds, "flac"}  # of the page, which every browser plays
+    audio = sound_files(chords, suffixes, tempo=tempo, instrument=instrument, onsets=onsets)
     contents = {
         ".mid": midi,
-        **{f".{suffix}": content for suffix, content in audio.items()},
+        **{f".{suffix}": audio[suffix] for suffix in sounds},
         ".musicxml": score,
     }
     for number, page in enumerate(svg_pages(score), 1):
@@ -67,7 +67,13 @@ def render(
         chorale_plots.piano_roll(picture, chords, title, given, given_notes, onsets)
         contents[".png"] = picture.read_bytes()
     contents[".html"] = piece_page(
-        chords, title=title, tempo=tempo, score=score, midi=midi, sound=mp3, given=given_notes
+        chords,
+        title=title,
+        tempo=tempo,
+        score=score,
+        midi=midi,
+        sound=audio["flac"],
+        given=given_notes,
     )
     for suffix, content in contents.items():
         storage.write_bytes(uri + suffix, content)

@@ -1,8 +1,7 @@
-"""Sound as files: WAV, and in fewer bytes FLAC, Ogg Vorbis and MP3, by libsndfile."""
+"""Sound as files: WAV, and in fewer bytes FLAC and Ogg Vorbis, by libsndfile."""
 
 import io
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from rnnray.chorale.render.sound import Samples, pcm, synthesize, wav_bytes
 RATE = 44100
 # libvorbis needs stack for all samples that it is handed at once.
 _BLOCK = 1 << 14
-_MP3 = {"bitrate_mode": "CONSTANT", "compression_level": 0.67}  # 128 kbit/s
 _SERIAL = bytes(4)  # of an Ogg stream; libsndfile draws one by the clock
 _HEADER = 27  # bytes of an Ogg page before the lengths of its segments
 
@@ -52,25 +50,12 @@ def ogg_bytes(audio: Samples, sample_rate: int = RATE) -> bytes:
     return b"".join(pages)
 
 
-def mp3_bytes(audio: Samples, sample_rate: int = RATE) -> bytes:
-    """Return an MP3 file, a lossy form that every browser plays, the same bytes for the same audio.
-
-    Args:
-        audio: float [samples, 2] from -1 to 1.
-        sample_rate: samples a second.
-
-    Raises:
-        ValueError: see `rnnray.chorale.render.sound.wav_bytes`.
-    """
-    return _encoded(audio, sample_rate, "MP3", "MPEG_LAYER_III", **_MP3)
-
-
-def _encoded(audio: Samples, sample_rate: int, kind: str, subtype: str, **options: Any) -> bytes:
+def _encoded(audio: Samples, sample_rate: int, kind: str, subtype: str) -> bytes:
     import soundfile  # noqa: PLC0415  (loads libsndfile, and is only needed to compress)
 
     samples = pcm(audio)
     file = io.BytesIO()
-    sink = soundfile.SoundFile(file, "w", sample_rate, 2, subtype, format=kind, **options)
+    sink = soundfile.SoundFile(file, "w", sample_rate, 2, subtype, format=kind)
     with sink as writer:
         for start in range(0, len(samples), _BLOCK):
             writer.write(samples[start : start + _BLOCK])
@@ -102,7 +87,6 @@ SOUNDS: Mapping[str, Callable[[Samples, int], bytes]] = {
     "ogg": ogg_bytes,
 }
 """Makers of the sound files that users choose from, by suffix: from samples and a sample rate."""
-_MAKERS: Mapping[str, Callable[[Samples, int], bytes]] = {**SOUNDS, "mp3": mp3_bytes}
 
 
 def sound_files(
@@ -117,7 +101,7 @@ def sound_files(
 
     Args:
         chords: int16 [n, 4].
-        suffixes: some of `SOUNDS` and mp3; without any, nothing is computed.
+        suffixes: some of `SOUNDS`; without any, nothing is computed.
         tempo: quarter notes a minute.
         instrument: see `rnnray.chorale.render.sound.synthesize`.
         onsets: likewise.
@@ -125,7 +109,7 @@ def sound_files(
     Raises:
         UserError: see `rnnray.chorale.render.sound.synthesize`.
     """
-    if not (makers := {suffix: _MAKERS[suffix] for suffix in suffixes}):
+    if not (makers := {suffix: SOUNDS[suffix] for suffix in suffixes}):
         return {}
     audio = synthesize(chords, tempo=tempo, onsets=onsets, instrument=instrument, sample_rate=RATE)
     return {suffix: make(audio, RATE) for suffix, make in makers.items()}

@@ -48,7 +48,7 @@ def piece_page(
         tempo: quarter notes a minute, as in the sound.
         score: the chorale as MusicXML, engraved for a wide window and for a phone.
         midi: the chorale as MIDI, to download as the score is.
-        sound: the chorale as MP3.
+        sound: the chorale as FLAC.
         given: bool [n, 4], notes that the page says are given, which the score colours.
     """
     bar_seconds = BAR * 15 / tempo
@@ -71,7 +71,7 @@ def piece_page(
         bars=bars,
         midi=_address("audio/midi", midi),
         musicxml=_address("application/vnd.recordare.musicxml+xml", score),
-        sound=_address("audio/mpeg", sound),
+        sound=_address("audio/flac", sound),
         piece=json.dumps({"bars": bars, "bar": bar_seconds, "seconds": seconds}),
         script=script,
     )
