@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rnnray.chorale.chords import BAR, VOICES, Chords
 from rnnray.chorale.render.engraving import svg_pages
+from rnnray.chorale.render.midi_writer import title_text
 
 # Widths of the score in tenths of a millimetre, four to a pixel: CSS shows the one that fits.
 _WIDE, _NARROW = 2100, 900
@@ -63,7 +64,7 @@ def piece_page(
     lede = f"{bars} bar{'s' if bars > 1 else ''}, {tempo:g} quarter notes a minute."
     page = Template(files.joinpath("piece.html").read_text("utf-8")).substitute(
         policy=html.escape(policy),
-        title=html.escape(title),
+        title=html.escape(title_text(title)),
         lede=lede + _given(given),
         css=css,
         wide=_score(score, _WIDE, 1),
