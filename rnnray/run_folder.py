@@ -162,7 +162,7 @@ def _saved(file: str) -> dict[str, Any] | None:
 
 
 def _filled(saved: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Saved values, and where there are none, the defaults; nested ones too."""
+    """Return saved values, with defaults for those that are missing; nested ones too."""
     filled = {**defaults, **saved}
     for name, value in defaults.items():
         if isinstance(value, Mapping) and isinstance(filled[name], Mapping):

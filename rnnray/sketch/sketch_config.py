@@ -162,7 +162,7 @@ def strong() -> SketchConfig:
 
     2.2 million weights. `jobs/train_sketch.py --data FOLDER` with the project's sample (103,374
     drawings, 300 a category) reached 69.8 % top-1 and 91.3 % top-5 on validation, 69.6 % and 91.1 %
-    on test, in 55 minutes on two quiet cores; trained/README.md has the epochs.
+    on test, in 62 minutes on two busy cores; trained/README.md has the epochs.
     """
     return SketchConfig(
         model=SketchModelConfig(

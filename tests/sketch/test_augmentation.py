@@ -75,7 +75,10 @@ def test_what_comes_out_is_ink() -> None:
 def test_a_drawing_s_changes_depend_on_itself_and_not_on_its_batch() -> None:
     ink = drawings(40)
     whole = augmented(ink, **EVERYTHING)
-    np.testing.assert_allclose(augmented(ink[11:24], **EVERYTHING), whole[11:24], atol=1e-6)
+    part = augmented(ink[11:24], **EVERYTHING)
+    # What is drawn is the same; sines and exponentials of vectors differ in their last bits.
+    np.testing.assert_array_equal(part[..., 2], whole[11:24, :, 2])
+    np.testing.assert_allclose(part, whole[11:24], atol=1e-6)
     np.testing.assert_array_equal(augmented(ink[::-1], **EVERYTHING), whole[::-1])
 
 

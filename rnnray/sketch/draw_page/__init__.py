@@ -1,9 +1,9 @@
 """A page to draw on, which recognises what is drawn: one HTML file that needs no server.
 
 The page has the classifier's weights in it and computes with them itself (network.js). The runtimes
-of ONNX, LiteRT and TensorFlow.js were weighed: each is 3 to 12 MB of WebAssembly and glue, and a
-page that is opened from a folder may not load WebAssembly from another file. The layers of this one
-model are 200 lines.
+of ONNX, LiteRT and TensorFlow.js do far more than is needed here, and load their WebAssembly from
+other files, which a page that is opened from a folder may not. The layers of this model are 270
+lines.
 """
 
 import base64

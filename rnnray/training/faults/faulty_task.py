@@ -51,7 +51,7 @@ def checked_batch(task: Task, table: pa.Table) -> tuple[Arrays, Arrays, npt.NDAr
     if not isinstance(weights, np.ndarray) or weights.ndim != 1:
         shapes = " and ".join(str(list(each.shape)) for each in leaves(weights))
         raise _fault(task, "batch", f"weights {shapes}", f"[{rows}], a weight for each row")
-    return mapped(inputs, _single), mapped(targets, _single), np.array(weights, np.float32)
+    return mapped(inputs, _single), mapped(targets, _single), np.asarray(weights, np.float32)
 
 
 def leaves(arrays: Any) -> list[Any]:
