@@ -16,6 +16,7 @@ import yaml
 from tiny import REPOSITORY
 
 from rnnray import training
+from rnnray.ray_private import CHECKPOINT_LIST
 
 EPOCHS, BATCH = 3, 250
 
@@ -86,7 +87,8 @@ def test_on_two_workers_killed_and_resumed_it_computes_the_same(
     )
     process = start("own_network", *arguments)
     deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("two/epoch-*/position.json")):
+    listed = tmp_path / "two" / CHECKPOINT_LIST
+    while not (listed.exists() and "epoch-" in listed.read_text()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
