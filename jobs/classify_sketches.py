@@ -27,6 +27,8 @@ class Options(job.JobOptions):
     checkpoint: str = CLASSIFIER
     """Path or URI of a checkpoint folder (epoch-* in a run's folder); quickdraw is the classifier
     that comes with the package."""
+    y_up: bool = False
+    """Read the files' y as growing upwards, as in mathematics, and not downwards, as on screens."""
     workers: Annotated[int, Ge(1)] | None = None
     """Number of processes that classify; by default one for each GPU or, on CPUs, one less than
     there are CPUs, at most 8."""
@@ -48,7 +50,9 @@ def main(config: Options) -> dict[str, Any]:
     cluster.connect(verbose=config.verbose)
     _, class_names = read_checkpoint(config.checkpoint)
     with bad_records.counted(config.on_bad_record) as bad:
-        drawings = open_drawings(config.data, class_names=class_names, labelled=False, on_bad=bad)
+        drawings = open_drawings(
+            config.data, class_names=class_names, labelled=False, y_up=config.y_up, on_bad=bad
+        )
         count = classify(
             config.checkpoint,
             drawings,

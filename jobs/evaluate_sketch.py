@@ -31,6 +31,8 @@ class Options(job.JobOptions):
     top5, precision, and the class that its drawings are most often taken for."""
     recognized_only: bool = False
     """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
+    y_up: bool = False
+    """Read the files' y as growing upwards, as in mathematics, and not downwards, as on screens."""
     workers: Annotated[int, Ge(1)] | None = None
     """Number of processes that classify; by default one for each GPU or, on CPUs, one less than
     there are CPUs, at most 8."""
@@ -62,6 +64,7 @@ def main(config: Options) -> dict[str, Any]:
             config.data,
             class_names=class_names,
             recognized_only=config.recognized_only,
+            y_up=config.y_up,
             on_bad=bad,
             split=split,
         )

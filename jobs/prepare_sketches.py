@@ -31,6 +31,8 @@ class Options(job.JobOptions):
     """Seed of the shuffling."""
     recognized_only: bool = False
     """Leave out drawings that the game did not recognise ("recognized" is false)."""
+    y_up: bool = False
+    """Read the files' y as growing upwards, as in mathematics, and not downwards, as on screens."""
     on_bad_record: OnBadRecord = "error"
     """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
     them and continues."""
@@ -48,6 +50,7 @@ def main(config: Options) -> dict[str, Any]:
         drawings = open_drawings(
             config.data,
             recognized_only=config.recognized_only,
+            y_up=config.y_up,
             on_bad=bad,
             split=config.split,
         )

@@ -53,6 +53,7 @@ def main(config: Config) -> dict[str, Any]:
         drawings = open_drawings(
             sketch.data,
             recognized_only=sketch.recognized_only,
+            y_up=sketch.y_up,
             on_bad=bad,
             split=sketch.split,
         )

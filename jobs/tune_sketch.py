@@ -44,7 +44,10 @@ def main(config: Config) -> dict[str, Any]:
     searched = space.read(sweep.space, sketch_tuning.SPACE, sketch)
     say(f"reading {sketch.data}")
     drawings = open_drawings(
-        sketch.data, recognized_only=sketch.recognized_only, split=sketch.split
+        sketch.data,
+        recognized_only=sketch.recognized_only,
+        y_up=sketch.y_up,
+        split=sketch.split,
     )
     problem = sketch_tuning.problem(sketch, drawings)
     found = best.find(

@@ -131,6 +131,8 @@ class SketchConfig(TrainingConfig):
     """Drawings: demo, demo:COUNT, quickdraw, or a path or URI (formats: README)."""
     recognized_only: bool = False
     """Leave out drawings that the game did not recognise ("recognized" is false)."""
+    y_up: bool = False
+    """Read the files' y as growing upwards, as in mathematics, and not downwards, as on screens."""
     class_weights: Literal["none", "balanced"] = "none"
     """Weights of the classes in training. balanced lets all classes count equally, whatever their
     number of drawings; the weights average 1, so training loss and metrics are means over

@@ -51,11 +51,10 @@ def drawing_to_ink(
     """
     strokes, timed = as_strokes(drawing, layout)
     points, ends = join_strokes(strokes)
-    if y_up:
-        points[1] = points[1].min() + points[1].max() - points[1]
     if timed or not is_simplified(points, ends):
         points, ends = join_strokes(simplify(np.split(points, ends[:-1], axis=1)))
-    return ink_of_points(points, ends)
+    ink = ink_of_points(points, ends)
+    return ink * np.array([1, -1, 1], np.float32) if y_up else ink
 
 
 def as_strokes(drawing: Any, layout: Layout | None = None) -> tuple[list[npt.ArrayLike], bool]:

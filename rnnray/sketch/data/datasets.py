@@ -55,6 +55,7 @@ def open_drawings(
     class_names: Sequence[str] | None = None,
     labelled: bool = True,
     recognized_only: bool = False,
+    y_up: bool = False,
     on_bad: OnBad | None = None,
     split: str | None = None,
 ) -> Drawings:
@@ -74,6 +75,7 @@ def open_drawings(
         labelled: whether the drawings' classes are needed; if not, words outside the class list
             give `sketch_table.UNKNOWN_CLASS`.
         recognized_only: leave out drawings marked as not recognised by the game.
+        y_up: y grows upwards in the files; the drawings are turned over.
         on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
             the error ends the run.
         split: see `TrainingConfig.split`; without it, drawings with words are divided 80:10:10.
@@ -87,6 +89,8 @@ def open_drawings(
     if data == "demo" or data.startswith("demo:"):
         if recognized_only:
             raise _says_nothing_of_recognition(data, "generated drawings")
+        if y_up:
+            raise UserError(f"{data}: in generated drawings y grows downwards; leave y_up out")
         return _demo(data)
     if data == "quickdraw":
         data = str(quickdraw.tutorial_folder())
@@ -115,6 +119,7 @@ def open_drawings(
         )
     else:
         parts, names = _parts_with_indices(data, filesystem, files, class_names, labelled, lists)
+    parts = [replace(part, y_up=y_up) for part in parts]
     splits = _splits(data, root, parts, recognized_only, split)
     return Drawings(
         data,

@@ -72,6 +72,8 @@ class FilePart:
     """Result of one pass over a file with words."""
     share: range | None = None
     """Range of the hash of a drawing's ink, within 0 to 99, of the drawings in the part."""
+    y_up: bool = False
+    """Whether y grows upwards in the file, so that its drawings are turned over."""
 
     def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
         """Yield the drawings as sketch tables."""
@@ -92,7 +94,8 @@ class FilePart:
             keep=self.keep,
             on_bad=on_bad,
         )
-        yield from class_lists.in_order_of(rows, self.class_names)
+        ordered = class_lists.in_order_of(rows, self.class_names)
+        yield from map(sketch_table.turned_over, ordered) if self.y_up else ordered
 
     def count(self) -> int:
         """Return the number of drawings."""

@@ -131,6 +131,15 @@ def with_origin(
     return table
 
 
+def turned_over(table: pa.Table) -> pa.Table:
+    """Return the table with each drawing upside down."""
+    ink = _ink_array(table)
+    rows = ink.flatten().to_numpy().reshape(-1, 3) * np.array([1, -1, 1], np.float32)
+    starts = pc.subtract(ink.offsets, ink.offsets[0])
+    turned = pa.ListArray.from_arrays(starts, pa.array(rows.ravel()))
+    return table.set_column(table.schema.get_field_index("ink"), table.schema.field("ink"), turned)
+
+
 def _ink_array(table: pa.Table) -> pa.ListArray:
     column = table["ink"]
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

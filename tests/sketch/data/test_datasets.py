@@ -1,8 +1,10 @@
 """Opening drawings: what is read, what is passed over, what is refused."""
 
+import json
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -47,6 +49,24 @@ def test_nothing_to_read_is_a_clear_error(tmp_path: Path) -> None:
     assert "an empty file" in refused(tmp_path / "empty" / "x.tfrecord")
     put(tmp_path / "empty" / "y.tfrecord", b"")
     assert "all its files are empty" in refused(tmp_path / "empty")
+
+
+def test_files_with_y_upwards_are_turned_over_when_that_is_said(tmp_path: Path) -> None:
+    drawing = [[[0, 255, 100], [0, 30, 200]], [[40, 90], [200, 100]]]
+    inks = []
+    for top in (0, 200):
+        strokes = [[xs, [abs(top - y) for y in ys]] for xs, ys in drawing]
+        file = put(tmp_path / f"{top}.ndjson", json.dumps({"word": "dog", "drawing": strokes}))
+        opened = open_drawings(str(file), class_names=["dog"], y_up=top > 0)
+        inks += sketch_table.inks_of(rows_of(opened, "all"))
+    np.testing.assert_allclose(inks[1], inks[0], atol=1e-6)
+    assert "leave y_up out" in refused("demo", y_up=True)
+
+    parquet(tmp_path / "some.parquet", 5)
+    some = rows_of(open_drawings(str(tmp_path / "some.parquet")), "all")
+    for slice_of in (some, some.slice(1, 3)):
+        twice = sketch_table.turned_over(sketch_table.turned_over(slice_of))
+        assert twice.equals(slice_of)
 
 
 def test_what_holds_no_drawings_is_passed_over_and_named(
