@@ -70,11 +70,9 @@ def test_a_step_at_a_time_gives_the_logits_of_the_full_model(
     assert at_once[:, 1:].std() > 0.3  # there is something to compare
 
 
-def test_a_piece_that_begins_within_a_bar_hears_its_bar_lines_where_they_are(
-    pieces: np.ndarray,
-) -> None:
+def test_a_piece_that_begins_within_a_bar_hears_its_bar_lines_where_they_are() -> None:
     """Twelve sixteenths into the bar is what the first chord is when bars begin there."""
-    piece, within = pieces[:1, : 4 * 40], 12
+    piece, within = repetitive(16)[None, : 4 * 40], 12
     composer = small_composer("strong")
     expected = step_by_step(composer, piece, bar_position=within)
     assert np.abs(expected - step_by_step(composer, piece)).max() > 0.1
@@ -124,8 +122,8 @@ def windows_of(composer: Any, piece: np.ndarray, begins: int, after: int) -> np.
     return logits_of(composer, np.concatenate([piece, [begins, after]])[None])[0]
 
 
-def test_a_part_of_a_piece_is_told_what_the_whole_piece_shows(pieces: np.ndarray) -> None:
-    composer, piece, count = small_composer("strong"), pieces[0], 4 * 43
+def test_a_part_of_a_piece_is_told_what_the_whole_piece_shows() -> None:
+    composer, piece, count = small_composer("strong"), repetitive(16), 4 * 43
     whole = logits_of(composer, piece[None])[0]
     part = windows_of(composer, piece[:count], 1, (len(piece) - count) // 4)
     np.testing.assert_allclose(part, whole[:count], atol=1e-5)
@@ -134,8 +132,8 @@ def test_a_part_of_a_piece_is_told_what_the_whole_piece_shows(pieces: np.ndarray
     np.testing.assert_allclose(told[:count], part, atol=1e-5)
 
 
-def test_edges_are_heard_the_beginning_and_how_much_is_left(pieces: np.ndarray) -> None:
-    composer, piece = small_composer("strong"), pieces[0, : 4 * 40]
+def test_edges_are_heard_the_beginning_and_how_much_is_left() -> None:
+    composer, piece = small_composer("strong"), repetitive(16)[: 4 * 40]
     begun, inside, ends = (
         windows_of(composer, piece, begins, after) for begins, after in ((1, 320), (0, 320), (1, 0))
     )
