@@ -189,7 +189,8 @@ def test_a_run_survives_the_death_of_a_sampler(
         return len(list(tmp_path.glob("run-1/temperature=*/*.mid")))
 
     def kill() -> None:
-        _wait_until(lambda: stored() > 0)
+        # The first chorales are composed; those that store them may still be starting.
+        _wait_until(lambda: stored() > 0 or bool(_workers("MapBatches(render)")))
         killed.extend(_workers("MapWorker(MapBatches(Compose"))
         for pid in killed:
             os.kill(pid, signal.SIGSTOP)

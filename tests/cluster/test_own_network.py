@@ -82,10 +82,10 @@ def test_on_two_workers_killed_and_resumed_it_computes_the_same(
     file = tmp_path / "options.yaml"
     file.write_text(f"epochs: {EPOCHS}\nglobal_batch_size: {BATCH}\n")
     arguments = (
-        *("--config", str(file), "--workers", "2", "--checkpoint-minutes", "0.001"),
+        *("--config", str(file), "--workers", "2"),
         *("--storage-path", str(tmp_path), "--name", "two"),
     )
-    process = start("own_network", *arguments)
+    process = start("own_network", *arguments, "--checkpoint-minutes", "0.001")
     deadline = time.monotonic() + 300
     listed = tmp_path / "two" / CHECKPOINT_LIST
     while not (listed.exists() and "epoch-" in listed.read_text()):

@@ -141,7 +141,7 @@ def test_a_storage_that_refuses_and_a_killed_worker_cost_no_epoch_and_count_none
     assert (tmp_path / "killed").exists(), "nobody was killed"
     check_whole_epochs(run)
     assert "written after" in out
-    assert re.search(r"worker \d failed", out)
+    assert re.search(r"worker \d failed", out), out
     assert "starting the workers again, from the last checkpoint" in out
     assert re.search(r"training on \d worker", out)
     assert "resumed in epoch 2 of 2, after step 0" in out
