@@ -75,7 +75,8 @@ class Critique:
     triad."""
     unresolved_sevenths: float
     """Sevenths of seventh chords on beats that their voice leaves otherwise than by a step down.
-    Sevenths before silence do not count, nor diminished chords, whose seventh may be any note."""
+    Sevenths before silence or the end do not count, nor do diminished chords, in which any note may
+    be the seventh."""
     out_of_range: float
     """Share of notes below `LOWEST` or above `HIGHEST` of their voice."""
     changes: float
