@@ -54,7 +54,7 @@ class ChoraleModelConfig(Config):
 
 
 class ChoraleConfig(TrainingConfig):
-    """What determines the result of training the composer."""
+    """Options that determine the result of training the composer."""
 
     data: Annotated[str, Field(min_length=1)] = "jsb"
     """Corpus: jsb, music21, or a path or URI of an archive, folder or file (CSV, MIDI, MusicXML,

@@ -61,7 +61,7 @@ def evaluate(composer: TrainedComposer, chorales: Sequence[Chords]) -> Evaluatio
 
 
 class _Totals(NamedTuple):
-    """Sums over notes, and how many those are."""
+    """Sums over notes, and the numbers of notes."""
 
     nats: float
     right: int

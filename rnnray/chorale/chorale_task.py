@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.yaml"
 
-# Every so many windows one does not say how much follows, for pieces of which nobody knows it.
+# One window in this many does not say how many chords follow, so that the model also learns to
+# compose pieces of unknown length.
 _UNTOLD = 8
 
 

@@ -25,7 +25,7 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
     """Return the configuration of a composer's checkpoint.
 
     Raises:
-        UserError: the folder is no such checkpoint.
+        UserError: the folder is not a checkpoint of the composer.
     """
     uri = located(uri)
     hint = "checkpoints are the folders named epoch-* below --storage-path/--name"
@@ -81,8 +81,8 @@ class TrainedComposer:
 
         Args:
             tokens: int [rows, 4n], -1 for padding at the end; each new shape is compiled.
-            whole: the rows are whole pieces; otherwise they are parts of pieces, and the composer
-                is not told that a piece begins and ends.
+            whole: whether the rows are whole pieces; otherwise they are parts of pieces, of which
+                the composer knows neither beginning nor end.
 
         Returns:
             nats float32 [rows, 4n] and right bool [rows, 4n]; 0 and false at the padding.

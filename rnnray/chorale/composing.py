@@ -57,6 +57,9 @@ def compose(
         bar_position: see `Request`.
         rules: see `rnnray.chorale.sampler.Sampler`.
         temperature_on: likewise.
+
+    Returns:
+        The compositions at each temperature, by index.
     """
     requests = [
         Request(given, index, temperature, top_p, bar_position)
@@ -88,20 +91,19 @@ def publish(
     onsets: Onsets | None = None,
     sounds: Sequence[SoundName] = ("wav",),
 ) -> dict[str, Any]:
-    """Write composed chorales to files, and print how they compare with Bach.
+    """Write composed chorales to files, and print a comparison with Bach.
 
     Args:
         composed: chorales by temperature, from `compose`.
         given: as in `compose`; the plots shade opening chords that are given whole.
         bach: statistics of real chorales to compare with.
-        uri: folder or URI. Files go to temperature=T/INDEX.* in it. pitches.png shows how often
-            each pitch was composed, and how often Bach wrote it. Chorales of an earlier, larger run
-            at one of these temperatures are deleted, since they would pass for this one's.
+        uri: path or URI of a folder. Files go to temperature=T/INDEX.* in it. pitches.png compares
+            the frequency of each pitch with Bach's. Chorales of an earlier, larger run at one of
+            these temperatures are deleted, since they would pass for this one's.
         tempo: quarter notes a minute.
         instrument: see `rnnray.chorale.render.sound.synthesize`.
-        rest: sixteenths of silence of all voices before the chorales, in the files; nothing else
-            counts them.
-        onsets: where notes of given voices begin, for no more chords than are composed.
+        rest: sixteenths of silence before the chorales in the files; statistics leave them out.
+        onsets: beginnings of notes of given voices, for at most as many chords as are composed.
         sounds: suffixes of the sound files.
 
     Returns:
@@ -161,7 +163,7 @@ def publish(
 
 
 def silent_voices(compositions: Sequence[Composition], given: Tokens) -> str:
-    """Return the words for voices that are silent while a given voice sings; empty if all sing.
+    """Return a warning of voices that are silent while a given voice sings; empty if all sing.
 
     Args:
         compositions: compositions at one temperature.

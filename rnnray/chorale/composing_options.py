@@ -1,6 +1,6 @@
 """The options of a composition that several jobs share, with their ranges and help.
 
-Imports nothing that computes, so that --help of those jobs is fast.
+The module imports nothing that computes, so that --help of those jobs is fast.
 """
 
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ RuleName = Literal[
 ]
 STRICT = "strict"
 MOST_NATS = 1000.0
-"""What a rule without a number takes from a note's logit: nothing is likelier than breaking none,
-and where every note breaks one, those that break the fewest are left."""
+"""Penalty, in nats, of a rule without a number. Notes that break a rule are drawn only where every
+note breaks one, and then those that break the fewest."""
 TemperatureOnName = Literal["pitch", "note"]
 
 InstrumentName = Literal["organ", "choir", "sine"]
@@ -54,7 +54,7 @@ TemperatureOn = Annotated[
 
 
 def rule_nats(texts: Iterable[str]) -> dict[RuleName, float]:
-    """Return the nats of each rule of --rules that has any; the last word on a rule counts.
+    """Return the nats of each rule of --rules that has any; the last mention of a rule counts.
 
     Raises:
         ValueError: no such rule, or no number from 0 to 1000.

@@ -1,9 +1,9 @@
-"""What a teacher of harmony would mark in a chorale, in figures, to set beside Bach's own.
+"""Counts of the faults that a teacher of harmony would mark, for comparison with Bach.
 
-The rules are those of Kostka and Payne, "Tonal Harmony", chapter 5 (principles of voice leading)
-and 13 (the dominant seventh chord); parallels are what music21's `VoiceLeadingQuartet` calls
-similar motion with `parallelFifth()`, `parallelUnison()` or `parallelOctave()`, and moves from a
-unison to an octave or back besides.
+The rules are those of Kostka and Payne, "Tonal Harmony", chapters 5 (principles of voice leading)
+and 13 (the dominant seventh chord). Parallels are similar motion with `parallelFifth()`,
+`parallelUnison()` or `parallelOctave()` in music21's `VoiceLeadingQuartet`. Moves from a unison to
+an octave or back count too.
 """
 
 from collections import Counter
@@ -20,27 +20,26 @@ from rnnray.chorale.harmony import CLASSES
 
 LOWEST = np.array([62, 57, 51, 38], np.int16)
 HIGHEST = np.array([79, 72, 67, 62], np.int16)
-"""The voices' ranges (MIDI pitches), with which a choir is at ease: the 0.5th and 99.5th
-percentiles of each voice's notes in the train split of the JSB chorales (Boulanger-Lewandowski,
-2012), 229 pieces. The extreme notes of that corpus lie up to five semitones beyond."""
+"""Comfortable ranges of a choir's voices, MIDI pitches: the 0.5th and 99.5th percentiles of each
+voice's notes in the train split of the JSB chorales (Boulanger-Lewandowski, 2012), 229 pieces. The
+extreme notes of that corpus lie up to five semitones beyond."""
 
 BEAT = 4  # sixteenths
 FIFTH, OCTAVE = 7, 12  # semitones
 _PAIRS = np.array(list(combinations(range(4), 2)))
 _TRITONE, _SEVENTHS = 6, (10, 11)
 STEP = 2  # semitones at most; a leap is more
-_AT_ONCE = 512  # chorales, so that a hundred thousand of them take little memory
+_AT_ONCE = 512  # chorales; a hundred thousand at once would take too much memory
 
 
 @dataclass(frozen=True)
 class Critique:
-    """The figures of a batch of chorales, taken together.
+    """Statistics of a batch of chorales, taken together.
 
     A step is a sixteenth note, a note is a step of one voice, a beat is the first step of a quarter
     note. A silent voice forms no interval, is never out of range, and nothing moves from or to it.
-    Shares are from 0 to 1, and 0 where there is nothing to count; those of steps and beats are
-    shares of the ones in which any voice sounds. All other faults are counted per 64 sounding
-    steps, four bars.
+    Shares are from 0 to 1, and 0 where there is nothing to count. Shares of steps and beats are of
+    those in which any voice sounds. All other faults are counted per 64 sounding steps, four bars.
     """
 
     chorales: int
@@ -50,33 +49,34 @@ class Critique:
     """Share of beats whose notes all belong to one triad (major, minor, diminished, augmented) or
     one seventh chord (dominant, major, minor, half-diminished, diminished), complete or not."""
     clashes: float
-    """Share of steps in which two voices are a semitone apart, octaves not counted."""
+    """Share of steps in which two voices are a semitone apart, whatever the octaves."""
     parallel_fifths: float
-    """Two voices move in the same direction from one step to the next, and were and are a perfect
-    fifth apart, or one and more octaves (any of the six pairs)."""
+    """Moves of two voices, any of the six pairs, in the same direction from a perfect fifth to a
+    perfect fifth, whatever the octaves."""
     parallel_octaves: float
-    """Likewise for unisons and octaves; also from one to the other."""
+    """Likewise for unisons and octaves, and from one to the other."""
     hidden_fifths: float
-    """Soprano and bass move in the same direction into a perfect fifth, octaves not counted, from
-    another interval, and the soprano leaps (by more than a whole tone)."""
+    """Moves of soprano and bass in the same direction, with a leap of the soprano (more than a
+    whole tone), from another interval to a perfect fifth, whatever the octaves."""
     hidden_octaves: float
-    """Likewise into a unison or octaves."""
+    """Likewise to a unison or octaves."""
     crossing: float
     """Share of steps with a voice below the next lower one."""
     overlap: float
-    """Voices that move beyond where the next higher or lower voice was a step before."""
+    """Moves of a voice beyond the pitch that the next higher or lower voice had a step before."""
     spacing: float
     """Share of steps with more than an octave between soprano and alto, or alto and tenor."""
     forbidden_leaps: float
-    """A voice leaps by a tritone that it does not leave by a step back, by a seventh, or by more
+    """Leaps by a tritone that the voice does not leave by a step back, by a seventh, or by more
     than an octave."""
     doubled_leading_notes: float
-    """Beats on which two voices have the leading note: the third of a major triad or dominant
-    seventh chord whose root falls by a fifth at the next beat, the third of any dominant seventh
-    chord, the root of a diminished triad."""
+    """Beats on which two voices have a leading note: the third of a dominant seventh chord, the
+    third of a major triad whose root falls by a fifth at the next beat, or the root of a diminished
+    triad."""
     unresolved_sevenths: float
-    """Sevenths of seventh chords on beats that their voice leaves otherwise than by a step down;
-    not those that end in silence, and no diminished chords, whose seventh may be any note."""
+    """Sevenths of seventh chords on beats that their voice leaves otherwise than by a step down.
+    Sevenths before silence or the end do not count, nor do diminished chords, in which any note may
+    be the seventh."""
     out_of_range: float
     """Share of notes below `LOWEST` or above `HIGHEST` of their voice."""
     changes: float
@@ -89,25 +89,25 @@ class Critique:
     """Share of chorales that end on the triad of their key (see `rnnray.chorale.harmony`) in root
     position, held for a beat at least."""
     frozen: float
-    """Steps of the longest passage in which no voice changes, averaged over the chorales.
-    A silence of all voices is such a passage too."""
+    """Steps of the longest passage in which no voice changes, averaged over the chorales. A silence
+    of all voices is such a passage too."""
     longest_frozen: int
-    """Steps of the longest such passage of all."""
+    """Steps of the longest such passage in any chorale."""
 
     def as_dict(self) -> dict[str, float]:
-        """The figures by name, for JSON."""
+        """Return the statistics by name, for JSON."""
         return asdict(self)
 
 
 def critique(chorales: Sequence[NDArray[np.int16]], *, bar_position: int = 0) -> Critique:
-    """Judge chords, int16 [n, 4] each (n may differ), as one batch.
+    """Return the statistics of chorales, taken together.
 
     Args:
-        chorales: what is judged.
+        chorales: chords int16 [n, 4] each; n may differ.
         bar_position: sixteenths from the last bar line to the first chord of each.
 
     Raises:
-        ValueError: no chorales, one without a step, or chords not [n, 4].
+        ValueError: there are no chorales, one has no chords, or chords are not [n, 4].
     """
     if not chorales:
         raise ValueError("no chorales: a critique needs at least one")
@@ -157,7 +157,7 @@ def critique(chorales: Sequence[NDArray[np.int16]], *, bar_position: int = 0) ->
 
 
 class _Passage:
-    """Chorales one after the other, and what each step follows and is followed by."""
+    """Chorales joined into one passage, with the chord before each step and the pitches after."""
 
     def __init__(self, chorales: Sequence[NDArray[np.int16]], bar_position: int) -> None:
         self.now = now = np.concatenate(chorales).astype(np.int16, copy=False)
@@ -169,13 +169,13 @@ class _Passage:
         self.sounding = self.sounds.any(axis=1)
         self.beats = np.flatnonzero(self.sounding & (place % BEAT == 0))
         self.chorale = np.cumsum(first)
-        # The first step of a chorale follows nothing: its own chord stands in: nothing moves.
+        # The chord before a chorale's first step is that step's own, so that nothing moves there.
         self.before = np.where(first[:, None], now, np.roll(now, 1, axis=0))
         self.changed = now != self.before
         self.moves = (now - self.before) * (self.sounds & (self.before > 0))
 
     def counts(self) -> dict[str, int]:
-        """Steps and notes, and what each chord shows by itself."""
+        """Count steps and notes, and faults within single chords."""
         now, sounds = self.now, self.sounds
         gaps = now[:, :-1] - now[:, 1:]
         interval = sounds[:, :-1] & sounds[:, 1:]
@@ -196,7 +196,7 @@ class _Passage:
         }
 
     def motion(self) -> dict[str, int]:
-        """Faults in how voices move."""
+        """Count faults in the motion of voices."""
         now, before, moves = self.now, self.before, self.moves
         upper, lower = _PAIRS.T
         motion = np.sign(moves)
@@ -223,12 +223,12 @@ class _Passage:
         }
 
     def harmony(self) -> dict[str, int]:
-        """What the chords on beats are, and faults in how they are voiced and left."""
+        """Count chords on beats, and faults in their voicing and resolution."""
         beats = self.beats
         chords = self.now[beats]
         sets = harmony.pitch_class_sets(chords)
         classes = np.where(chords > 0, chords % CLASSES, -2)
-        # The next beat's chord, in the same chorale; an empty one has no root.
+        # Roots at the next beat. After a chorale's last beat the set is empty and has no root.
         follows = np.append(self.chorale[beats][1:] == self.chorale[beats][:-1], False)
         roots = harmony.ROOT[np.where(follows, np.roll(sets, -1), 0)]
         dominants = harmony.DOMINANT[sets]
@@ -246,14 +246,14 @@ class _Passage:
         }
 
     def longest_frozen(self) -> NDArray[np.int64]:
-        """The most steps without a change in each chorale, int64 [chorales]."""
+        """Return the most steps without a change in each chorale, int64 [chorales]."""
         starts = np.flatnonzero(self.first | self.changed.any(axis=1))
         lengths = np.diff(starts, append=len(self.first))
         return np.maximum.reduceat(lengths, np.flatnonzero(self.first[starts]))
 
     @cached_property
     def following(self) -> NDArray[np.int16]:
-        """The next other pitch of each voice in its chorale, int16 [n, 4]; 0 for rest or end."""
+        """Next different pitch of each voice in its chorale, int16 [n, 4]; 0 for rest or end."""
         count = len(self.now)
         place = np.arange(count)[:, None]
         onsets = np.where(self.changed | self.first[:, None], place, count)
@@ -265,7 +265,7 @@ class _Passage:
 
 
 def _ends(chorales: Sequence[NDArray[np.int16]]) -> dict[str, int]:
-    """How chorales begin and end; those of silence do neither well."""
+    """Count good beginnings and endings; silent chorales have neither."""
     sounding = [chords[(chords > 0).any(axis=1)] for chords in chorales]
     sounding = [chords for chords in sounding if len(chords)]
     if not sounding:
@@ -280,7 +280,7 @@ def _ends(chorales: Sequence[NDArray[np.int16]]) -> dict[str, int]:
 
 
 def beside(composed: Critique, bach: Critique) -> list[str]:
-    """The lines of a table for people: each figure of `composed` beside Bach's own."""
+    """Return the lines of a table for people: each statistic of `composed` beside Bach's."""
     rows = [("", "composed", "Bach")]
     for key, (name, form) in _ROWS.items():
         left, right = (format(getattr(figures, key), form) for figures in (composed, bach))

@@ -26,8 +26,8 @@ from rnnray.progress import say
 
 _OCTAVE = 12
 _MIDI = range(1, 128)
-# Share of a voice's notes outside its range before a warning: a note or two beyond it are common,
-# another voice's notes are mostly outside.
+# Largest share of a voice's notes outside its range without a warning: one or two are common, but
+# most notes of another voice are outside.
 _MOST_OUTSIDE = 0.25
 
 
@@ -38,9 +38,9 @@ class Melody:
     chords: Chords
     """int16 [n, 4], -1 for notes to compose; a voice sounds in the first chord."""
     onsets: Onsets | None = None
-    """Of given voices; without them, repeated pitches are held."""
+    """Beginnings of the given voices' notes; if None, repeated pitches are held."""
     rest: int = 0
-    """Sixteenths of silence before the first note. They give its position in the bar; a composer
+    """Sixteenths of silence before the first note, which give its position in the bar. A composer
     should not continue from them.
     """
 
@@ -59,7 +59,7 @@ def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
             test:2:8.
 
     Raises:
-        UserError: another form, no such chorale, or a shorter chorale.
+        UserError: `seed_from` has another form, or there is no such chorale, or it is shorter.
     """
     which, colon, count = seed_from.rpartition(":")
     if not colon or not (count.isascii() and count.isdigit()) or int(count) == 0:
@@ -168,7 +168,7 @@ def given_tokens(chords: int, opening: Chords | None, melody: Melody | None) -> 
     """Return the given notes of a composition: tokens int8 [4n], -1 for notes to compose.
 
     Args:
-        chords: length of the piece in chords, including a rest before the melody; n excludes it.
+        chords: length of the piece in chords, with a rest before the melody, which n excludes.
         opening: the first chords, int16 [m, 4].
         melody: voices to keep; not together with an opening.
 

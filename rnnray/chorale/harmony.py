@@ -1,9 +1,9 @@
-"""Chords and keys of a chorale by pitch classes: what is a triad or a seventh chord, and on what.
+"""Triads, seventh chords, their roots, and keys, from the pitch classes of a chorale.
 
-Pitch classes are the twelve notes of the octave, 0 for every C. Spelling is unknown, so that an
-augmented second is a minor third. Chords are those of Kostka and Payne, "Tonal Harmony", chapters
-3 and 4. Keys are found as by Albrecht and Shanahan, "The Use of Large Corpora to Train a New Type
-of Key-Finding Algorithm" (Music Perception 31, 2013), whose profiles these are.
+Pitch classes are the twelve notes of the octave, 0 for every C. Spelling is unknown, so an
+augmented second is a minor third. Chords are those of Kostka and Payne, "Tonal Harmony", chapters 3
+and 4. The method and the profiles of keys are those of Albrecht and Shanahan, "The Use of Large
+Corpora to Train a New Type of Key-Finding Algorithm" (Music Perception 31, 2013).
 """
 
 from collections.abc import Sequence
@@ -31,12 +31,13 @@ def _key_profiles() -> npt.NDArray[np.float64]:
 
 
 KEY_PROFILES = _key_profiles()
-"""float64 [12, 24]: a histogram of pitch classes times this is largest at its key: C major to B
-major, then C minor to B minor. The products are correlations but for the histogram's own scale."""
+"""Profiles of C major to B major, then C minor to B minor, float64 [12, 24]. A histogram of pitch
+classes times this is largest at its key. The products are correlations times the histogram's
+scale."""
 
 
 def pitch_class_sets(chords: Chords) -> npt.NDArray[np.int64]:
-    """The pitch classes that sound in each chord as the bits of a number, int64 [n]; 0 is none."""
+    """Return the pitch classes of each chord as bits of a number, int64 [n]; 0 for silence."""
     bits = np.where(chords > 0, 1 << (chords.astype(np.int64) % CLASSES), 0)
     return np.asarray(np.bitwise_or.reduce(bits, axis=1))
 
@@ -55,7 +56,12 @@ def _parts(kinds: Sequence[Sequence[int]]) -> npt.NDArray[np.bool_]:
 
 
 def _notes(kinds: Sequence[Sequence[int]], note: Sequence[int]) -> npt.NDArray[np.int64]:
-    """A note, in semitones from the root, of each chord of some kinds; -1 for other sets."""
+    """Return a table by set: the pitch class of one note of each chord; -1 for other sets.
+
+    Args:
+        kinds: kinds of chords, as semitones from the root.
+        note: the note of each kind, likewise.
+    """
     table = np.full(1 << CLASSES, -1)
     for kind, interval in zip(kinds, note, strict=True):
         for root in range(CLASSES):
@@ -65,9 +71,9 @@ def _notes(kinds: Sequence[Sequence[int]], note: Sequence[int]) -> npt.NDArray[n
 
 # Tables by the numbers of `pitch_class_sets`. The fifth of a major or minor chord may be missing.
 IS_TRIAD = _parts(_TRIADS)
-"""All notes belong to one triad."""
+"""Whether all notes belong to one triad."""
 IS_CHORD = _parts((*_TRIADS, *_SEVENTHS))
-"""All notes belong to one triad or one seventh chord."""
+"""Whether all notes belong to one triad or one seventh chord."""
 _ROOTED = ((0, 4, 7), (0, 4), (0, 3, 7), (0, 3))
 _DOMINANTS = ((0, 4, 7, 10), (0, 4, 10))
 ROOT = _notes(_ROOTED, (0,) * 4)
@@ -80,15 +86,15 @@ diminished triad."""
 SEVENTH = _notes(
     (*_DOMINANTS, (0, 4, 7, 11), (0, 4, 11), (0, 3, 7, 10), (0, 3, 6, 10)), (10, 10, 11, 11, 10, 10)
 )
-"""Seventh of a seventh chord; of a diminished one every note might be the seventh, so -1."""
+"""Seventh of a seventh chord; -1 for a diminished one, in which any note may be the seventh."""
 
 
 def tonic_fits(chorales: Sequence[Chords], notes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether a pitch class is the tonic of each chorale's key, bool [chorales].
+    """Return whether a pitch class is the tonic of each chorale's key, bool [chorales].
 
     Args:
         chorales: chords int16 [n, 4] each.
-        notes: a pitch class for each chorale; of keys that fit equally well, any will do.
+        notes: a pitch class for each chorale; any key that fits equally well is accepted.
     """
     histograms = np.stack(
         [np.bincount(chords[chords > 0] % CLASSES, minlength=CLASSES) for chords in chorales]

@@ -15,14 +15,14 @@ class Request:
     given: npt.NDArray[np.int8]
     """Tokens int8 [4n], S A T B of each chord; -1 for notes to compose."""
     index: int = 0
-    """Determines, with the sampler's seed, every random choice."""
+    """Number that determines, with the sampler's seed, every random choice."""
     temperature: float = 1.0
-    """1 uses the composer's own probabilities, less is tamer, more is wilder; 0 always takes the
-    most probable note, held ones too.
+    """Temperature: 1 uses the composer's own probabilities, lower is tamer, higher is wilder; 0
+    always takes the most probable note, held ones too.
     """
     top_p: float = 1.0
-    """Draws only from the most probable notes: the fewest whose probabilities (at the temperature)
-    add up to this (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019).
+    """Share of probability to draw from: that of the most probable notes, as few as add up to it at
+    the temperature (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019).
     """
     bar_position: int = 0
     """Sixteenths from the last bar line to the first chord, 0 to 15 (in bars of 16)."""

@@ -1,9 +1,9 @@
-"""Rules of voice leading while composing: how much unlikelier each rule makes each note.
+"""Rules of voice leading while composing, as penalties for the notes that break them.
 
 The rules are those of the critique (`rnnray.chorale.critique`, after Kostka and Payne, "Tonal
-Harmony"), asked of a note before it is written: against the chord before, and against the voices of
-this chord that are known, whether composed or given. All are computed for every candidate and every
-chorale of a batch at once, from Keras operations alone.
+Harmony"). They judge a note before it is written, against the chord before and against the known
+voices of its own chord, composed or given. Keras operations alone compute them for all notes and
+all chorales of a batch at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,45 +20,46 @@ from rnnray.chorale.tokens import TOKENS
 
 _SOPRANO, _BASS = 0, VOICE_COUNT - 1
 _SPACED = 3  # soprano, alto and tenor; the bass may be further away
-# A chorale's key changes with its phrases: a bar of 16 chords counts half as much two bars later.
+# A chorale's key changes with its phrases: a chord counts half as much two bars later.
 _MEMORY = 0.5 ** (1 / 32)
-_CLASS = (np.arange(TOKENS) - 1 + LOWEST_PITCH) % CLASSES  # of each token; of silence, any
+# Pitch class of each token; any for silence.
+_CLASS = (np.arange(TOKENS) - 1 + LOWEST_PITCH) % CLASSES
 
 
 class Rules:
-    """Some rules, each with its weight.
+    """Rules and their penalties.
 
     Args:
-        nats: what each rule takes from the logit of a note that breaks it, once for each voice
-            against which it does.
+        nats: penalty of each rule, in nats, subtracted from the logit of a note that breaks it,
+            once for each voice against which the note breaks it.
     """
 
     def __init__(self, nats: Mapping[RuleName, float]) -> None:
         self._nats = {name: weight for name, weight in nats.items() if weight > 0}
 
     def __bool__(self) -> bool:
-        """Whether there is any rule."""
+        """Return whether there is any rule."""
         return bool(self._nats)
 
     def initial_state(self, batch: int) -> Any:
-        """Before the first chord: no note heard of any pitch class, float32 [batch, 12]."""
+        """Return the state before the first chord, no pitch class heard: float32 [batch, 12]."""
         return ops.zeros((batch, CLASSES))
 
     def heard(self, state: Any, chord: Any) -> Any:
-        """The state after a chord, tokens int32 [4, batch]; older chords fade."""
+        """Return the state after a chord, tokens int32 [4, batch]; older chords fade."""
         return _MEMORY * state + ops.sum(_classes(chord), axis=0)
 
     def apply(self, logits: Any, voice: int, chord: Sequence[Any], before: Any, state: Any) -> Any:
-        """The logits of a voice's notes after the rules, float32 [batch, 47].
+        """Return the logits of a voice's notes less their penalties, float32 [batch, 47].
 
-        No note is ever impossible: where all break a rule, the faults of the least remain. Silence
-        breaks none, and is not to be likelier for that: it keeps its share beside all other notes.
+        No note becomes impossible: where all break a rule, those with the least penalty remain.
+        Silence breaks no rule; so that it does not become likelier, its share stays the same.
 
         Args:
             logits: float32 [batch, 47].
             voice: 0 to 3.
-            chord: tokens int32 [batch] of the four voices, -1 where unknown; the voice's own is not
-                looked at.
+            chord: tokens int32 [batch] of each of the four voices, -1 where unknown; the voice's
+                own is ignored.
             before: tokens int32 [4, batch] of the chord before, -1 where there is none.
             state: see `heard`.
         """
@@ -84,7 +85,7 @@ class Rules:
         for other in range(VOICE_COUNT):
             if other == voice:
                 continue
-            # 1 where the other voice should be higher.
+            # 1 if the other voice should be higher, -1 if lower.
             above = 1 if other < voice else -1
             now, was = chord[other][:, None], before[other][:, None]
             sounds, sounded = now > 0, was > 0
@@ -112,10 +113,10 @@ _LOWEST, _HIGHEST = ((ends - LOWEST_PITCH + 1).tolist() for ends in (LOWEST, HIG
 
 
 def _doubles_leading_note(voice: int, chord: Sequence[Any], state: Any) -> Any:
-    """Whether each note would be the second leading note of its chord: bool [batch, 47].
+    """Return whether each note would be the second leading note of its chord: bool [batch, 47].
 
-    The leading note of the key, which is that of the last bars (`KEY_PROFILES`); or a note that is
-    a tritone from another of the chord, as leading note and seventh of a dominant are in any key.
+    Leading notes are that of the last bars' key (`KEY_PROFILES`), and both notes of a tritone in
+    the chord: in any key, leading note and seventh of a dominant are a tritone apart.
     """
     there = ops.stack([note for other, note in enumerate(chord) if other != voice])
     counts = ops.sum(_classes(there), axis=0)
@@ -129,7 +130,7 @@ def _doubles_leading_note(voice: int, chord: Sequence[Any], state: Any) -> Any:
 
 
 def _classes(tokens: Any) -> Any:
-    """The pitch class of each token, one hot: float32 [..., 12]; zeros for silence and none."""
+    """Return each token's pitch class, one-hot: float32 [..., 12]; zeros for silence and -1."""
     sounds = ops.cast(tokens > 0, "float32")[..., None]
     return sounds * ops.one_hot((tokens - 1 + LOWEST_PITCH) % CLASSES, CLASSES)
 

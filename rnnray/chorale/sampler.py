@@ -1,8 +1,8 @@
 """Chorales from a composer, a note at a time, thousands of chorales at once.
 
-The sampler knows no architecture: it is given `initial_state` and `step` of
-`rnnray.chorale.model.architectures.Composer`, and compiles a loop over chords around them. Its
-memory does not depend on the chorales' length, but for the notes themselves.
+The sampler knows no architecture: it compiles a loop over chords around `initial_state` and `step`
+of `rnnray.chorale.model.architectures.Composer`. Except for the notes themselves, its memory does
+not grow with the chorales' length.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,16 +24,18 @@ from rnnray.errors import UserError
 
 
 class Sampler:
-    """Composes in batches of one fixed size, so that a chorale is a function of the composer, the
-    seed and its request alone: shorter batches are filled up, and the arithmetic stays the same.
+    """Sampler of chorales, in batches of one fixed size.
+
+    Shorter batches are filled up, so that the arithmetic stays the same: a chorale depends on the
+    arguments below and its request alone.
 
     Args:
         composer: the model.
-        batch_size: chorales at once.
-        seed: of all random choices.
-        rules: nats that rules take from the notes that break them; see `rnnray.chorale.rules`.
-        temperature_on: what temperature and top-p apply to: pitch, the notes that a voice may move
-            to, while the one that it may hold keeps its probability; note, all of them.
+        batch_size: number of chorales in a batch.
+        seed: seed of all random choices.
+        rules: penalties of rules in nats; see `rnnray.chorale.rules`.
+        temperature_on: choices that temperature and top-p apply to: pitch, the notes that a voice
+            may move to, while a note that it may hold keeps its probability; note, all notes.
     """
 
     def __init__(
@@ -62,8 +64,8 @@ class Sampler:
         )
 
     def compose(self, requests: Sequence[Request]) -> Iterator[list[Composition]]:
-        """Compose all requests, a batch of results at a time, in order."""
-        # A batch's chords go by one clock.
+        """Yield the compositions of all requests, in order, a batch at a time."""
+        # All chords of a batch share one position in the bar.
         for _, group in groupby(requests, lambda request: request.bar_position):
             same = list(group)
             for start in range(0, len(same), self._batch_size):
@@ -108,7 +110,7 @@ class Sampler:
         bar_position: Any,
         lengths: Any,
     ) -> Any:
-        """The loop over chords, as a graph: notes int32 and nats float32, both [4n, batch]."""
+        """Return the loop over chords, a graph: notes int32 and nats float32, both [4n, batch]."""
         chords = tf.shape(given)[0] // VOICE_COUNT
         shape = [VOICE_COUNT, self._batch_size]
 
@@ -153,17 +155,16 @@ class Sampler:
 
 
 def _draw(logits: Any, uniform: Any, temperature: Any, top_p: Any, held: Any) -> Any:
-    """A note for each row, int32 [batch], by inverting the distribution function at `uniform`.
+    """Draw a note for each row, int32 [batch]: invert the distribution function at `uniform`.
 
-    One number a note, instead of one a token, so a thousand chorales need few random numbers.
+    This takes one random number a note instead of one a token.
 
     Args:
         logits: float32 [batch, 47].
-        uniform: numbers from 0 to below 1 [batch].
-        temperature: [batch]; 0 is the likeliest note.
-        top_p: [batch].
-        held: notes [batch] whose probability neither of them changes, -1 for none; None for none
-            in all rows.
+        uniform: random numbers from 0 to below 1, float32 [batch].
+        temperature: float32 [batch]; 0 for the likeliest note.
+        top_p: float32 [batch].
+        held: notes [batch] whose probability stays the same, -1 for none; None for none in any row.
     """
     likeliest = tf.argmax(logits, -1, tf.int32)
     if held is None:
@@ -180,19 +181,23 @@ def _draw(logits: Any, uniform: Any, temperature: Any, top_p: Any, held: Any) ->
 
 
 def _moving_weights(logits: Any, temperature: Any, top_p: Any, held: Any) -> Any:
-    """As `_weights`, but for the notes that are not held; those have their own share together."""
+    """Return the weights, with temperature and top-p applied to the notes that are not held.
+
+    These keep their joint share, so that notes are held as often as the composer says.
+    """
     own = _weights(logits, tf.ones_like(temperature), tf.ones_like(top_p))
     hold = tf.one_hot(held, logits.shape[-1])
     moving = _weights(tf.where(hold > 0, -np.inf, logits), temperature, top_p)
     share = tf.reduce_sum(own * (1 - hold), -1, keepdims=True)
     moving *= share / tf.reduce_sum(moving, -1, keepdims=True)
-    # To the bit the composer's own where nothing is asked, whoever stands beside it in the batch.
+    # Rows at temperature 1 and top-p 1 keep the composer's weights to the bit, whatever other rows
+    # of the batch ask for.
     plain = (temperature == 1) & (top_p >= 1)
     return tf.where(plain[:, None], own, own * hold + moving)
 
 
 def _weights(logits: Any, temperature: Any, top_p: Any) -> Any:
-    """What each note is drawn in proportion to, float32 [batch, 47]."""
+    """Return the weight of each note in the draw, float32 [batch, 47]."""
     # The likeliest note is at 0, so that no temperature takes the exponential out of range.
     shifted = logits - tf.reduce_max(logits, -1, keepdims=True)
     weights = tf.exp(shifted / tf.where(temperature > 0, temperature, 1.0)[:, None])
@@ -200,7 +205,7 @@ def _weights(logits: Any, temperature: Any, top_p: Any) -> Any:
 
 
 def _nucleus(weights: Any, top_p: Any) -> Any:
-    """The weights with zeros for all but the likeliest notes that make up `top_p` together."""
+    """Return the weights, with zeros for all but the likeliest notes that add up to `top_p`."""
     ordered = tf.sort(weights, axis=-1, direction="DESCENDING")
     before = tf.cumsum(ordered, axis=-1, exclusive=True)
     share = tf.maximum(top_p, np.finfo(np.float32).tiny)[:, None]
@@ -211,18 +216,19 @@ def _nucleus(weights: Any, top_p: Any) -> Any:
 
 
 def _told_length(request: Request) -> int:
-    """The chords that the composer is told of: to the end of the last quarter.
+    """Return the length in chords that the composer is told: up to the end of the last quarter.
 
-    All pieces that it knows end with one; what a chorale that does not ends within is held.
+    All pieces that it knows end with a full quarter. A chorale that ends earlier ends while its
+    last notes are held.
     """
     chords = request.given.size // VOICE_COUNT
     return chords + -(request.bar_position + chords) % QUARTER
 
 
 def _uniforms(seed: int, index: int, count: int) -> npt.NDArray[np.float32]:
-    """The numbers of a chorale, from 0 to below 1, the same however many are wanted.
+    """Return a chorale's random numbers, from 0 to below 1; `count` does not change the first ones.
 
-    Of 23 bits, so that in float32 their product with a sum stays below the sum.
+    They have 23 bits, so that in float32 their product with a sum stays below the sum.
     """
     bits = np.random.Generator(np.random.Philox(key=[seed, index])).integers(
         2**23, size=count, dtype=np.uint32

@@ -1,8 +1,8 @@
-"""Chords <-> the arpeggio of note tokens that the composers read, transposition, windows.
+"""Chords as the note tokens that the composers read, and back; transpositions; windows.
 
-Tokens as in A. Géron, Hands-On Machine Learning with Scikit-Learn, Keras, and TensorFlow, 3rd
-edition, chapter 15, exercise 10: 0 is silence, 1 to 46 are the MIDI pitches 36 to 81; the four
-voices of each chord follow each other, soprano, alto, tenor, bass.
+Tokens are those of A. Géron, Hands-On Machine Learning with Scikit-Learn, Keras, and TensorFlow,
+3rd edition, chapter 15, exercise 10: 0 is silence, 1 to 46 are the MIDI pitches 36 to 81. Each
+chord is four tokens: soprano, alto, tenor, bass.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,17 @@ import numpy.typing as npt
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICES, Chords
 
 TOKENS = HIGHEST_PITCH - LOWEST_PITCH + 2
-# No token: after a piece's end, or for a note to compose.
+# No token: padding after a piece's end, or a note to compose.
 NONE = -1
 
 Tokens = npt.NDArray[np.int8]
 
 
 def to_tokens(chords: Chords) -> Tokens:
-    """Chords int16 [n, 4] -> tokens int8 [4n].
+    """Return the tokens of chords: int16 [n, 4] -> int8 [4n].
 
     Raises:
-        ValueError: a pitch that is neither 0 nor in 36 to 81.
+        ValueError: a pitch is neither 0 nor from 36 to 81.
     """
     sounding = chords != 0
     if ((chords < LOWEST_PITCH) | (chords > HIGHEST_PITCH))[sounding].any():
@@ -32,10 +32,10 @@ def to_tokens(chords: Chords) -> Tokens:
 
 
 def to_chords(tokens: npt.NDArray[np.integer]) -> Chords:
-    """Tokens [4n] -> chords int16 [n, 4].
+    """Return the chords of tokens: [4n] -> int16 [n, 4].
 
     Raises:
-        ValueError: a token out of 0 to 46, or no whole number of chords.
+        ValueError: a token is not from 0 to 46, or there is no whole number of chords.
     """
     if ((tokens < 0) | (tokens >= TOKENS)).any():
         raise ValueError(f"tokens are 0 to {TOKENS - 1}")
@@ -57,14 +57,14 @@ def voice_ranges(chorales: Sequence[Chords]) -> npt.NDArray[np.int16]:
 def transpositions(
     chords: Chords, ranges: npt.NDArray[np.int16], semitones: int
 ) -> Iterator[Chords]:
-    """Yield the piece in all transpositions in which each voice stays in range.
+    """Yield all transpositions of a piece in which each voice stays in range.
 
     The piece itself is always included; silence stays silence.
 
     Args:
         chords: int16 [n, 4].
         ranges: lowest and highest pitch of each voice, int16 [4, 2].
-        semitones: the largest distance, down and up.
+        semitones: largest distance, down and up.
     """
     sounding = chords != 0
     for shift in range(-semitones, semitones + 1):
@@ -79,8 +79,8 @@ def windows(tokens: Tokens, chords: int, shift: int, *, drop_remainder: bool) ->
 
     Args:
         tokens: tokens of a piece, int8 [4n].
-        chords: chords of a window.
-        shift: chords between the starts of two windows.
+        chords: number of chords in a window.
+        shift: number of chords between the starts of two windows.
         drop_remainder: leave out chords at the end that fill no whole window, as the book does;
             otherwise the windows reach to the piece's end, and the last one is filled up with -1.
     """

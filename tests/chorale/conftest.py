@@ -14,7 +14,7 @@ from rnnray.chorale.generation.plan import Plan, make_plan
 
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> GenerationConfig:
-    """Of a run with three excerpts of Bach."""
+    """Configuration of a run with three excerpts of Bach."""
     place = tmp_path_factory.mktemp("generation")
     return GenerationConfig(
         checkpoint=save_checkpoint(place / "checkpoint", "strong"),
@@ -32,13 +32,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> GenerationConfig:
 
 @pytest.fixture(scope="session")
 def made(config: GenerationConfig) -> Plan:
-    """Its plan."""
+    """Plan of the run."""
     return make_plan("run-1", config)
 
 
 @pytest.fixture(scope="session")
 def unbroken(made: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its folder, of a run all at once; not to be changed."""
+    """Folder of the run, made without interruption; tests do not change it."""
     place = tmp_path_factory.mktemp("unbroken") / "run-1"
     generated.run(made, open_store(str(place)))
     return place

@@ -1,4 +1,4 @@
-"""A checkpoint is judged fairly: every note once, whatever else is judged; others are refused."""
+"""A composer is judged on every note once, in any batch; other checkpoints are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,14 @@ def right_of(composer: Any, tokens: np.ndarray) -> np.ndarray:
 
 
 def test_whole_pieces_count_every_note_once_and_padding_never(composer: Any) -> None:
-    # Of two lengths, so that few graphs are compiled; more than are judged at once.
+    # Two lengths, so that few graphs are compiled; more pieces than fit into a batch.
     pieces = [*chorales(*[5] * 17), to_chords(repetitive(16)), *chorales(33, seed=9)]
     pieces[17] = pieces[17][:33]
     result = evaluate(composer, pieces)
     tokens = [to_tokens(piece) for piece in pieces]
     nats = np.concatenate([nats_of(composer.model, piece) for piece in tokens])
     right = np.concatenate([right_of(composer.model, piece) for piece in tokens])
-    # The book's model finds all first notes alike, and a tie is not right.
+    # To the book's model all first notes are equally likely, and a tie is not right.
     right[np.cumsum([0, *map(len, tokens[:-1])])] &= composer.config.model.architecture == "chords"
     assert result.notes == nats.size == 4 * (17 * 5 + 33 + 33)
     assert result.nats_per_note == pytest.approx(nats.mean(), rel=1e-5)
@@ -56,7 +56,7 @@ def test_the_book_s_figures_are_those_of_its_windows(composer: Any) -> None:
     pieces = chorales(33, 70, 32, 50)
     starts = [(0, 0), (1, 0), (1, 16), (1, 32), (3, 0), (3, 16)]
     windows = [to_tokens(pieces[i][start : start + 33]) for i, start in starts]
-    # They neither begin nor end there, which a model that knows edges is told.
+    # A model with edges is told that these windows are not whole pieces.
     told = [0, -1] if composer.config.model.edges else []
     logits = [logits_of(composer.model, np.append(row, told)[None])[0] for row in windows]
     own = [
@@ -107,7 +107,7 @@ def _preset(composer: Any) -> str:
 
 
 class Tied(TrainedComposer):
-    """A composer for which all notes are alike, or nothing is a number."""
+    """A composer whose logits are all the same value, perhaps NaN."""
 
     def __init__(self, value: float) -> None:
         self._logits = lambda tokens: _Numpy(np.full((*tokens.shape, 47), value, np.float32))

@@ -1,4 +1,4 @@
-"""What the training loop is told: which notes count, what they cost, in which windows."""
+"""The composer's task for the training loop: windows, notes that count, and their losses."""
 
 import numpy as np
 import pyarrow as pa
@@ -83,7 +83,7 @@ def test_strong_trains_on_every_note_in_every_key_that_can_be_sung() -> None:
     ]
     assert all((row[row >= 0] == row[0]).all() for row in tokens)
     assert (tokens[1, 4 * 66 :] == -1).all()
-    # Whether a piece begins there, and the chords that follow; every eighth is not told them.
+    # Whether a piece begins there, and the chords that follow, which every eighth window lacks.
     expected = [[1, -1], [0, 0], *[[1, 2], [0, 0]] * 3, [1, -1], *[[1, 0]] * 3]
     assert column(rows, "edges").tolist() == expected
     inputs, targets, _ = ChoraleTask(strong()).batch(rows.slice(1, 2))

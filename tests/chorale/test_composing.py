@@ -1,4 +1,4 @@
-"""Chorales on request: what is given is kept, and files to hear and to see come of it."""
+"""Chorales on request: given notes are kept, and all files are written."""
 
 from pathlib import Path
 from typing import Any

@@ -32,7 +32,7 @@ def chords(*rows: list[int]) -> np.ndarray:
 
 
 def parallels(*rows: list[int]) -> tuple[float, float]:
-    """Fifths and octaves in all, of rows that all sound."""
+    """The numbers of parallel fifths and octaves in rows that all sound."""
     figures = critique([chords(*rows)])
     return figures.parallel_fifths * len(rows) / 64, figures.parallel_octaves * len(rows) / 64
 
@@ -69,13 +69,13 @@ def test_parallels_agree_with_music21() -> None:
     from music21.voiceLeading import VoiceLeadingQuartet  # noqa: PLC0415
 
     rng = np.random.default_rng(3)
-    # White keys alone: a fifth of seven semitones is never spelled as another interval there.
+    # White keys alone, where seven semitones are always spelled as a fifth.
     white = np.array([p for p in range(48, 80) if p % 12 in (0, 2, 4, 5, 7, 9, 11)], np.int16)
     rows = white[np.sort(rng.integers(0, len(white), (60, 4)), axis=1)[:, ::-1]]
     rows[::5] = rows[::5, [1, 0, 2, 3]]  # crossed voices as well
     rows = np.repeat(rows, 2, axis=0)
     rows[1::2] += np.array([12, 0, -12, 0], np.int16) * rng.integers(0, 2, (60, 1), np.int16)
-    # Half of the moves in parallel, or there would be next to none to find.
+    # Half of the moves are parallel, as chance would make hardly any.
     rows[2::4] = white[np.clip(np.searchsorted(white, rows[1:-1:4]) + 1, 0, len(white) - 1)]
     expected = {"P5": 0, "P8": 0}
     for before, after in zip(rows[:-1].tolist(), rows[1:].tolist(), strict=True):
@@ -85,7 +85,7 @@ def test_parallels_agree_with_music21() -> None:
                 continue
             intervals = {interval.simpleName for interval in moves.vIntervals}
             expected["P5"] += moves.parallelFifth()
-            # It tells octaves from unisons, and we do not.
+            # music21 distinguishes octaves from unisons, and the critique does not.
             expected["P8"] += moves.parallelUnisonOrOctave() or intervals in ({"P1"}, {"P1", "P8"})
     assert expected["P5"] > 10
     assert expected["P8"] > 10
@@ -109,7 +109,7 @@ def test_notes_out_of_a_voices_range_are_shares_of_notes() -> None:
 
 
 def marks(name: str, *rows: list[int]) -> float:
-    """How often a fault is marked in rows that all sound."""
+    """The number of a fault's marks in rows that all sound."""
     return float(getattr(critique([chords(*rows)]), name)) * len(rows) / 64
 
 
@@ -189,7 +189,7 @@ def test_forbidden_leaps_are_tritones_not_turned_back_sevenths_and_beyond_the_oc
 
 
 def beats(*rows: list[int]) -> np.ndarray:
-    """Each row for a beat."""
+    """Rows, each held for a beat."""
     return np.repeat(chords(*rows), 4, axis=0)
 
 

@@ -1,4 +1,4 @@
-"""What is given to the composer: kept as it was asked for, or refused in a line."""
+"""Given notes reach the composer as requested, or are refused in a line."""
 
 import io
 import re
@@ -239,7 +239,7 @@ def test_a_melody_out_of_range_says_by_how_much_to_transpose(
         ),
         ([72, 76, 79], "bass", "100% .* bass lie .*--keep soprano or --transpose -24"),
         ([72, 76, 79], "soprano", ""),
-        ([59, 64, 67, 72, 74], "soprano", ""),  # a note below is nothing to be told of
+        ([59, 64, 67, 72, 74], "soprano", ""),  # one note below the range brings no warning
         ([43, 48, 45], "bass", ""),
     ],
 )
@@ -256,7 +256,7 @@ def test_a_voice_that_is_kept_as_another_one_is_noticed(
 
 
 def test_the_midi_of_a_chorale_is_a_melody_to_keep(tmp_path: Path) -> None:
-    """What compose.py wrote can be given to it again."""
+    """A MIDI file that compose.py wrote can be its --melody."""
     chords = np.repeat(np.array([[72, 67, 60, 48], [74, 65, 59, 50]], np.int16), 4, axis=0)
     content = midi_bytes(chords)
     assert len(mido.MidiFile(file=io.BytesIO(content)).tracks) == 5

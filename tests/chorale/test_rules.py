@@ -1,4 +1,4 @@
-"""Composing by rule: what the critique marks does not occur, and something is always composed."""
+"""Composing by rule: faults of the critique do not occur, and something is always composed."""
 
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -28,9 +28,7 @@ MARKS: dict[RuleName, tuple[str, ...]] = {
 
 
 def wandering() -> np.ndarray:
-    """Logits float32 [4, 47] with which each voice leaps about near its middle, whatever the others
-    do, and breaks every rule.
-    """
+    """Logits float32 [4, 47] of voices that leap about near their middles and break every rule."""
     middles = np.array([73, 67, 61, 51]) - 35
     logits = -(((np.arange(47) - middles[:, None]) / 2.7) ** 2) / 2
     logits[:, 0] = -4
@@ -38,7 +36,7 @@ def wandering() -> np.ndarray:
 
 
 def judged(*texts: str) -> Critique:
-    """The critique of chords that were drawn from those logits by rule."""
+    """The critique of chords drawn from those logits by rule."""
     rules, rng = ruling.Rules(rule_nats(texts)), np.random.default_rng(1)
     before, heard = np.full((4, BATCH), NONE, np.int32), rules.initial_state(BATCH)
     chords = []
@@ -83,7 +81,7 @@ def test_a_penalty_makes_faults_rarer_and_a_rule_can_be_left_out(free: Critique)
 
 
 def test_the_sampler_composes_by_rule_around_given_voices_and_always_something() -> None:
-    """Also where every note breaks a rule: two voices leap in parallel, the bass above all."""
+    """Also where every note breaks a rule: two voices leap in parallel, the bass is the highest."""
     table = tf.constant(wandering())
 
     def after(voice: int) -> Any:

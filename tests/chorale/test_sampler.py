@@ -1,4 +1,4 @@
-"""Composed chorales: what was asked for, drawn as it should be, the same whoever else composes."""
+"""Chorales are composed as requested, drawn from the right distribution, the same in any batch."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from rnnray.chorale.tokens import to_tokens
 sampling = Lazily("rnnray.chorale.sampler")
 
 BATCH = 32
-# Of a composer that draws each note from these, whatever was before; not in order of probability.
+# Probabilities of a composer's notes, whatever was before; not in order of probability.
 KNOWN = {7: 0.25, 12: 0.03, 20: 0.5, 31: 0.07, 46: 0.15}
 
 
@@ -29,12 +29,12 @@ def composed(sampler: Any, requests: list[Request]) -> list[Composition]:
 
 
 def notes_of(compositions: list[Composition]) -> np.ndarray:
-    """Of chorales of one length: int [chorales, 4n]."""
+    """The tokens of chorales of one length: int [chorales, 4n]."""
     return np.stack([to_tokens(one.chords) for one in compositions])
 
 
 def fake(logits: np.ndarray) -> Any:
-    """A composer of two functions, without a past: logits float32 [voices, 47] of each voice."""
+    """A composer without a past, from the logits float32 [voices, 47] of each voice."""
     table = tf.constant(logits, tf.float32)
 
     def after(batch: int, voice: int) -> Any:
@@ -69,7 +69,7 @@ def sampler(composer: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def requests() -> list[Request]:
-    """All kinds: lengths, temperatures, top-p, opening chords, given voices."""
+    """Requests with all kinds of lengths, temperatures, top-p, opening chords, given voices."""
     rng = np.random.default_rng(0)
     result = []
     for index in range(101):
@@ -168,7 +168,7 @@ def test_temperature_0_is_a_plain_loop_over_the_full_model(composer: Any, sample
 
 
 def test_a_longer_chorale_begins_as_the_shorter_one_does(preset: str) -> None:
-    """Unless the composer knows how long it will be."""
+    """The composer here does not know the length."""
     composer = small_composer(preset, edges=False)
     sampler = sampling.Sampler(composer, batch_size=BATCH, seed=3)
     lengths = (1, 7, 8, 24, 29)
@@ -182,7 +182,7 @@ def test_a_longer_chorale_begins_as_the_shorter_one_does(preset: str) -> None:
 def test_temperatures_out_of_all_bounds_give_notes(composer: Any) -> None:
     temperatures = (0, 1e-45, 1e-30, 1e-4, 1e4, 1e30, 3e38)
     given = empty(12)
-    given[:4] = 30  # of the first note the book's model knows nothing: all are the likeliest
+    given[:4] = 30  # to the book's model, all first notes are equally likely
     requests = [Request(given, 1, t) for t in temperatures]
     options: dict[str, Any] = {"batch_size": BATCH, "seed": 3}
     for one in composed(sampling.Sampler(composer, **options), requests):
@@ -210,7 +210,9 @@ def test_seed_and_index_decide_and_no_request_is_no_work() -> None:
 
 
 def test_the_batch_size_decides_no_note_but_by_rounding(composer: Any, sampler: Any) -> None:
-    """A real model adds up in another order in another batch: far less than what draws a note."""
+    """A model adds up in another order in another batch; that changes probabilities far too little
+    to draw another note.
+    """
     requests = [Request(empty(9), index, 1.3, 0.9) for index in range(10)]
     one = composed(sampler, requests)
     other = composed(sampling.Sampler(composer, batch_size=3, seed=3), requests)
@@ -315,7 +317,7 @@ def test_draws_are_independent(pairs: Callable[[np.ndarray], tuple[np.ndarray, .
 
 
 def test_each_voice_is_drawn_from_its_own_distribution() -> None:
-    """The fake's voices each have one note: the loop hands them over in order."""
+    """The fake has one note for each voice."""
     logits = np.full((4, 47), -40.0)
     logits[range(4), [40, 30, 20, 10]] = 0
     one = composed(sampling.Sampler(fake(logits), batch_size=2), [Request(empty(3))])[0]
@@ -323,7 +325,7 @@ def test_each_voice_is_drawn_from_its_own_distribution() -> None:
 
 
 def test_notes_given_to_the_composer_are_those_of_the_chorale() -> None:
-    """A fake that always wants the note above the last one, its own or a given one."""
+    """The fake always wants the note above the last one, its own or a given one."""
 
     def after(notes: Any) -> Any:
         return 30 * tf.one_hot((notes + 1) % 47, 47)
@@ -339,7 +341,7 @@ def test_notes_given_to_the_composer_are_those_of_the_chorale() -> None:
 
 
 def test_a_chorale_begins_at_its_own_position_in_the_bar_whoever_is_asked_for_beside_it() -> None:
-    """A fake whose every note is the bar position that it was told."""
+    """The fake's every note is the bar position that it was told."""
 
     def at(bar_position: Any) -> Any:
         return 30 * tf.one_hot(tf.fill([2], bar_position), 47)
@@ -358,7 +360,7 @@ def test_a_chorale_begins_at_its_own_position_in_the_bar_whoever_is_asked_for_be
 
 
 def test_each_chorale_s_length_is_told_to_the_composer() -> None:
-    """A fake whose every note is the number of chords that it was told: whole quarters."""
+    """The fake's every note is the number of chords that it was told: whole quarters."""
 
     def tell(batch: int, bar_position: Any, lengths: Any) -> Any:
         return 30 * tf.one_hot(lengths, 47), 30 * tf.one_hot(lengths, 47)
@@ -373,12 +375,12 @@ def test_each_chorale_s_length_is_told_to_the_composer() -> None:
 
 
 def test_a_top_p_that_is_nearly_nothing_leaves_the_likeliest_note() -> None:
-    """In float32 it is nothing."""
+    """In float32 this top-p is 0."""
     assert set(drawn(1.0, 1e-46).ravel().tolist()) == {20}
 
 
 def test_a_top_p_of_1_takes_nothing_away() -> None:
-    """Where a neighbour in the batch has a smaller one; rounding must not make a difference."""
+    """Rounding must not, where another row of the batch has a smaller top-p."""
     rng = np.random.default_rng(0)
     weights = tf.constant(np.exp(rng.normal(0, 4, (1000, 47))), tf.float32)
     top_p = np.where(np.arange(1000) % 2, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Chords survive being tokens, windows are the book's, transposed pieces stay singable."""
+"""Chords survive as tokens, windows are the book's, transposed pieces stay singable."""
 
 import numpy as np
 import pytest

@@ -199,14 +199,14 @@ def check(table: pa.Table, where: str) -> pa.Table:
 def hashed_split(name: str) -> str:
     """Return the split of a chorale whose source has none: 80 % train, 10 % valid, 10 % test.
 
-    It depends on the name alone, so that further chorales do not move earlier ones.
+    It depends on the name alone, so that further chorales do not move earlier ones to another.
     """
     tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 10
     return {8: "valid", 9: "test"}.get(tenth, "train")
 
 
 def out_of_range(pitch: int, pitches: range = PITCHES) -> str:
-    """Return the words for a pitch that no chorale, or no melody, may have."""
+    """Return the error message for a pitch that no chorale, or no melody, may have."""
     return (
         f"pitch {pitch} is neither 0 (silence) nor a MIDI pitch from {pitches[0]} to {pitches[-1]}"
     )

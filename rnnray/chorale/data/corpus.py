@@ -45,7 +45,7 @@ class _Piece(NamedTuple):
 
 
 class _PassedOverError(Exception):
-    """A file is no chorale; the message says why."""
+    """A file is no chorale; the message has the reason."""
 
 
 def open_corpus(data: str, *, split: str | None = None) -> pa.Table:
@@ -70,8 +70,8 @@ def open_corpus(data: str, *, split: str | None = None) -> pa.Table:
         A chorale table (see `chorale_table`).
 
     Raises:
-        UserError: nothing is there, or no known format, or something in it is wrong, or it has
-            splits and is to be divided.
+        UserError: nothing is there, the format is unknown, the content is faulty, or a corpus with
+            splits is to be divided.
     """
     corpus = _open(data)
     return corpus if split is None else divide(corpus, split, data)
@@ -271,7 +271,7 @@ def _splits_and_names(root: Path, files: list[Path]) -> tuple[list[tuple[str, st
         )
     if any(split for split, _ in found):
         return found, False
-    # Without the folders that all have in common, so that an archive's top folder changes no name.
+    # Without the folders that all files share, so that an archive's top folder changes no name.
     parents = [set(file.parents) for file in files]
     top = max(set.intersection(*parents), key=lambda folder: len(folder.parts))
     names = ["/".join(file.relative_to(top).with_suffix("").parts) for file in files]

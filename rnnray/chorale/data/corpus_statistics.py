@@ -23,7 +23,7 @@ from rnnray.packaged import located
 
 STATISTICS_FILE = "statistics.json"
 _EXAMPLES = 100  # most pieces; the book's chorales have 77 in their test split
-# The statistics of the first files; `out_of_range` was of other ranges then.
+# The statistics in files of the first version, whose `out_of_range` is for other ranges.
 _FIRST_MARKS = {"chorales", "steps", "parallel_fifths", "parallel_octaves", "crossing", "spacing"}
 _FIRST_MARKS |= {"out_of_range", "changes", "silence", "frozen", "longest_frozen"}
 _LONGEST = 1 << 16  # most chords of a piece; over an hour
@@ -47,7 +47,7 @@ class Statistics:
 
 
 def pitch_counts(chorales: Sequence[Chords]) -> NDArray[np.int64]:
-    """Return how often each voice has each MIDI pitch, int64 [4, 128]."""
+    """Return the sixteenths for which each voice has each MIDI pitch, int64 [4, 128]."""
     chords = np.concatenate(chorales)
     return np.stack([np.bincount(column, minlength=128) for column in chords.T])
 
@@ -124,7 +124,7 @@ def _from_json(content: bytes) -> Statistics:
 
 
 def _critique(marks: dict[str, Any], examples: Sequence[Chords]) -> Critique:
-    """The marks of the corpus; those that an older file has not, of its examples."""
+    """Return the marks of the corpus; those that an older file lacks are of its examples."""
     names = {field.name for field in fields(Critique)}
     if not _FIRST_MARKS <= set(marks) <= names or not all(
         type(mark) in (int, float) and np.isfinite(mark) for mark in marks.values()

@@ -13,7 +13,7 @@ def divide(corpus: pa.Table, split: str, data: str) -> pa.Table:
     """Divide the pieces of a corpus by a hash of their names, in exactly the given shares.
 
     A split of more than 0 % has at least one piece if there are enough. Unlike with
-    `chorale_table.hashed_split`, further pieces may move earlier ones.
+    `chorale_table.hashed_split`, further pieces may move earlier ones to another split.
 
     Args:
         corpus: a chorale table.

@@ -1,4 +1,4 @@
-"""Lines of notes -> voices on the grid of sixteenth notes."""
+"""Conversion of lines of notes to voices on the grid of sixteenth notes."""
 
 from bisect import bisect_left, bisect_right
 from collections import Counter

@@ -44,7 +44,7 @@ def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
 
 
 def _name(part: Any) -> str:
-    """Return the text of a spine's *I", which music21 keeps as a word that it does not know."""
+    """Return the text of a spine's *I", which music21 keeps as an unknown word."""
     for token in part.recurse().getElementsByClass("MiscTandem"):
         _, quote, name = token.tandem.partition('"')
         if quote and name.strip():

@@ -1,7 +1,7 @@
 """Notes of MusicXML files, plain or compressed (https://www.w3.org/2021/06/musicxml40/).
 
-Read without music21, which loses the number of a bar's only voice and cue notes, and which shifts a
-part after a bar that is too short in that part.
+The reader does without music21, which loses cue notes and the number of a bar's only voice. After a
+bar that is too short in a part, music21 also shifts that part.
 """
 
 import io
@@ -48,7 +48,7 @@ class _Bar:
 def read_musicxml(content: bytes, where: str) -> tuple[list[Line], Repairs]:
     """Return the notes of a MusicXML file by voice, as they sound, and the repairs.
 
-    A bar is as long as in the part in which it is longest. A chord in one voice, while another
+    A bar has its length in the part in which it is longest. A chord in one voice, while another
     voice of its staff is silent, belongs to both. A voice that never sounds together with another
     one of its staff continues that one.
 

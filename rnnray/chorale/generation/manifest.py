@@ -1,6 +1,6 @@
 """The manifest: Parquet, a row a chorale, a file a part.
 
-A part's file depends only on its rows, in whatever order they came: rows are sorted, and there are
+A part's file depends only on its rows, not on their order or time: rows are sorted, and there are
 no times.
 """
 
@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
         ("temperature", pa.float64()),  # null: Bach's
         ("seed", pa.int64()),
         ("checkpoint", pa.string()),  # SHA-256 of the checkpoint's model
-        ("rules", pa.string()),  # of --rules, with spaces between; empty for none; null: Bach's
+        ("rules", pa.string()),  # values of --rules, joined by spaces; empty for none; null: Bach's
         ("chords", pa.list_(pa.int16())),  # S A T B of each chord
         # mean of composed notes; for Bach's chorales, of all notes
         ("nats_per_note", pa.float64()),

@@ -59,10 +59,10 @@ Row = dict[str, Any]  # a row of the manifest, without the columns that are not 
 
 
 class Compose:
-    """Composes parts; loads the checkpoint with the first one.
+    """Actor that composes parts.
 
-    Not in the constructor: Ray passes on only the text of a failure there, and starts the actor
-    again.
+    It loads the checkpoint with the first part, not in the constructor: of a failure there, Ray
+    passes on only the text, and starts the actor again.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -119,7 +119,7 @@ class Compose:
 
 
 def batch_size(config: GenerationConfig) -> int:
-    """Return the most chorales in a batch; fewer long ones, since it holds all their sound."""
+    """Return the most chorales in a batch: fewer if they are long, since it holds their sound."""
     seconds = config.chords * 15 / config.tempo
     return max(1, min(_BATCH_CHORALES, int(_BATCH_SECONDS / seconds)))
 
@@ -165,7 +165,7 @@ def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[
 
 
 class Upload:
-    """Puts the files of batches into the store.
+    """Actor that puts the files of batches into the store.
 
     Args:
         store: store of the run.
@@ -204,7 +204,7 @@ class Upload:
         return _table(batch)
 
     def _put(self, file: dict[str, Any], content: pa.Scalar, metadata: dict[str, str]) -> bool:
-        """Return whether the file, with this content, was not there before."""
+        """Store a file unless it exists with this content; return whether it was stored."""
         key = file["key"]
         if self._resumes and self._store.sha256(key) == file["sha256"]:
             return False
@@ -231,7 +231,7 @@ def batches(
     parts = ray.data.from_items(
         [{"part": place} for place in places], override_num_blocks=len(places)
     )
-    # In bytes: each block, the input of a task, then has a single row, a part or a batch.
+    # One byte, so that each block, the input of a task, has a single row: a part or a batch.
     parts.context.target_max_block_size = 1
     stored = (
         parts.map_batches(
@@ -267,8 +267,8 @@ def batches(
 def sampler_pool(plan: Plan, parts: int, samplers: int | None) -> ray.data.ActorPoolStrategy:
     """Return a pool that begins with one sampler.
 
-    It grows to at most one a part and, unless `samplers` is given, one a GPU or one for eight CPUs
-    of all nodes that the cluster may start.
+    It grows to at most `samplers`, and at most one a part. The default of `samplers` is one a GPU,
+    or one for eight CPUs, of all nodes that the cluster may start.
 
     Args:
         plan: plan of the run.

@@ -102,7 +102,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run and its input except the weights. Small: it is sent to tasks."""
+    """A run and its input except the weights; small, because it is sent to tasks."""
 
     name: str
     config: GenerationConfig
@@ -115,7 +115,7 @@ class Plan:
     bach: tuple[tuple[str, Chords], ...]
     """Name ("test 12") and chords of real excerpts."""
     corpus_critique: Mapping[str, float] = field(default_factory=dict)
-    """Figures of the whole corpus, as `rnnray.chorale.critique.Critique` names them."""
+    """Statistics of the whole corpus, by the names of `rnnray.chorale.critique.Critique`."""
     device: Device = "cpu"
     """Kind of device that composes; a GPU's arithmetic differs, so a run keeps its first kind."""
 
@@ -147,7 +147,7 @@ class Plan:
         return [Request(self.given, index, part.temperature, top_p) for index in indices]
 
     def rules(self, part: Part) -> str | None:
-        """What a part's chorales were held to, as --rules takes it; None for Bach's."""
+        """Return the rules of a part's chorales, as in --rules; None for Bach's."""
         return None if part.temperature is None else " ".join(self.config.rules)
 
     def title(self, part: Part, index: int) -> str:
@@ -236,7 +236,7 @@ def model_digest(checkpoint: str) -> str:
     """Return the SHA-256 of a checkpoint's model.
 
     Raises:
-        UserError: the model does not exist, or is no such file.
+        UserError: the model does not exist, or is not a Keras file.
     """
     uri = storage.join(located(checkpoint), checkpoints.MODEL)
     content = storage.read_bytes(uri)

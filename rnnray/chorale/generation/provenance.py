@@ -37,8 +37,8 @@ def made_with(device: Device, formats: Collection[str] = ()) -> dict[str, str]:
 def say_differences(store: Store, saved: Mapping[str, object], now: Mapping[str, str]) -> None:
     """Warn if a run is resumed with other software or another GPU than it began with.
 
-    It is not refused: the files of each part still come from one attempt, and are those that the
-    manifest names. Runs from before this record existed count as equal.
+    The run is not refused, because the files of each part still come from one attempt, and are
+    those that the manifest names. Runs from before this record existed count as equal.
 
     Args:
         store: store of the run.

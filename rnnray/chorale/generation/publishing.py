@@ -27,7 +27,7 @@ _SHOWN = (
     "changes",
     "longest_frozen",
 )
-"""Figures on the page: what there is room for."""
+"""Statistics on the page, which has no room for all."""
 
 
 def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bool) -> None:
@@ -94,10 +94,10 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
 
 
 def _of_the_corpus(plan: Plan) -> dict[str, float]:
-    """Bach's means for the page: those of a few excerpts would be chance."""
+    """Return Bach's means for the page, of the whole corpus: those of a few excerpts vary."""
     critique = plan.corpus_critique
     means = {name: critique[name] for name in (*_SHOWN, "chorales") if name in critique}
-    # Of all pieces the mean, not the longest.
+    # The mean over all pieces, not the longest passage of any.
     return means | ({"longest_frozen": critique["frozen"]} if critique else {})
 
 

@@ -1,4 +1,4 @@
-"""The composers: which one a configuration names, and what every one of them offers."""
+"""The interface of all composers, and the construction of the one that a configuration names."""
 
 from typing import Any, Protocol
 
@@ -10,28 +10,37 @@ from rnnray.chorale.model.note_model import NoteComposer
 
 
 class Composer(Protocol):
-    """What the sampler knows of a model; both of ours are Keras models besides."""
+    """Interface of a model for the sampler; both of ours are also Keras models."""
 
     def __call__(self, tokens: Any, training: bool = False) -> Any:
-        """Tokens int [batch, 4n] -> logits float32 [batch, 4n, 47], of each given those before."""
+        """Return each token's logits given those before: [batch, 4n] -> float32 [batch, 4n, 47]."""
         ...
 
     def initial_state(self, batch: int, bar_position: Any = 0, length: Any = -1) -> tuple[Any, Any]:
-        """Logits float32 [batch, 47] of the first note of each piece, and the state before it.
+        """Return the logits float32 [batch, 47] of each piece's first note, and the first state.
 
-        The pieces begin `bar_position` sixteenths (int scalar) after a bar line, and have `length`
-        chords (int, scalar or [batch]; -1 for unknown).
         The state is a nest of tensors whose shapes never change.
+
+        Args:
+            batch: number of pieces.
+            bar_position: sixteenths from the last bar line to the pieces' beginning, int scalar.
+            length: number of chords, int scalar or [batch]; -1 if unknown.
         """
         ...
 
     def step(self, state: Any, notes: Any, voice: int) -> tuple[Any, Any]:
-        """Take the notes int32 [batch] of a voice (0 to 3): logits of the next, and the state."""
+        """Return the logits float32 [batch, 47] of the next notes, and the state before them.
+
+        Args:
+            state: state before the notes.
+            notes: tokens int32 [batch].
+            voice: voice of the notes, 0 to 3.
+        """
         ...
 
 
 def build(config: ChoraleModelConfig) -> keras.Model:
-    """A new composer with fresh weights."""
+    """Return a new composer with fresh weights."""
     kind = ChordComposer if config.architecture == "chords" else NoteComposer
     model = kind(config.model_dump(mode="json"), name="composer")
     model.build()

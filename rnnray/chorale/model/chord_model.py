@@ -1,14 +1,19 @@
-"""The composer that we recommend: LSTMs over chords, and a head for each voice.
+"""The recommended composer: LSTMs over chords, and a head for each voice.
 
-Keras alone, so that it also runs on Keras's other backends. In the order S A T B each note is
-predicted from all notes before it, so the sum of its losses is an honest joint likelihood.
+It uses Keras alone, so that it also runs on Keras's other backends. In the order S A T B, each note
+is predicted from all notes before it, so the sum of its losses is an honest joint likelihood.
 
-What each chord is predicted from: the chord before; how long each of its notes has been held; the
-place in the bar; the echoes (`rnnray.chorale.model.echoes`); with `edges`, how many chords are left
-and which pitch classes were sung so far. All that is embedded and summed, and goes into the LSTMs
-and, past them, into the heads; with `pairs` (`rnnray.chorale.model.voice_pairs`), these see the
-intervals between the voices, too. The LSTMs take a step every `stride` chords: at
-an odd sixteenth only one note in a hundred changes, so little is lost and half of the time is won.
+The inputs of each chord are:
+
+- the chord before, and the time for which each of its notes has been held;
+- the position in the bar;
+- the echoes (`rnnray.chorale.model.echoes`);
+- with `edges`, the number of chords left and the pitch classes sung so far.
+
+The sum of their embeddings goes into the LSTMs and, past them, into the heads. With `pairs`
+(`rnnray.chorale.model.voice_pairs`), the heads see the intervals between the voices too. The LSTMs
+take a step every `stride` chords: at an odd sixteenth only one note in a hundred changes, so little
+is lost and half of the time is saved.
 """
 
 from typing import Any
@@ -25,24 +30,24 @@ from rnnray.chorale.model.voice_pairs import VoicePairs
 from rnnray.chorale.tokens import NONE, TOKENS
 
 _V = len(VOICES)
-_START = TOKENS  # stands for the notes before the first chord
-_MOST_HELD = 32  # sixteenths; held longer counts as this
-_MOST_LEFT = 64  # chords; more that are left count as this,
-_PHASES = 32  # but are told modulo two bars, too: phrases are as long, counted from the end
-_UNKNOWN = -(1 << 20)  # chords left where nobody knows how many; it stays so as they go
-# The rows of the table of edges: chords left, their phase, that the piece begins, unknown.
+_START = TOKENS  # token of the notes before the first chord
+_MOST_HELD = 32  # sixteenths; notes held longer count as this
+_MOST_LEFT = 64  # chords; if more are left, this many count
+_PHASES = 32  # chords left also count modulo two bars: phrases, from the end, are as long
+_UNKNOWN = -(1 << 20)  # unknown number of chords left; counting down leaves it far below 0
+# Rows of the table of edges: chords left, their phase, beginning of the piece, unknown.
 _PHASE, _BEGINS = _MOST_LEFT + 1, _MOST_LEFT + 1 + _PHASES
 _UNTOLD = _BEGINS + 1
 
 
 @keras.saving.register_keras_serializable("rnnray")
 class ChordComposer(keras.Model):  # type: ignore[misc]
-    """See the module.
+    """LSTMs over chords and a head for each voice; see the module.
 
     Call: tokens int [batch, 4n], S A T B of each chord, from a bar line on, -1 for padding at the
     end -> logits float32 [batch, 4n, 47] of each token, given those before it. With `edges` a row
     is a whole piece, unless two more numbers follow the tokens, int [batch, 4n + 2]: whether the
-    piece begins here, 1 or 0, and how many of its chords follow those here, -1 for unknown.
+    piece begins here, 1 or 0, and the number of its later chords, -1 for unknown.
     """
 
     def __init__(self, options: dict[str, Any], **kwargs: Any) -> None:
@@ -54,7 +59,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         self.pairs: Any = None
         self.edges: Any = None
         kinds = len(echoes.MATCHED_VOICES)
-        # One table for all voices, one for both kinds of echoes; see `_row`.
+        # One table for all voices, and for both kinds of echoes; see `_embed`.
         self.notes = layers.Embedding(_V * (TOKENS + 1), self.width)
         self.held = layers.Embedding(_V * (_MOST_HELD + 1), self.width)
         self.place = layers.Embedding(BAR, self.width)
@@ -102,7 +107,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         self.built = True
 
     def call(self, tokens: Any, training: bool = False) -> Any:
-        """See the class."""
+        """Return logits for tokens; see the class."""
         count = tokens.shape[1] // _V
         tokens = ops.cast(tokens, "int32")
         padded = ops.reshape(tokens[:, : count * _V], (-1, count, _V))
@@ -133,11 +138,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
     def initial_state(
         self, batch: int, bar_position: Any = 0, length: Any = NONE
     ) -> tuple[Any, Any]:
-        """Before the first note of `batch` pieces: its logits [batch, 47], and the state.
-
-        The pieces begin `bar_position` sixteenths (int scalar) after a bar line, and have `length`
-        chords (int, scalar or [batch]; -1 for unknown).
-        """
+        """Return the first logits and state; see `architectures.Composer.initial_state`."""
         state = {
             "time": ops.cast(bar_position, "int32"),
             "chord": ops.full((batch, _V), _START, "int32"),
@@ -157,7 +158,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         return self._first_voice(state, none, begins=True)
 
     def step(self, state: Any, notes: Any, voice: int) -> tuple[Any, Any]:
-        """The logits [batch, 47] behind the notes int32 [batch] of a voice, and the new state."""
+        """Return the next logits and state; see `architectures.Composer.step`."""
         chord = ops.where(ops.arange(_V) == voice, notes[:, None], state["chord"])
         state = {**state, "chord": chord}
         if voice < _V - 1:
@@ -178,7 +179,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
     def _first_voice(
         self, state: dict[str, Any], found: Any, *, begins: bool = False
     ) -> tuple[Any, Any]:
-        """Before a chord: its soprano's logits, and the state with what its heads need."""
+        """Return the soprano's logits of the next chord, and the state with its heads' inputs."""
         time, before = state["time"], state["chord"]
         embedded = self._embed(before, state["held"], time % BAR, found)
         if self.edges:
@@ -207,7 +208,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         return self._head(0, hidden, *known, training=False), state
 
     def _embed(self, before: Any, held: Any, place: Any, found: Any) -> Any:
-        """What is known before a chord: [..., 4], [..., 4], [...], echoes -> [..., embedding]."""
+        """Embed the inputs of a chord: [..., 4], [..., 4], [...], echoes -> [..., embedding]."""
         voices = ops.arange(_V)
         x = ops.sum(self.notes(before + (TOKENS + 1) * voices), axis=-2)
         x = x + ops.sum(self.held(held + (_MOST_HELD + 1) * voices), axis=-2)
@@ -219,7 +220,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         return x
 
     def _embed_edges(self, left: Any, begins: Any) -> Any:
-        """How many chords are left, int [...], and whether the piece begins here -> embedding."""
+        """Embed the chords left, int [...], and whether the piece begins -> [..., embedding]."""
         known = left > _UNKNOWN // 2
         x = self.edges(ops.where(known, ops.clip(left, 0, _MOST_LEFT), _UNTOLD))
         x = x + self.edges(ops.where(known, _PHASE + left % _PHASES, _UNTOLD))
@@ -227,10 +228,10 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         return x + first * ops.cast(begins, first.dtype)[..., None]
 
     def _hidden(self, state: Any, embedded: Any, before: Any) -> Any:
-        """The heads' hidden layer but for the voices above: [..., voices, head_units].
+        """Return the heads' hidden layer without the voices above: [..., voices, head_units].
 
-        The LSTMs are not told the intervals in the chord before: the same in all keys, those let
-        them learn the few pieces by heart, which transposition prevents.
+        The LSTMs do not see the intervals in the chord before. Intervals are the same in all keys,
+        so the LSTMs would learn the few pieces by heart, which transposition prevents.
         """
         if self.pairs:
             embedded = embedded + self.pairs.embed(before)
@@ -248,10 +249,10 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         *,
         training: bool,
     ) -> Any:
-        """The logits [..., 47] of a voice of a chord, of which the voices above are looked at.
+        """Return the logits [..., 47] of a voice of a chord, given the voices above.
 
-        A sum of three: one for each note; one for each interval from the voice's last note,
-        which is the same in all keys; and one that makes that note, or an echo's, likelier.
+        They are a sum of logits: of each note; of each interval from the voice's last note, the
+        same in all keys; of repeating that note or an echo's; and, if present, of pairs and key.
         """
         x = hidden[..., voice, :]
         for other in range(voice):
@@ -277,16 +278,16 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         return logits
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "options": self.options}
 
 
 def _edges(padded: Any, told: Any) -> tuple[Any, Any]:
-    """How many chords are left, the next one included, and whether the piece begins: [batch, n].
+    """Return the chords left, from the next one on, and whether the piece begins: [batch, n].
 
     Args:
         padded: int32 [batch, n, 4], -1 after a piece's end.
-        told: int32 [batch, 2] of parts of pieces, [batch, 0] of whole ones; see `ChordComposer`.
+        told: int32 [batch, 2] for parts of pieces, [batch, 0] for whole ones; see `ChordComposer`.
     """
     count = padded.shape[1]
     numbers = ops.arange(count)
@@ -300,12 +301,12 @@ def _edges(padded: Any, told: Any) -> tuple[Any, Any]:
 
 
 def _held(chords: Any) -> Any:
-    """For how many sixteenths, at most 32, each note of the chord before was held: [..., n, 4]."""
+    """Return the sixteenths, at most 32, that each note before was held: [..., n, 4]."""
     count = chords.shape[1]
     number = ops.arange(count)[None, :, None]
     changed = ops.not_equal(chords[:, 1:], chords[:, :-1])
     onset = ops.pad(ops.where(changed, number[:, 1:], 0), [[0, 0], [1, 0], [0, 0]])
-    distance = 1  # the largest onset so far, over twice as many chords in each turn
+    distance = 1  # each turn takes the largest onset of twice as many chords
     while distance < count:
         earlier = ops.pad(onset, [[0, 0], [distance, 0], [0, 0]])[:, :count]
         onset, distance = ops.maximum(onset, earlier), 2 * distance

@@ -1,7 +1,7 @@
-"""The key that a piece is in and comes home to, from the pitch classes that it has sung so far.
+"""The fit of a note to the key of a piece, from the pitch classes sung so far.
 
-How well a note fits is told relative to the note: it is learned once, not for each key. Keras
-alone.
+The pitch classes are counted from the note upwards, so that the fit is learned once, not for each
+key. The layer uses Keras alone.
 """
 
 from typing import Any
@@ -13,17 +13,17 @@ from rnnray.chorale.chords import VOICES
 from rnnray.chorale.harmony import CLASSES
 from rnnray.chorale.tokens import TOKENS
 
-# The pitch classes at each distance above each one, and of each token that is a note.
+# The pitch class at each distance above each pitch class, and that of each token.
 _ABOVE = (np.arange(CLASSES)[:, None] + np.arange(CLASSES)) % CLASSES
 _OF_TOKEN = (np.arange(TOKENS) - 1) % CLASSES
 
 
 class Key(layers.Layer):  # type: ignore[misc]
-    """What the counts of pitch classes say to an embedding of chords and to the voices' heads.
+    """Embedding of the counts of pitch classes, and their logits in the voices' heads.
 
     Args:
-        width: of a chord's embedding.
-        units: of a head's hidden layer.
+        width: width of a chord's embedding.
+        units: width of a head's hidden layer.
     """
 
     def __init__(self, width: int, units: int, **kwargs: Any) -> None:
@@ -42,15 +42,15 @@ class Key(layers.Layer):  # type: ignore[misc]
         self.built = True
 
     def embed(self, counts: Any) -> Any:
-        """Counts of pitch classes, float32 [..., 12], as `counted` makes them -> [..., width]."""
+        """Embed counts of pitch classes (sums of `counted`): float32 [..., 12] -> [..., width]."""
         return self.heard(_shares(counts))
 
     def logits(self, voice: int, hidden: Any, counts: Any) -> Any:
-        """The logits [..., 47] of a voice's notes: of each, for its place in what was sung so far.
+        """Return the logits [..., 47] of a voice's notes by their fit to what was sung so far.
 
         Args:
             voice: 0 to 3.
-            hidden: of the voice's head, [..., units].
+            hidden: hidden layer of the voice's head, [..., units].
             counts: as in `embed`.
         """
         wanted = self.degrees[voice](hidden)
@@ -60,12 +60,12 @@ class Key(layers.Layer):  # type: ignore[misc]
 
 
 def counted(chords: Any) -> Any:
-    """How many voices of each chord sing each pitch class: tokens int [..., 4] -> [..., 12]."""
+    """Count the voices that sing each pitch class: tokens int [..., 4] -> float32 [..., 12]."""
     sung = ops.one_hot((chords - 1) % CLASSES, CLASSES, dtype="float32")
     return ops.sum(sung * ops.cast(chords > 0, "float32")[..., None], axis=-2)
 
 
 def _shares(counts: Any) -> Any:
-    """0 for a pitch class that is as frequent as the mean of all, -1 for one that was not sung."""
+    """Return 0 for a pitch class as frequent as the mean of all, -1 for one that was not sung."""
     total = ops.sum(counts, axis=-1, keepdims=True)
     return CLASSES * counts / ops.maximum(total, 1.0) - ops.cast(total > 0, "float32")

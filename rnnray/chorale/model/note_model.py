@@ -1,7 +1,7 @@
 """The book's composer: dilated convolutions and LSTMs over an arpeggio of notes.
 
-Keras alone, so that it also runs on Keras's other backends. Source: A. Géron, Hands-On Machine
-Learning with Scikit-Learn, Keras, and TensorFlow, 3rd edition, chapter 15, exercise 10.
+It uses Keras alone, so that it also runs on Keras's other backends. Source: A. Géron, Hands-On
+Machine Learning with Scikit-Learn, Keras, and TensorFlow, 3rd edition, chapter 15, exercise 10.
 """
 
 from typing import Any
@@ -17,8 +17,7 @@ from rnnray.chorale.tokens import TOKENS
 class NoteComposer(keras.Model):  # type: ignore[misc]
     """Embedding, causal dilated convolutions, LSTMs, a dense layer; one step a note.
 
-    It has no token for the start: of a piece's first note it knows nothing, and gives each token
-    the same probability.
+    It has no token for the start, so all tokens have the same probability as a piece's first note.
 
     Call: tokens int [batch, n], -1 for padding at the end -> logits float32 [batch, n, 47] of each
     token, given those before it.
@@ -72,7 +71,7 @@ class NoteComposer(keras.Model):  # type: ignore[misc]
         self.built = True
 
     def call(self, tokens: Any, training: bool = False) -> Any:
-        """See the class."""
+        """Return logits for tokens; see the class."""
         x = self.embedding(ops.maximum(ops.cast(tokens[:, :-1], "int32"), 0))
         for convolution, normalization in zip(self.convolutions, self.normalizations, strict=True):
             x = normalization(convolution(x), training=training)
@@ -81,13 +80,12 @@ class NoteComposer(keras.Model):  # type: ignore[misc]
         return ops.pad(self.logits(x), [[0, 0], [1, 0], [0, 0]])
 
     def initial_state(self, batch: int, bar_position: Any = 0, length: Any = -1) -> tuple[Any, Any]:
-        """Before the first note of `batch` pieces: its logits [batch, 47], and the state.
+        """Return the first logits and state; see `architectures.Composer.initial_state`.
 
-        The book's model knows neither bars nor ends: it takes no notice of `bar_position` and
-        `length`.
+        The book's model knows neither bars nor ends, so `bar_position` and `length` are ignored.
 
         The state holds, for each convolution, a ring buffer of its past inputs: the input of note
-        t lies at t modulo the buffer's length, which is what the convolution reaches back.
+        t lies at t modulo the buffer's length, which is the convolution's reach into the past.
         """
         del bar_position, length
         widths = [self.embedding.output_dim, *(layer.filters for layer in self.convolutions)]
@@ -102,8 +100,8 @@ class NoteComposer(keras.Model):  # type: ignore[misc]
         return ops.zeros((batch, TOKENS)), state
 
     def step(self, state: Any, notes: Any, voice: int) -> tuple[Any, Any]:
-        """The logits [batch, 47] behind the notes int32 [batch] of a voice, and the new state."""
-        del voice  # the book's model has to find out by itself
+        """Return the next logits and state; see `architectures.Composer.step`."""
+        del voice  # no input of the book's model
         note, past, lstms = state["note"], [], []
         x = self.embedding(notes)
         for convolution, normalization, dilation, inputs in zip(
@@ -122,5 +120,5 @@ class NoteComposer(keras.Model):  # type: ignore[misc]
         return self.logits(x), {"note": note + 1, "past": past, "lstms": lstms}
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "options": self.options}

@@ -1,7 +1,7 @@
-"""What voices do to each other: the intervals between them, before and now, and who moves.
+"""The intervals between voices, in the chord before and now, and the voices' motion.
 
-Told in intervals, a rule is the same in all keys and at all pitches: that two voices a fifth apart
-do not move to another fifth is learned once, not for each pair of notes. Keras alone.
+In intervals, a rule is the same in all keys and at all pitches: the rule against parallel fifths is
+learned once, not for each pair of notes. The layer uses Keras alone.
 """
 
 from typing import Any
@@ -13,24 +13,24 @@ from rnnray.chorale.tokens import TOKENS
 
 _V = len(VOICES)
 _OCTAVE = 12
-# Unison, 1 to 12 semitones (octaves taken off, but one), and none, where a voice is silent.
+# Unison, 1 to 12 semitones (larger intervals less octaves), and none where a voice is silent.
 _CLASSES = _OCTAVE + 2
 _NO_INTERVAL = _CLASSES - 1
-_FARTHEST = 7  # semitones; a voice that moves farther counts as this
+_FARTHEST = 7  # semitones; larger moves count as this
 _MOTIONS = 2 * _FARTHEST + 1
 _DIRECTIONS = 3
 _INTERVALS = 2 * TOKENS - 1
-# The pairs of voices, each with its lower voice behind all pairs of the voices above that one.
+# The pairs of voices, by the lower voice, so that the pairs among the voices above one come first.
 _PAIRS = [(upper, lower) for lower in range(_V) for upper in range(lower)]
 _UPPER, _LOWER = ([pair[which] for pair in _PAIRS] for which in (0, 1))
 
 
 class VoicePairs(layers.Layer):  # type: ignore[misc]
-    """The intervals between voices, for an embedding of chords and for the voices' heads.
+    """Embedding of the intervals between voices, and their part in the voices' heads.
 
     Args:
-        width: of a chord's embedding.
-        units: of a head's hidden layer.
+        width: width of a chord's embedding.
+        units: width of a head's hidden layer.
     """
 
     def __init__(self, width: int, units: int, **kwargs: Any) -> None:
@@ -56,19 +56,19 @@ class VoicePairs(layers.Layer):  # type: ignore[misc]
         self.built = True
 
     def embed(self, before: Any) -> Any:
-        """The intervals in the chord before, tokens int32 [..., 4] -> [..., width]."""
+        """Embed the intervals in the chord before: tokens int32 [..., 4] -> [..., width]."""
         return self._summed(self.chord, _classes(before, len(_PAIRS)))
 
     def hear(self, voice: int, chord: Any, before: Any) -> Any:
-        """What a voice's head hears of the voices above, [..., units].
+        """Embed the voices above a voice for its head, [..., units].
 
-        That is, for each of them, its interval to the voice before, and how it has moved since; and
-        the intervals between them now.
+        The inputs are the intervals between the voices above now and, for each of them, its
+        interval to the voice in the chord before and its motion since then.
 
         Args:
             voice: 1 to 3.
-            chord: tokens int32 [..., 4], of which the voices above `voice` are looked at.
-            before: the chord before, likewise; all voices.
+            chord: tokens int32 [..., 4], of which only the voices above `voice` are used.
+            before: tokens int32 [..., 4] of the chord before.
         """
         first, end = _pairs_above(voice), _pairs_above(voice + 1)
         upper, lower = before[..., :voice], before[..., voice, None]
@@ -81,16 +81,16 @@ class VoicePairs(layers.Layer):  # type: ignore[misc]
         return x if voice == 1 else x + self._summed(self.above, _classes(chord, first))
 
     def logits(self, voice: int, hidden: Any, chord: Any, before: Any) -> Any:
-        """The logits [..., 47] of a voice's notes, for what each makes with each voice above.
+        """Return the logits [..., 47] of a voice's notes by their intervals to the voices above.
 
-        A sum of two: one for the interval, as the head wants it; and one for the step, from the
-        interval before to that one and in which directions, which is always the same.
+        They are a sum of two: one of the interval, with weights from the head; one of the step from
+        the interval before to this one and the voices' directions, with weights from a table.
 
         Args:
             voice: 1 to 3.
-            hidden: of the voice's head, [..., units].
+            hidden: hidden layer of the voice's head, [..., units].
             chord: as in `hear`.
-            before: likewise.
+            before: as in `hear`.
         """
         now, upper = chord[..., :voice, None], before[..., :voice, None]
         lower = before[..., voice, None, None]
@@ -108,17 +108,17 @@ class VoicePairs(layers.Layer):  # type: ignore[misc]
         return each + ops.sum(self.steps(step)[..., 0], axis=-2)
 
     def _summed(self, table: Any, classes: Any) -> Any:
-        """The sum of a table's rows for the first pairs' classes: [..., pairs] -> [..., width]."""
+        """Sum a table's rows for the first pairs' classes: [..., pairs] -> [..., width]."""
         return ops.sum(table(classes + _CLASSES * ops.arange(classes.shape[-1])), axis=-2)
 
 
 def _pairs_above(voice: int) -> int:
-    """How many pairs the voices above a voice make; in the list, they are the first ones."""
+    """Return the number of pairs among the voices above a voice, the first ones of `_PAIRS`."""
     return voice * (voice - 1) // 2
 
 
 def _classes(chord: Any, pairs: int) -> Any:
-    """The intervals of the first pairs in a chord, int32 [..., pairs]."""
+    """Return the intervals of the first pairs in a chord, int32 [..., pairs]."""
     upper = ops.take(chord, _UPPER[:pairs], axis=-1)
     return _class(upper, ops.take(chord, _LOWER[:pairs], axis=-1), True)
 
@@ -131,5 +131,5 @@ def _class(upper: Any, lower: Any, known: Any) -> Any:
 
 
 def _sounds(tokens: Any) -> Any:
-    """Whether tokens are pitches: neither silence nor what stands before the first chord."""
+    """Return whether tokens are pitches: neither silence nor the start before the first chord."""
     return ops.logical_and(tokens > 0, tokens < TOKENS)

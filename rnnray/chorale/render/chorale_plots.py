@@ -26,7 +26,7 @@ _LINE = 8 * BAR  # steps in a line of a piano roll
 _LINES = 20  # most lines: for longer pieces lines grow, so that other programs can open the PNG
 _HEIGHT = 0.9  # height of a note, in semitones
 _OUTLINE = 1.1  # points
-_SLIT = 0.3  # steps between a note and one that is struck again
+_SLIT = 0.3  # steps between a note and the next one of the same pitch
 
 
 def piano_roll(
@@ -39,7 +39,7 @@ def piano_roll(
 ) -> None:
     """Draw the notes of four voices over time, in lines of eight bars, as in a score.
 
-    Bar lines are 16 steps apart, from the first chord. Chords do not have the music's own bars,
+    Bar lines are 16 steps apart, from the first chord. Chords lack the music's own bars,
     which may have an upbeat or three beats.
 
     Args:
@@ -48,7 +48,7 @@ def piano_roll(
         title: title of the plot.
         given: number of chords at the beginning that are shaded as given.
         given_notes: bool [n, 4], notes that are outlined as given.
-        onsets: where notes begin, though the pitch is the same as before.
+        onsets: bool [n, 4], beginnings of notes, also of those with the same pitch as before.
 
     Raises:
         ValueError: chords are not [n, 4] for n > 0, or fewer than `given`.
@@ -88,9 +88,9 @@ def piano_roll(
 
 
 def pitch_histogram(path: Path, composed: Sequence[Chords], bach: Statistics) -> None:
-    """Draw how often each voice sings each pitch, beside how often it does so in Bach.
+    """Draw each voice's shares of pitches beside those in Bach.
 
-    Shares are of the voice's own sounding steps, so that long and short chorales compare.
+    Shares are of the voice's sounding steps, so that long and short chorales can be compared.
 
     Args:
         path: path of the PNG.

@@ -1,9 +1,9 @@
 """Chorales as MusicXML 4.0 (https://www.w3.org/2021/06/musicxml40/).
 
-Four parts on a staff each, not the two staves of a hymn book. So every program, ours too, reads
-back four voices, and a model's voices stay readable where they cross, meet or rest.
+Each part has its own staff, unlike in a hymn book. So every program, ours too, reads back four
+voices, and a model's voices stay readable where they cross, meet or rest.
 
-Written without music21, which takes forty times as long for a chorale.
+The writer does without music21, which takes forty times as long for a chorale.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ _VALUES = {
     12: "<type>half</type><dot/>",
     16: "<type>whole</type>",
 }
-"""How a note is written, by its length in sixteenths."""
+"""Written value of a note, by its length in sixteenths."""
 _GIVEN = ' color="#0067A8"'
 _BEAT = 4
 _ACCIDENTALS = {-2: "flat-flat", -1: "flat", 0: "natural", 1: "sharp", 2: "double-sharp"}
@@ -54,7 +54,7 @@ _SHARPS = {
     "major": (0, -5, 2, -3, 4, -1, 6, 1, -4, 3, -2, 5),
     "minor": (-3, 4, -1, -6, 1, -4, 3, -2, 5, 0, -5, 2),
 }
-"""Of the key signature, by the tonic's pitch class; flats count below 0."""
+"""Sharps of the key signature, by the tonic's pitch class; flats are negative."""
 
 
 class Key(NamedTuple):
@@ -167,7 +167,7 @@ def spell(pitch: int, sharps: int) -> tuple[str, int, int]:
 
     Flats are negative. On the line of fifths (... B flat, F, C, G, D ...) the twelve pitch classes
     are those from two below to nine above the signature's major tonic: in C major and A minor from
-    B flat to D sharp. Of the notes of 119 chorales of Bach, 99.9 % are spelled so.
+    B flat to D sharp. This is how 99.9 % of the notes of 119 chorales of Bach are spelled.
     """
     lowest = sharps - 2  # C is at 0; a fifth is seven semitones, so pitch class p is at 7 p
     fifths = lowest + (7 * pitch - lowest) % 12
@@ -233,7 +233,7 @@ def _part(
 def _bar(notes: Sequence[_Note], sharps: int, read: dict[tuple[str, int], int]) -> Iterator[str]:
     """Yield the notes of a bar.
 
-    `read` has the alterations of the bar before, by step and octave, and then those of this one: an
+    `read` maps step and octave to the alterations of the bar before, and afterwards of this one: an
     accidental that a reader may still remember is cancelled by another.
     """
     signature = {step: _signed(step, sharps) for step in _FIFTHS}

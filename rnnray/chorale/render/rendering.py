@@ -39,9 +39,8 @@ def render(
         tempo: quarter notes a minute.
         instrument: see `rnnray.chorale.render.sound.synthesize`.
         given: number of chords at the beginning that the piano roll shades.
-        given_notes: bool [n, 4], notes of given voices, which score, piano roll and page show
-            apart.
-        onsets: where notes begin, as far as it is known; other repeated pitches are held.
+        given_notes: bool [n, 4], notes of given voices, which score, piano roll and page mark.
+        onsets: bool [n, 4], known beginnings of notes; other repeated pitches are held.
         sounds: suffixes of the sound files.
 
     Returns:
@@ -53,7 +52,7 @@ def render(
     """
     score = musicxml_bytes(chords, tempo=tempo, title=title, given=given_notes, onsets=onsets)
     midi = midi_bytes(chords, tempo=tempo, title=title, onsets=onsets)
-    suffixes = {*sounds, "flac"}  # of the page, which every browser plays
+    suffixes = {*sounds, "flac"}  # flac for the page, since every browser plays it
     audio = sound_files(chords, suffixes, tempo=tempo, instrument=instrument, onsets=onsets)
     contents = {
         ".mid": midi,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]
 
 DECAY_SECONDS = 1.7
-"""Time that the room sounds on after the last note; then it is silent."""
+"""Time for which the room sounds after the last note; then it is silent."""
 
 
 def add_reverb(audio: Samples, sample_rate: int, level: float) -> None:
@@ -41,10 +41,10 @@ def add_reverb(audio: Samples, sample_rate: int, level: float) -> None:
 
 @lru_cache(maxsize=2)
 def _spectra(sample_rate: int) -> tuple[npt.NDArray[np.complex64], int]:
-    """Return the room's spectra, complex64 [2, bins], and how much it lengthens a block.
+    """Return the room's spectra, complex64 [2, bins], and the samples that it adds to a block.
 
-    NumPy computes transforms in double precision, four times slower, unless it has to scale them:
-    so a block's transform is divided by its size, and the room's is multiplied by it.
+    NumPy computes transforms in double precision, four times slower, unless it has to scale them.
+    So a block's transform is divided by its size, and the room's is multiplied by it.
     """
     room = _room(sample_rate)
     size = 1 << (2 * room.shape[1]).bit_length()

@@ -20,10 +20,10 @@ from rnnray.errors import UserError
 Samples = npt.NDArray[np.float32]
 
 TAIL_SECONDS = 2.0
-"""Time that a piece sounds on after its last chord."""
+"""Time for which a piece sounds after its last chord."""
 
 PEAK = 10 ** (-1 / 20)
-"""The largest sample of a piece: 1 dB below full scale, as converters overshoot between samples."""
+"""Largest sample of a piece: 1 dB below full scale, since converters overshoot between samples."""
 
 _LONGEST_SECONDS = 3600.0
 
@@ -47,7 +47,7 @@ class _Note(NamedTuple):
     voice: int
     pitch: int
     start: int  # the first sample
-    stop: int  # the first sample that is not the note's own any more
+    stop: int  # the first sample after the note
 
 
 def synthesize(
@@ -168,7 +168,7 @@ def _check(
 def _timed(
     voices: list[list[tuple[int, int]]], times: npt.NDArray[np.int64], breath: int
 ) -> list[_Note]:
-    """Return `held_notes` with times in samples; `times` has each row's begin and the last end."""
+    """Return `held_notes` with times in samples; `times` has each row's start and the last end."""
     notes = []
     for voice, line in enumerate(voices):
         row = 0

@@ -10,9 +10,9 @@ from rnnray.chorale.composing_options import InstrumentName
 from rnnray.chorale.render.sound import Samples, pcm, synthesize, wav_bytes
 
 RATE = 44100
-# libvorbis needs stack for all samples that it is handed at once.
+# Samples encoded at a time: libvorbis needs stack for all of them.
 _BLOCK = 1 << 14
-_SERIAL = bytes(4)  # of an Ogg stream; libsndfile draws one by the clock
+_SERIAL = bytes(4)  # serial number of an Ogg stream; libsndfile would take it from the clock
 _HEADER = 27  # bytes of an Ogg page before the lengths of its segments
 
 
@@ -86,7 +86,7 @@ SOUNDS: Mapping[str, Callable[[Samples, int], bytes]] = {
     "flac": flac_bytes,
     "ogg": ogg_bytes,
 }
-"""Makers of the sound files that users choose from, by suffix: from samples and a sample rate."""
+"""Encoders of the sound files that users choose from, by suffix: samples, sample rate -> bytes."""
 
 
 def sound_files(

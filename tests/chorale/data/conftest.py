@@ -1,4 +1,4 @@
-"""What the tests of chorales' sources share."""
+"""A cache folder of its own for each test of chorales' sources."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the lists of files that were not taken go."""
+    """Folder for the lists of files that were not taken."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("RNNRAY_CACHE", str(folder))
     return folder

@@ -185,7 +185,7 @@ def test_the_same_music_is_not_in_two_splits(
         "e.mid": "the same music as d.mid",
     }
     assert "2 the same music as another one, such as b.mid" in capsys.readouterr().out
-    # Who makes splits is not overruled, but told.
+    # Splits of the user's own are kept; only a line names the music that is in two of them.
     apart = {f"{'test' if n == 'd' else 'train'}/{n}.mid": files[f"{n}.mid"] for n in "abcd"}
     assert len(rows(write(tmp_path / "apart", apart))) == 4
     assert "two splits" not in capsys.readouterr().out

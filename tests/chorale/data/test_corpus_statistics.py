@@ -1,4 +1,4 @@
-"""What a checkpoint carries of its corpus is the corpus's own, or is refused in a line."""
+"""The statistics in a checkpoint are its corpus's own, or are refused in a line."""
 
 import json
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_composing_needs_no_corpus_but_for_an_opening(
     opening = read_reference(kept, None, "test:1:4").opening
     np.testing.assert_array_equal(opening, PIECES[2][:4])
     assert opened == ["jsb"]
-    # Another corpus, where one is named; the checkpoint's own, where it carries nothing.
+    # The named corpus is read; without a name, the checkpoint's own if it has no statistics.
     named = read_reference(kept, "music21", None)
     older = read_reference(checkpoint(tmp_path / "older", None, "jsb"), None, None)
     assert opened == ["jsb", "music21", "jsb"]

@@ -1,4 +1,4 @@
-"""Small faults of scores: repaired by the stated rule and counted, or told with their place."""
+"""Small faults of scores are repaired by the stated rule and counted, or named with their place."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -13,13 +13,13 @@ from rnnray.errors import UserError
 
 
 def sung(path: Path, notes: Notes) -> tuple[list[int], dict[Repair, int]]:
-    """The one voice of notes, and what was repaired."""
+    """The pitches of notes of one voice, and the repairs."""
     score = read_score(midi(path / "a.mid", [("Tenor", {0: notes})]))
     return score.voices[:, 0].tolist(), dict(score.repairs)
 
 
 def released(share: Fraction, *lengths: float) -> Notes:
-    """Notes of so many quarters, each held for a share of its time; a rest below 0."""
+    """Notes by length in quarters, each held for a share of it; lengths below 0 are rests."""
     notes: Notes = []
     now = 0
     for index, length in enumerate(lengths):
@@ -104,7 +104,7 @@ def test_a_triplet_is_rounded_as_stated_and_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("notes", "place"),
     [
-        # Half of all steps have two notes: nobody knows which line is meant.
+        # Half of all steps have two notes, so it is unclear which line is meant.
         ([*line(60, 62, 60, 62, 60), (50, 480, 960), (50, 960, 1440)], "quarter note 1 from"),
         # Two notes that begin apart and sound together are no chord.
         ([*line(60, 62, 60, 62, 64), (50, 720, 960)], "quarter note 1.5 from"),

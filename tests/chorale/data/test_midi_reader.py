@@ -1,4 +1,4 @@
-"""MIDI files as programs write them: what no note depends on refuses no file."""
+"""MIDI files as programs write them: a fault that changes no note refuses no file."""
 
 import struct
 from pathlib import Path
@@ -89,7 +89,7 @@ def without_end(path: Path, *pitches: int, missing: int) -> Path:
 
 
 def test_a_note_without_an_end_is_told_where_it_begins(tmp_path: Path) -> None:
-    """Not where the first note stands, nor where the same pitch comes again."""
+    """Neither the line's first note nor a later one of the same pitch is named instead."""
     path = without_end(tmp_path / "a.mid", 67, 67, 69, 71, 72, 71, 69, 67, missing=2)
     with pytest.raises(UserError) as caught:
         read_voices(path)

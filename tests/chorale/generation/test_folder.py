@@ -1,4 +1,4 @@
-"""Whose folder it is: nothing of anybody else is written over or deleted."""
+"""A run's folder: files of other runs and users are neither written over nor deleted."""
 
 import re
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_another_configuration_is_refused_with_all_that_differs(store: Store) ->
     saved = folder.saved_run(store)
     assert saved is not None
     asked = PLAN.asked()
-    # The places may move: what they hold is the same, as the digests say.
+    # Paths may change if their content is the same by its digests.
     folder.check_same(store, saved, asked | {"checkpoint": "there", "data": "elsewhere"})
     with pytest.raises(UserError) as error:
         folder.check_same(store, saved, asked | {"seed": 1, "model": "def"})

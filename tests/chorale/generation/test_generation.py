@@ -1,4 +1,4 @@
-"""A generation run without Ray: what it composes, renders and stores, and how it goes on."""
+"""A generation run without Ray composes, renders and stores its chorales, and resumes."""
 
 import hashlib
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_the_manifest_tells_of_every_chorale_what_was_composed(made: Plan, unbro
             assert {name: row[name] for name in manifest.FIGURES} == {
                 name: judged[name] for name in manifest.FIGURES
             }
-            # Of what was composed alone: the opening of 2 chords is given. Bach's is, all of it.
+            # The mean over composed notes, without the 2 given chords; of Bach's, over all notes.
             notes = np.arange(0 if part.temperature is None else 8, 4 * CHORDS)
             assert row["nats_per_note"] == notes.mean()
             for file in row["files"]:
@@ -66,7 +66,7 @@ def test_a_run_that_was_broken_off_anywhere_ends_as_an_unbroken_one(
     rng = np.random.default_rng(0)
     for attempt in range(3):
         place = tmp_path / str(attempt)
-        # Any files may be there, manifests of parts only where all their files are.
+        # Any files may exist, but the manifest of a part only if all its files do.
         kept = {key for key in whole if rng.random() < 0.5 and not key.startswith(("page/", "in"))}
         kept.discard("summary.json")
         for part in made.parts():
@@ -101,8 +101,8 @@ def test_a_run_that_was_broken_off_anywhere_ends_as_an_unbroken_one(
 
 
 def planted_wrong(made: Plan, kept: set[str], rng: np.random.Generator) -> dict[str, str]:
-    """Of parts without a manifest, some files and whose content stands in their place: another
-    chorale's, which for WAVs is of the same size.
+    """Some files of parts without a manifest, each with another chorale's file whose content it
+    gets; of WAVs, these have the same size.
     """
     wrong = {}
     for part in made.parts():

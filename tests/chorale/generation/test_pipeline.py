@@ -1,4 +1,4 @@
-"""The stages of a generation run: batches, batches, and how many processes each has."""
+"""The stages of a generation run: their batches, and the number of their processes."""
 
 import time
 from dataclasses import replace
@@ -28,7 +28,7 @@ def test_a_part_is_always_composed_as_the_same_batch(made: Plan) -> None:
 
 
 class Composer:
-    """Any checkpoint's, loaded in no time."""
+    """A fake of the composer of any checkpoint."""
 
     def __init__(self, checkpoint: str, *, threads: int, needs_gpu: bool) -> None:
         self.checkpoint = checkpoint
@@ -73,7 +73,7 @@ def test_no_batch_loses_a_chorale(made: Plan) -> None:
 def test_rendering_is_counted_in_seconds_of_a_cpu(
     made: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tasks that wait for their turn do not keep a CPU busy."""
+    """Seconds of waiting do not count, since a waiting task keeps no CPU busy."""
     composer = Compose(made)
     composer.__dict__["_sampler"] = Sampler()
     batch = next(composer(pa.table({"part": [4]})))
@@ -89,7 +89,7 @@ def test_rendering_is_counted_in_seconds_of_a_cpu(
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets what a cluster has now, and at most."""
+    """Setter of the resources that a cluster has now, and at most."""
 
     def have(now: dict[str, float], most: dict[str, float]) -> None:
         monkeypatch.setattr(ray, "cluster_resources", lambda: now)

@@ -1,4 +1,4 @@
-"""What a generation run would compose, and what it refuses before it writes anything."""
+"""A plan names the chorales of a generation run, and refuses bad input before a file is written."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What a generation run ends with, what its objects say of themselves, and what it tells before."""
+"""The page and the summary of a generation run, the metadata of its files, and the dry run."""
 
 import json
 import shutil
@@ -86,7 +86,7 @@ def test_objects_say_what_they_are(made: Plan) -> None:
 
 @pytest.fixture
 def links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Presigned links of a local folder."""
+    """Fake presigned links for a local folder."""
     monkeypatch.setattr(
         LocalStore,
         "presign",
@@ -137,7 +137,7 @@ def test_links_that_have_expired_become_plain_ones_again(
 def test_new_links_of_a_run_on_gpus_need_no_gpu(
     made: Plan, config: GenerationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its parts are larger than those of CPUs."""
+    """The plan keeps the run's kind of device, whose parts are larger than those of CPUs."""
     monkeypatch.setattr(cluster, "connect", None)
     store = open_store(str(tmp_path / "run-1"))
     plan = replace(made, device="gpu")

@@ -1,4 +1,4 @@
-"""The composers, both alike: honest (no note sees itself), and step by step the same as at once."""
+"""Both composers are honest (no note sees itself), and `step` gives the logits of `call`."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def composer(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="module")
 def pieces(composer: Any) -> np.ndarray:
-    """Two pieces with echoes of all levels, or longer than twice what convolutions reach back."""
+    """Two pieces with echoes of all levels, or longer than twice the reach of the convolutions."""
     pieces = np.stack([repetitive(getattr(composer, "reach", 16), seed) for seed in (1, 2)])
     return pieces if hasattr(composer, "reach") else pieces[:, : 4 * 65]
 
@@ -42,7 +42,7 @@ def pieces(composer: Any) -> np.ndarray:
 def step_by_step(
     composer: Any, tokens: np.ndarray, bar_position: int = 0, length: int | None = None
 ) -> np.ndarray:
-    """The logits [batch, n, 47] of `step`, a note at a time; of whole pieces, unless told."""
+    """The logits [batch, n, 47] of `step`, a note at a time; by default of whole pieces."""
 
     @tf.function
     def chord(state: Any, notes: Any) -> Any:
@@ -71,7 +71,7 @@ def test_a_step_at_a_time_gives_the_logits_of_the_full_model(
 
 
 def test_a_piece_that_begins_within_a_bar_hears_its_bar_lines_where_they_are() -> None:
-    """Twelve sixteenths into the bar is what the first chord is when bars begin there."""
+    """It gives the logits of a piece from a bar line on, with rotated embeddings of positions."""
     piece, within = repetitive(16)[None, : 4 * 40], 12
     composer = small_composer("strong")
     expected = step_by_step(composer, piece, bar_position=within)
@@ -84,7 +84,7 @@ def test_a_note_changes_nothing_up_to_itself_and_the_next_at_once(
     composer: Any, pieces: np.ndarray
 ) -> None:
     piece = pieces[0]
-    # The first and the last notes; two bars with echoes, in the middle of which a bar line.
+    # The first and the last notes, and those around a bar line amid echoes.
     places = [*range(8), *range(156, 184), len(piece) - 2, len(piece) - 1]
     changed = np.tile(piece, (len(places), 1))
     for row, place in zip(changed, places, strict=True):
@@ -97,7 +97,7 @@ def test_a_note_changes_nothing_up_to_itself_and_the_next_at_once(
 
 
 def test_the_past_is_heard_across_chords(composer: Any, pieces: np.ndarray) -> None:
-    """By the LSTMs alone: beyond the book's convolutions, and where the other has no echoes."""
+    """Only LSTMs can: the notes are beyond the book's convolutions, and before the first echo."""
     other = pieces[0].copy()
     other[:4] = (other[:4] + 1) % 47
     logits = logits_of(composer, np.stack([pieces[0], other]))
@@ -139,7 +139,7 @@ def test_edges_are_heard_the_beginning_and_how_much_is_left() -> None:
     )
     assert np.abs(begun - inside)[0].max() > 0.1
     assert np.abs(begun - ends)[-4].max() > 0.1
-    # Far from the end, only its distance modulo two bars is heard.
+    # Far from the end, only its distance modulo two bars counts.
     np.testing.assert_allclose(windows_of(composer, piece, 1, 640), begun, atol=1e-5)
     unknown = windows_of(composer, piece, 1, -1)
     assert np.abs(unknown - begun)[4:].max() > 0.1
@@ -149,7 +149,7 @@ def test_edges_are_heard_the_beginning_and_how_much_is_left() -> None:
 
 
 def test_intervals_between_voices_are_the_same_in_all_keys() -> None:
-    """With nothing but pairs and the intervals in the melody, a transposed piece is as likely."""
+    """With only pairs and melodic intervals left, a transposed piece is equally likely."""
     composer = small_composer("strong", lstm_layers=1)
     for table in (composer.notes, composer.above, composer.echoed):
         table.embeddings.assign(np.zeros(table.embeddings.shape))
@@ -235,7 +235,7 @@ def test_notebook_s_probabilities_are_those_of_the_book_s_sequential_model() -> 
     logits = logits_of(composer, tokens)
     expected = np.asarray(book(tokens[:, :-1], training=False))  # each of the next token
     np.testing.assert_allclose(np.exp(log_softmax(logits))[:, 1:], expected, atol=1e-5)
-    assert not logits[:, 0].any()  # of the first note the book's model knows nothing
+    assert not logits[:, 0].any()  # the book's model knows nothing of a first note
 
 
 @pytest.mark.parametrize(

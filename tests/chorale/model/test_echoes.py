@@ -1,4 +1,4 @@
-"""Echoes: what the model is told of the past is what a plain search finds."""
+"""The model's echoes are those that a plain search finds."""
 
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ Found = list[tuple[list[int] | None, int]]
 
 
 def plainly(chords: np.ndarray, voices: int, reach: int) -> Found:
-    """Echo and level for each chord of a piece, and for the one behind it."""
+    """Echo and level for each chord of a piece, and for the next one."""
     rows = chords.tolist()
     result: Found = []
     for time in range(len(rows) + 1):
@@ -38,7 +38,7 @@ def plainly(chords: np.ndarray, voices: int, reach: int) -> Found:
 
 @st.composite
 def pieces(draw: st.DrawFn) -> np.ndarray:
-    """Chords of few notes, put together from new chords and copies of what was."""
+    """Chords of few notes: new ones and copies of earlier ones."""
     chords = [draw(st.lists(st.integers(0, 1), min_size=4, max_size=4))]
     for _ in range(draw(st.integers(0, 6))):
         lag, length = draw(st.integers(1, 40)), draw(st.integers(1, 36))
@@ -65,7 +65,7 @@ def test_find_is_a_plain_search(chords: np.ndarray, reach: int, padding: int) ->
     padded = np.pad(chords, [[0, 1 + padding], [0, 0]], constant_values=-1)
     other = np.zeros_like(padded)
     found = echoes.find(tf.constant(np.stack([other, padded])), reach)
-    known = len(chords) + 1  # behind them there is nothing to foretell
+    known = len(chords) + 1  # after that there is nothing to predict
     ours = [(np.asarray(echo)[1, :known], np.asarray(level)[1, :known]) for echo, level in found]
     check(ours, [plainly(chords, 4, reach), plainly(chords, 1, reach)])
 

@@ -1,4 +1,4 @@
-"""Pictures of chorales are looked into before they are saved."""
+"""Plots of chorales, examined before they are saved."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -46,7 +46,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 def bars(axes: Axes) -> list[list[tuple[float, float, float, float]]]:
-    """For each voice, (left, right, bottom, top) of each bar."""
+    """The (left, right, bottom, top) of each bar, by voice."""
     return [
         [
             (*path.vertices[:, 0][[0, 2]].tolist(), *path.vertices[:, 1][[0, 1]].tolist())

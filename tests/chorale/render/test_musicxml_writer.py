@@ -49,7 +49,7 @@ def elements(content: bytes, path: str) -> list[str | None]:
 
 
 def scale_chords(names: str) -> np.ndarray:
-    """The pitches of so many names, a chord each, all voices in unison."""
+    """A chord for each named note, all voices in unison."""
     return np.repeat([[music21.pitch.Pitch(name).midi] for name in names.split()], 4, axis=1)
 
 

@@ -33,7 +33,7 @@ def built(*pieces: Piece, title: str = "Title", sign: str = "") -> dict[str, Pag
 
 
 def data(file: PageFile) -> tuple[str, Any]:
-    """The key and the content that a script hands to the page."""
+    """The key and the content that a script passes to the page."""
     call = file.content.decode().strip()
     assert call.startswith("rnnrayData(")
     key, content = json.loads(f"[{call.removeprefix('rnnrayData(').removesuffix(')')}]")
@@ -100,7 +100,7 @@ def test_figures_that_a_piece_lacks_do_not_move_to_another_piece():
 
 
 def test_means_stand_beside_bachs_means():
-    """Not beside a maximum, as the longest standstill of all pieces of Bach's is."""
+    """Bach's longest_frozen is a mean too, not the maximum over all pieces."""
     frozen = [piece(i, None, figures={"longest_frozen": value}) for i, value in enumerate((8, 40))]
     run = run_of(built(piece(figures={"longest_frozen": 16}), *frozen))
     assert [group["means"]["longest_frozen"] for group in run["groups"]] == [16, 24]
@@ -212,7 +212,7 @@ def test_texts_can_be_read_in_light_and_in_dark():
         for text in ("text", "muted", "accent"):
             for ground in ("paper", "wash"):
                 assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)  # WCAG 2 AA
-        # What is drawn, on the page and in the player; edges of what can be pressed.
+        # Drawn voices, on the page and in the player, and edges of buttons.
         for ground in ("paper", "wash"):
             for voice in ("soprano", "alto", "tenor", "bass"):
                 assert contrast(colors[voice], colors[ground]) >= 3, (voice, ground)  # WCAG 1.4.11
@@ -220,7 +220,7 @@ def test_texts_can_be_read_in_light_and_in_dark():
 
 
 def contrast(one: str, other: str) -> float:
-    """As in WCAG 2.2."""
+    """The contrast ratio of WCAG 2.2."""
     bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
     return (bright + 0.05) / (dim + 0.05)
 

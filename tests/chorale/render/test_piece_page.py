@@ -71,7 +71,7 @@ def test_it_says_which_voices_are_given(page: str) -> None:
     given[:, [0, 3]] = True
     asked = made(given=given)
     assert "The soprano and bass are given" in asked
-    # Four notes, in both scores; and by words where there is room.
+    # Four coloured notes in both scores, and words in the wide one.
     assert asked.count('color="#0067A8"') == 2 * 4
     assert "Soprano (given)" in asked
 

@@ -1,4 +1,4 @@
-"""A chorale in all its forms, each the one that programs expect under its name."""
+"""A chorale in all its forms: each file has the format that its suffix promises."""
 
 import base64
 import io

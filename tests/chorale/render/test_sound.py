@@ -55,11 +55,11 @@ def test_every_pitch_is_heard_as_the_pitch_that_was_composed(instrument, voice):
 
 
 def worst_step(audio, change):
-    """The largest sample step near a change of notes, 1 for as large as may be.
+    """The largest sample step near a change of notes, as a share of the largest possible one.
 
-    Within half a row of the change two notes may sound, each under an envelope of at most 1: the
-    step is at most the sum of both notes' own largest steps, and of what the envelopes add, which
-    rise and fall within no less than 40 ms along a cosine.
+    Within half a row of the change two notes may sound, each under an envelope of at most 1. The
+    step is at most the sum of both notes' own largest steps and of the envelopes' steps. Envelopes
+    rise and fall along a cosine, in no less than 40 ms.
     """
     own, reach = 0.0, 0.0
     for note in (audio[change - 3 * ROW : change], audio[change + ROW : change + 3 * ROW]):
@@ -78,8 +78,8 @@ def test_no_click_where_a_note_changes(instrument):
     changes = [8 * ROW * i for i in range(1, len(pitches))]
     assert max(worst_step(audio, change) for change in changes) < 1
 
-    # The bound must know a note that is cut off from a smooth change: here are both notes with
-    # what is between them, the release and the attack, taken out.
+    # The bound must tell an abrupt change from a smooth one: here, the release and the attack
+    # between the two notes are cut out.
     cuts = [np.delete(audio, slice(change - 977, change + 3011)) for change in changes]
     worst = [worst_step(cut, change - 977) for cut, change in zip(cuts, changes, strict=True)]
     assert max(worst) > 1
@@ -188,7 +188,7 @@ def test_a_note_sounds_the_same_whenever_it_sounds(instrument):
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 @pytest.mark.parametrize("pitch", [61, 74, 81])
 def test_nothing_sounds_between_the_harmonics_as_aliases_would(instrument, pitch):
-    """Half the sample rate is 5.5 kHz here: most of what a tone could have would fold back."""
+    """Half the sample rate is 5.5 kHz here, so most of a tone's possible harmonics would alias."""
     rate = 11025
     audio = synthesize(
         line((pitch, 32), voice=0), tempo=TEMPO, instrument=instrument, sample_rate=rate

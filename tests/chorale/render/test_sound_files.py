@@ -1,4 +1,4 @@
-"""Sound in fewer bytes: nothing that is heard is lost, and a run writes the same bytes again."""
+"""Sound in fewer bytes: nothing audible is lost, and a repeated run writes the same bytes."""
 
 import io
 

@@ -61,8 +61,8 @@ class Piece:
     not finite is shown as a dash.
     """
     files: Mapping[str, str]
-    """Keys of its files by suffix: wav, flac or ogg, of which the page plays one, mid, musicxml or
-    any other.
+    """Keys of its files by suffix, such as mid, musicxml, and wav, flac or ogg, of which the page
+    plays one.
     """
 
 
@@ -87,23 +87,20 @@ def build(
 ) -> Iterator[PageFile]:
     """Yield the files of the page, index.html last, while the pieces arrive.
 
-    At most `CHUNK` pieces are held, and the names and statistics of one temperature. The page shows
-    the means over Bach's pieces beside the statistics of each piece.
-
     Args:
         title: heading of the page; any text.
         tempo: quarter notes a minute, as in the pieces' sound; moves the playhead.
         pieces: all pieces, those of each temperature together. No more than `CHUNK` of them are
             held, and the names and statistics of one temperature.
-        rules: rules that the composer kept, for the page to say; empty for none.
-        bach: means beside the statistics of each piece, and the number of `chorales` that they
-            are of; a missing one is the mean over the pieces by Bach.
+        rules: rules that the composer kept, for the page's text; empty for none.
+        bach: Bach's means, shown beside the statistics of each piece, and the number of `chorales`
+            in them; a missing mean is that of the pieces by Bach.
         link: returns the address of a key of the run: the key itself if the page is beside it, or a
             presigned URL. It is called for every file of every piece and of the page.
 
     Raises:
-        ValueError: while iterating: a tempo that is not finite or not above 0, a temperature that
-            comes twice, chords that are not [n, 4], n > 0, or not from 0 to 127.
+        ValueError: (while iterating) the tempo is not finite or not above 0, a temperature comes
+            twice, or chords are not [n, 4], n > 0, or not from 0 to 127.
     """
     if not (math.isfinite(tempo) and tempo > 0):
         raise ValueError(f"tempo {tempo}: not above 0")
@@ -139,11 +136,10 @@ def build(
 
 
 def _policy(address: str) -> str:
-    """Return what the browser may load: the page's own files, from the origin of `address` alone.
+    """Return the content security policy: only the page's own files, from the origin of `address`.
 
-    No part of the page is inline except its data, which no browser runs; so no hash is needed. Not
-    every browser accepts a folder on the disk for 'self', hence file:, from which no page of a
-    server may load anything.
+    No part of the page is inline except its data, which no browser runs, so no hash is needed. In a
+    local folder, some browsers need file: beside 'self'; no page of a server may load from it.
     """
     parts = urlsplit(address)
     own = f"'self' {parts.scheme}://{parts.netloc}" if parts.netloc else "'self' file:"

@@ -89,11 +89,11 @@ def _given(given: NDArray[np.bool_] | None) -> str:
 
 
 def _score(score: bytes, width: int, seed: int) -> str:
-    """Return a score as SVG within the page, whose style sheet has the rules of its own."""
+    """Return a score as SVG without its own style sheet, whose rules are in the page's."""
     pages = svg_pages(score, {**_PAGE, "pageWidth": width, "xmlIdSeed": seed})
     svg = "\n".join(pages)
     svg = re.sub(r'<style type="text/css">#.*?</style>', "", svg, flags=re.DOTALL)
-    return re.sub(r' id="[a-z0-9]+"', "", svg)  # of each note, and for nothing here
+    return re.sub(r' id="[a-z0-9]+"', "", svg)  # the page uses no note's id
 
 
 def _text(content: str) -> str:
