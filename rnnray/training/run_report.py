@@ -201,6 +201,7 @@ def learning_curves(
     score: tuple[str, Literal["max", "min"]],
     loss_label: str = "cross-entropy (nats)",
     share_label: str = "share",
+    share_title: str = "Accuracy",
 ) -> None:
     """Draw the loss and the metrics over the epochs, training against validation, as a PNG.
 
@@ -209,12 +210,13 @@ def learning_curves(
         history: for each epoch, in order: `epoch` (from 1), `loss`, each metric, and the same with
             `validation_` before the name; other keys are ignored, and values that are not finite
             leave a gap.
-        metric_names: one or more metrics, each a share from 0 to 1, shown in percent; as a task's
-            `metric_names`.
+        metric_names: one or more metrics, each a share (errors may be more than 1), shown in
+            percent; as a task's `metric_names`.
         score: the key of `history` that decides which epoch is best (the first, if several are),
             and its direction; as a task's `score`.
         loss_label: what the loss is, and its unit: "cross-entropy (nats)", "nats per note".
         share_label: what the metrics are shares of: "share of drawings".
+        share_title: title of the metrics' chart.
 
     Raises:
         ValueError: no epochs, or no metrics.
@@ -232,7 +234,7 @@ def learning_curves(
     best = None
     if not np.isnan(goal).all():
         best = int(np.nanargmax(goal) if score[1] == "max" else np.nanargmin(goal))
-    titles = ["Loss", "Accuracy"]
+    titles = ["Loss", share_title]
     if best is not None:
         in_loss = score[0] in ("loss", "validation_loss")
         value = f"{goal[best]:.4f}" if in_loss else f"{goal[best]:.1%}"
@@ -259,7 +261,9 @@ def learning_curves(
             axes.axvline(epochs[best], color=VERMILION, lw=1, zorder=1, label="best epoch")
     loss.set_ylim(bottom=0)
     low, high = shares.get_ylim()
-    shares.set_ylim(max(0, math.floor(10 * low - 0.5) / 10), min(1, math.ceil(10 * high) / 10))
+    beyond = any(np.any(np.greater(line.get_ydata(), 1)) for line in shares.lines)
+    low, high = max(0, math.floor(10 * low - 0.5) / 10), math.ceil(10 * high) / 10
+    shares.set_ylim(low, high if beyond else min(1, high))
     shares.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     lines, names = shares.get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=BODY)

@@ -229,6 +229,24 @@ def test_a_run_judged_by_its_loss_marks_the_lowest_and_says_its_unit(drawn: list
     assert_all_text_inside(drawn[0])
 
 
+def test_errors_of_more_than_the_whole_are_inside_too(drawn: list[Figure]) -> None:
+    history = [
+        {"epoch": i + 1.0, "loss": 0.5, "validation_loss": 0.5, "error": error,
+         "validation_error": error}
+        for i, error in enumerate([1.42, 0.7])
+    ]  # fmt: skip
+    learning_curves(
+        Path("unused"),
+        history,
+        metric_names=("error",),
+        score=("validation_error", "min"),
+        share_title="Error",
+    )
+    shares = drawn[0].axes[1]
+    assert shares.get_title(loc="left") == "Error: best validation error 70.0% in epoch 2"
+    assert shares.get_ylim()[1] > 1.42
+
+
 def test_metrics_are_told_apart_by_more_than_colour(drawn: list[Figure]) -> None:
     draw(Path("unused"), epochs(3))
     top1, _, top5, _ = drawn[0].axes[1].lines[:4]

@@ -61,7 +61,9 @@ def read(filesystem: fs.FileSystem, path: str, config: SeriesConfig) -> pa.Table
     """
     wanted = [config.date_column, config.value_column, config.name_column]
     columns = [column for column in wanted if column is not None]
-    codes, days, values = [], [], []  # of the rows of each batch
+    codes: list[npt.NDArray[np.int32]] = []  # of each batch's rows
+    days: list[Days] = []
+    values: list[Values] = []
     names: dict[str, int] = {}
     row, column = 0, ""
     try:
