@@ -32,7 +32,7 @@ class ForecastModelConfig(Config):
     calendar: bool = True
     """Read the day of the week and the season of each day too."""
     from_last_week: bool = True
-    """Forecast the difference from the same weekday of the last week that is known."""
+    """Read each day's difference from the week before too, and forecast such differences."""
 
 
 class SeriesConfig(Config):

@@ -33,7 +33,8 @@ class Evaluation:
     def mae(self, *, naive: bool = False) -> npt.NDArray[np.float64]:
         """Return the mean absolute error, in the unit of the series: [horizon_days]."""
         sums = self.sums[_NAIVE_ABSOLUTE if naive else _ABSOLUTE]
-        return sums / np.maximum(self.sums[_DAYS], 1)
+        errors: npt.NDArray[np.float64] = sums / np.maximum(self.sums[_DAYS], 1)
+        return errors
 
     def as_dict(self) -> dict[str, Any]:
         """Return the errors a day ahead and over all days, beside those of the naive forecast.

@@ -51,23 +51,20 @@ def forecasts_over_what_happened(path: Path, series: Sequence[Forecasts]) -> Non
         axes = plot_style.chart(figure, (len(series), 1, number), title)
         happened = _dates(each.first_day, len(each.values))
         axes.plot(happened, each.values, color=TEXT, lw=1.4, label="what happened")
+        drawn = (
+            (each.naive, ORANGE, ":", "same weekday of the last week"),
+            (each.forecasts, BLUE, "-", "forecast"),
+        )
         for index, day in enumerate(each.days):
             days = _dates(int(day), each.forecasts.shape[1])
-            lines = (
-                (each.naive[index], ORANGE, ":", "same weekday of the last week"),
-                (
-                    each.forecasts[index],
-                    BLUE,
-                    "-",
-                    "forecast",
-                ),
-            )
-            for values, color, style, label in lines:
-                shown = {"label": label} if index == 0 else {}
-                axes.plot(days, values, style, color=color, lw=1.8, marker="o", ms=3, **shown)
-        locator = AutoDateLocator(maxticks=10)
+            for values, color, style, label in drawn:
+                axes.plot(days, values[index], style, color=color, lw=1.8, marker="o", ms=3)
+                axes.lines[-1].set_label(label if index == 0 else "_")
+        locator = AutoDateLocator(maxticks=10)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(
+            ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        )
         axes.yaxis.set_major_formatter("{x:,g}")
         axes.margins(x=0.01)
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -77,17 +77,23 @@ class ForecastTask:
 def inputs_of(rows: pa.Table, config: ForecastModelConfig) -> npt.NDArray[np.float32]:
     """Return what the model reads: float32 [rows, window_days, channels].
 
-    The channels are the scaled value and, with a calendar, the weekday (one-hot, Monday first) and
-    the season (sine and cosine of the year).
+    The channels are the scaled value; `from_last_week`: its difference from the week before (0 in
+    the first week); `calendar`: the weekday (one-hot, Monday first) and the season (sine and cosine
+    of the year).
     """
-    values = windows.matrix(rows, "values")[:, : config.window_days, None]
-    if not config.calendar:
-        return values
-    days = rows["day"].to_numpy().astype(np.int64)[:, None] - np.arange(config.window_days, 0, -1)
-    weekdays = np.eye(WEEK, dtype=np.float32)[(days + _THURSDAY) % WEEK]
-    angle = 2 * np.pi * days / _YEAR
-    season = np.stack([np.sin(angle), np.cos(angle)], axis=-1).astype(np.float32)
-    return np.concatenate([values, weekdays, season], axis=-1)
+    values = windows.matrix(rows, "values")[:, : config.window_days]
+    channels = [values[:, :, None]]
+    if config.from_last_week:
+        differences = np.zeros_like(values)
+        differences[:, WEEK:] = values[:, WEEK:] - values[:, :-WEEK]
+        channels.append(differences[:, :, None])
+    if config.calendar:
+        first = rows["day"].to_numpy().astype(np.int64)[:, None]
+        days = first - np.arange(config.window_days, 0, -1)
+        channels.append(np.eye(WEEK, dtype=np.float32)[(days + _THURSDAY) % WEEK])
+        angle = 2 * np.pi * days / _YEAR
+        channels.append(np.stack([np.sin(angle), np.cos(angle)], axis=-1).astype(np.float32))
+    return np.concatenate(channels, axis=-1)
 
 
 def _errors(targets: Any, forecasts: Any) -> tuple[Any, Any]:

@@ -59,7 +59,7 @@ def build(config: ForecastModelConfig, *, unroll: bool = False) -> keras.Model:
         unroll: lay the recurrence out as a straight line of operations, faster on a CPU.
     """
     vector = config.output == "vector"
-    channels = 1 + (_CALENDAR if config.calendar else 0)
+    channels = 1 + config.from_last_week + _CALENDAR * config.calendar
     days = x = layers.Input((config.window_days, channels), name="days")
     kind = {"simple": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}[config.recurrent]
     for number in range(config.layers):

@@ -98,5 +98,6 @@ def test_the_calendar_is_that_of_the_days_read() -> None:
     rows = rows_of(task)
     inputs = inputs_of(rows, task.config.model)
     last = series_table.to_date(rows["day"][0].as_py() - 1)
-    assert inputs[0, -1, 1:8].argmax() == last.weekday()
-    assert inputs[0, -2, 1:8].argmax() == (last.weekday() - 1) % 7
+    assert inputs[0, -1, 2:9].argmax() == last.weekday()
+    assert inputs[0, -2, 2:9].argmax() == (last.weekday() - 1) % 7
+    np.testing.assert_array_equal(inputs[:, 7:, 1], inputs[:, 7:, 0] - inputs[:, :-7, 0])

@@ -224,7 +224,8 @@ def _codes(
         raise _Bad(row, "is empty; name the row's series")
     encoded = rows[column].cast(pa.string()).chunk(0).dictionary_encode()
     numbers = [names.setdefault(name, len(names)) for name in encoded.dictionary.to_pylist()]
-    return np.array(numbers, np.int32)[encoded.indices.to_numpy()]
+    codes: npt.NDArray[np.int32] = np.array(numbers, np.int32)[encoded.indices.to_numpy()]
+    return codes
 
 
 def _shown(text: str) -> str:

@@ -75,12 +75,15 @@ def matrix(windows: pa.Table, name: str) -> npt.NDArray[np.float32]:
     if isinstance(column, pa.ChunkedArray):  # of no rows
         return np.zeros((0, column.type.list_size), np.float32)
     flat = column.flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(len(windows), column.type.list_size).astype(np.float32)
+    shape = len(windows), column.type.list_size
+    lists: npt.NDArray[np.float32] = flat.reshape(shape).astype(np.float32)
+    return lists
 
 
 def known_ahead(windows: pa.Table, config: ForecastModelConfig) -> npt.NDArray[np.bool_]:
     """Return which days to forecast are known: bool [rows, horizon_days]."""
-    return matrix(windows, "known")[:, config.window_days :] > 0
+    known: npt.NDArray[np.bool_] = matrix(windows, "known")[:, config.window_days :] > 0
+    return known
 
 
 def last_week(
