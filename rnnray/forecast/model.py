@@ -67,7 +67,11 @@ def build(config: ForecastModelConfig, *, unroll: bool = False) -> keras.Model:
         x = kind(config.units, return_sequences=not (vector and last), unroll=unroll)(x)
         if config.dropout:
             x = layers.Dropout(config.dropout)(x)
-    x = layers.Dense(config.horizon_days, dtype="float32", name="forecast")(x)
+    # Zeros: training begins at the naive forecast.
+    initializer = "zeros" if config.from_last_week else "glorot_uniform"
+    x = layers.Dense(
+        config.horizon_days, kernel_initializer=initializer, dtype="float32", name="forecast"
+    )(x)
     if vector:
         x = layers.Reshape((1, config.horizon_days))(x)
     if config.from_last_week:
