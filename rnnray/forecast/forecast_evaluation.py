@@ -75,13 +75,12 @@ def errors_of(
         forecasts: float64 [rows, horizon_days].
         window_days: number of days that the forecaster reads.
     """
-    mean, scale = (rows[name].to_numpy()[:, None] for name in ("mean", "scale"))
-    scaled = windows.matrix(rows, "values")
+    values = windows.unscaled(rows, windows.matrix(rows, "values"))
     known = windows.matrix(rows, "known")[:, window_days:] > 0
-    actual = mean + scale * scaled[:, window_days:]
-    naive = mean + scale * windows.last_week(scaled, window_days, forecasts.shape[1])
+    actual = values[:, window_days:]
+    naive = windows.last_week(values, window_days, forecasts.shape[1])
     # What float32 makes of zero is not exactly zero.
-    not_zero = known & (np.abs(actual) > 1e-6 * (np.abs(mean) + scale))
+    not_zero = known & (np.abs(actual) > 1e-6 * np.abs(values).max(axis=1, keepdims=True))
     share = np.where(not_zero, np.abs(actual), 1)
     return np.stack(
         [

@@ -110,20 +110,12 @@ def _shown(forecaster: Forecaster, series: DailySeries, days: range) -> list[For
         rows = rows.filter(pa.array(apart))
         rows = rows.slice(max(0, len(rows) - _SHOWN_FORECASTS))
         begins = rows["day"].to_numpy().astype(np.int64)
-        scaled = windows.matrix(rows, "values")
-        naive = windows.last_week(scaled, model.window_days, model.horizon_days)
-        mean, scale = (rows[column].to_numpy()[:, None] for column in ("mean", "scale"))
+        read = windows.unscaled(rows, windows.matrix(rows, "values"))
         first = max(0, int(begins[0]) - first_day - _DAYS_BEFORE)
         end = int(begins[-1]) - first_day + model.horizon_days
+        naive = windows.last_week(read, model.window_days, model.horizon_days)
         forecasts = forecaster.forecast(rows)
         shown.append(
-            Forecasts(
-                name,
-                first_day + first,
-                values[first:end],
-                begins,
-                forecasts,
-                mean + scale * naive,
-            )
+            Forecasts(name, first_day + first, values[first:end], begins, forecasts, naive)
         )
     return shown

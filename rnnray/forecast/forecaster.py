@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from rnnray import devices, storage
 from rnnray.errors import UserError
+from rnnray.forecast.data.windows import unscaled
 from rnnray.forecast.forecast_config import ForecastConfig
 from rnnray.forecast.forecast_task import CONFIG_FILE, inputs_of
 from rnnray.training import checkpoints, strategy
@@ -67,25 +68,22 @@ class Forecaster:
             input_signature=[tf.TensorSpec([_ROWS, *self.model.input_shape[1:]], tf.float32)],
         )
 
-    def forecast(self, windows: pa.Table) -> npt.NDArray[np.float64]:
+    def forecast(self, rows: pa.Table) -> npt.NDArray[np.float64]:
         """Return the forecasts after windows of days, in the unit of their series.
 
         Args:
-            windows: a table of windows; what it says of the days to forecast is not used.
+            rows: a table of windows; what it says of the days to forecast is not used.
 
         Returns:
             float64 [rows, horizon_days].
         """
         parts = [np.zeros((0, self.config.model.horizon_days), np.float32)]
-        for start in range(0, len(windows), _ROWS):
-            inputs = inputs_of(windows.slice(start, _ROWS), self.config.model)
+        for start in range(0, len(rows), _ROWS):
+            inputs = inputs_of(rows.slice(start, _ROWS), self.config.model)
             whole = np.zeros((_ROWS, *inputs.shape[1:]), np.float32)
             whole[: len(inputs)] = inputs
             parts.append(self._forecasts(whole).numpy()[: len(inputs)])
-        scaled = np.concatenate(parts).astype(np.float64)
-        mean, scale = (windows[name].to_numpy()[:, None] for name in ("mean", "scale"))
-        forecasts: npt.NDArray[np.float64] = mean + scale * scaled
-        return forecasts
+        return unscaled(rows, np.concatenate(parts))
 
 
 class ForecastingActor:

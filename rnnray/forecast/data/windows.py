@@ -13,6 +13,7 @@ A table of windows has a row a window:
 
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,24 +81,29 @@ def matrix(windows: pa.Table, name: str) -> npt.NDArray[np.float32]:
     return lists
 
 
+def unscaled(windows: pa.Table, scaled: npt.NDArray[np.floating[Any]]) -> Values:
+    """Return values of windows, scaled [rows, ...], in the unit of their series."""
+    mean, scale = (windows[name].to_numpy()[:, None] for name in ("mean", "scale"))
+    values: Values = mean + scale * scaled
+    return values
+
+
 def known_ahead(windows: pa.Table, config: ForecastModelConfig) -> npt.NDArray[np.bool_]:
     """Return which days to forecast are known: bool [rows, horizon_days]."""
     known: npt.NDArray[np.bool_] = matrix(windows, "known")[:, config.window_days :] > 0
     return known
 
 
-def last_week(
-    values: npt.NDArray[np.float32], window_days: int, horizon_days: int
-) -> npt.NDArray[np.float32]:
+def last_week(values: Values, window_days: int, horizon_days: int) -> Values:
     """Return the naive forecast: the same weekday of the last week that is read.
 
     Args:
-        values: float32 [rows, window_days + ...].
+        values: [rows, window_days + ...].
         window_days: number of days that are read.
         horizon_days: number of days to forecast.
 
     Returns:
-        float32 [rows, horizon_days].
+        [rows, horizon_days].
     """
     return values[:, window_days - WEEK + np.arange(horizon_days) % WEEK]
 
