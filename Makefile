@@ -8,6 +8,7 @@ help:
 	@echo 'Times on two cores:'
 	@echo 'make setup   set up a virtual environment in .venv with the versions of constraints.txt (3 min)'
 	@echo 'make demo    train the sketch classifier on generated drawings, with two workers (2 min)'
+	@echo 'make draw    write draw.html, a page to draw on, which recognises what you draw (10 s)'
 	@echo 'make compose compose four chorales to hear and to read, in composed/ (1 min)'
 	@echo 'make quick   run the tests that need no Ray, no browser and no server (4 min)'
 	@echo 'make test    run all tests but those of make faults (30 min); as root, install Chromium first'
@@ -26,7 +27,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	rm -rf runs/demo
-	$(BIN)/python jobs/train_sketch.py --data demo --epochs 6 --workers 2 --name demo
+	$(BIN)/python jobs/train_sketch.py --data demo --preset quick --epochs 6 --workers 2 --name demo
+
+draw: $(READY)
+	$(BIN)/python jobs/draw.py
 
 compose: $(READY)
 	$(BIN)/python jobs/compose.py --count 4 --temperatures 0.8 --rules strict
@@ -81,4 +85,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo compose quick quick-chorale quick-others without-ray with-ray test chromium faults check audit format clean
+.PHONY: help setup demo draw compose quick quick-chorale quick-others without-ray with-ray test chromium faults check audit format clean

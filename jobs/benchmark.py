@@ -4,8 +4,9 @@
 ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that the
 training workers hold during an epoch (use --data demo:1000000). compose: notes/s of new chorales.
 tune: time that a sweep of the composer takes in addition to its training (7 min). generate:
-chorales/s from checkpoint to stored files, by stage. Rates vary on a busy machine: compare ratios
-of one run. The last line of the output is JSON with all rates.
+chorales/s from checkpoint to stored files, by stage. own: rows/s of examples/own_network.py, by
+Keras's fit and by this project's loop on one and on two workers. Rates vary on a busy machine:
+compare ratios of one run. The last line of the output is JSON with all rates.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,9 @@ from rnnray import job
 class Options(job.JobOptions):
     """Options of this job."""
 
-    what: tyro.conf.Positional[Literal["ingest", "train", "memory", "compose", "tune", "generate"]]
+    what: tyro.conf.Positional[
+        Literal["ingest", "train", "memory", "compose", "tune", "generate", "own"]
+    ]
     """What to measure."""
     data: str = "demo:100000"
     """Drawings: a folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are
@@ -42,6 +45,7 @@ def main(config: Options) -> dict[str, Any]:
     from rnnray import cluster
     from rnnray.benchmarks import composing_speed as chorale
     from rnnray.benchmarks import generation_speed as generation
+    from rnnray.benchmarks import own_speed
     from rnnray.benchmarks import sketch_speed as sketch
 
     cluster.connect(verbose=config.verbose)
@@ -54,6 +58,7 @@ def main(config: Options) -> dict[str, Any]:
         "generate": lambda: generation.generate(
             config.generated, config.chords, config.corpus, config.s3
         ),
+        "own": own_speed.own,
     }
     return {config.what: measures[config.what]()}
 

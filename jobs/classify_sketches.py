@@ -13,18 +13,20 @@ import tyro
 from annotated_types import Ge
 
 from rnnray import job
+from rnnray.packaged import CLASSIFIER
 from rnnray.sketch.sketch_config import OnBadRecord
 
 
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: str
-    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str
     """Drawings: a path or URI of a file or folder (formats: README), demo:COUNT or quickdraw."""
     output: str
     """Path or URI of the Parquet file to write."""
+    checkpoint: str = CLASSIFIER
+    """Path or URI of a checkpoint folder (epoch-* in a run's folder); quickdraw is the classifier
+    that comes with the package."""
     workers: Annotated[int, Ge(1)] | None = None
     """Number of processes that classify; by default one for each GPU or, on CPUs, one less than
     there are CPUs, at most 8."""

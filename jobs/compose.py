@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Compose chorales: to listen to (WAV, MIDI), to read (MusicXML, SVG), to look at (PNG).
 
-Files go to OUTPUT/temperature=T/INDEX.*. OUTPUT/pitches.png compares the pitches composed with
-Bach's. A chorale depends only on the checkpoint, the seed, its length and its index. With --melody
-the composer keeps the voices of a file and writes the others. The last line of the output is JSON:
-the files; for each temperature the critique (statistics of chords, parallels, crossing, spacing and
-so on, beside Bach's own) and the composer's nats per note; and the rules that it kept, with their
-nats.
+Files go to OUTPUT/temperature=T/INDEX.*, of which INDEX.html is a page with score and sound in one
+file. OUTPUT/pitches.png compares the pitches composed with Bach's. A chorale depends only on the
+checkpoint, the seed, its length and its index. With --melody the composer keeps the voices of a
+file and writes the others. The last line of the output is JSON: the files; for each temperature the
+critique (statistics of chords, parallels, crossing, spacing and so on, beside Bach's own) and the
+composer's nats per note; and the rules that it kept, with their nats.
 """
 
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from pydantic import model_validator
 
 from rnnray import job
 from rnnray.chorale import composing_options
-from rnnray.chorale.packaged import PACKAGED
+from rnnray.packaged import COMPOSER
 
 _DEFAULT_CHORDS = 64
 
@@ -25,7 +25,7 @@ _DEFAULT_CHORDS = 64
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: composing_options.Checkpoint = PACKAGED
+    checkpoint: composing_options.Checkpoint = COMPOSER
     output: str = "composed"
     """Folder or URI to write to."""
     temperatures: composing_options.Temperatures = (1.0,)
@@ -61,6 +61,7 @@ class Options(job.JobOptions):
     tempo: float = 80.0
     """Tempo in quarter notes a minute."""
     instrument: composing_options.Instrument = "organ"
+    sounds: composing_options.Sounds = ("wav",)
 
     @model_validator(mode="after")
     def _each_temperature_once(self) -> "Options":
@@ -120,6 +121,8 @@ def main(config: Options) -> dict[str, Any]:
         tempo=config.tempo,
         instrument=config.instrument,
         rest=rest,
+        onsets=None if melody is None else melody.onsets,
+        sounds=config.sounds,
     )
 
 

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 from rnnray import job
 from rnnray.chorale.composing_options import Checkpoint
-from rnnray.chorale.packaged import PACKAGED
+from rnnray.packaged import COMPOSER
 from rnnray.progress import say
 
 
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: Checkpoint = PACKAGED
+    checkpoint: Checkpoint = COMPOSER
     data: str | None = None
     """Corpus, as in jobs/train_chorale.py; by default the one that the checkpoint was trained
     on."""

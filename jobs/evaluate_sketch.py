@@ -12,16 +12,18 @@ import tyro
 from annotated_types import Ge
 
 from rnnray import job
+from rnnray.packaged import CLASSIFIER
 from rnnray.sketch.sketch_config import OnBadRecord
 
 
 class Options(job.JobOptions):
     """Options of this job."""
 
-    checkpoint: str
-    """Path or URI of a checkpoint folder (epoch-* in a run's folder)."""
     data: str
     """Drawings: demo, demo:COUNT, quickdraw, or a path or URI (formats: README)."""
+    checkpoint: str = CLASSIFIER
+    """Path or URI of a checkpoint folder (epoch-* in a run's folder); quickdraw is the classifier
+    that comes with the package."""
     split: Literal["train", "validation", "test", "all"] = "test"
     """Split whose drawings are evaluated."""
     output: str | None = None
@@ -34,6 +36,8 @@ class Options(job.JobOptions):
     there are CPUs, at most 8."""
     no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Use CPUs even if there are GPUs."""
+    mirror: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Classify each drawing and its mirror image, and use the mean of their probabilities."""
     on_bad_record: OnBadRecord = "error"
     """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
     them and continues."""
@@ -62,7 +66,12 @@ def main(config: Options) -> dict[str, Any]:
             split=split,
         )
         result = evaluate(
-            config.checkpoint, drawings, config.split, workers=config.workers, gpu=gpu
+            config.checkpoint,
+            drawings,
+            config.split,
+            workers=config.workers,
+            gpu=gpu,
+            mirror=config.mirror,
         )
     metrics = {
         "top1": result.top1,

@@ -7,7 +7,7 @@ book_accuracy in the book's windows, and the best checkpoint's path.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rnnray import job
 from rnnray.chorale.chorale_config import PRESETS, ChoraleConfig
@@ -21,13 +21,20 @@ class ChoraleRun(RunOptions):
     """Name of the run and of its folder; a run of the same name resumes where it stopped."""
 
 
+class Options(job.PresetOptions):
+    """Options of this job."""
+
+    preset: Literal["strong", "notebook"] = "strong"
+    """Preset that gives the other defaults: strong, which we recommend, or notebook, the book's."""
+
+
 @dataclass(frozen=True)
 class Config:
     """What this job is asked."""
 
     chorale: ChoraleConfig
     run: ChoraleRun
-    options: job.PresetOptions
+    options: Options
 
 
 def main(config: Config) -> dict[str, Any]:

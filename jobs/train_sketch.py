@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnray import job
-from rnnray.sketch.sketch_config import PRESETS, OnBadRecord, SketchConfig
+from rnnray.sketch.sketch_config import PRESETS, OnBadRecord, Preset, SketchConfig
 from rnnray.training.training_options import RunName, RunOptions
 
 
@@ -23,6 +23,7 @@ class SketchRun(RunOptions):
 class Options(job.PresetOptions):
     """Options of this job."""
 
+    preset: Preset = "strong"
     on_bad_record: OnBadRecord = "error"
     """Handling of drawings that cannot be used: error ends the run at the first one; skip counts
     them and continues."""

@@ -13,8 +13,14 @@ from typing import Any
 
 from rnnray import job
 from rnnray.progress import say
-from rnnray.sketch.sketch_config import PRESETS, SketchConfig
+from rnnray.sketch.sketch_config import PRESETS, Preset, SketchConfig
 from rnnray.tuning.sweep_options import SweepOptions
+
+
+class Options(job.PresetOptions):
+    """Options of this job."""
+
+    preset: Preset = "strong"
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Config:
 
     sketch: SketchConfig
     sweep: SweepOptions
-    options: job.PresetOptions
+    options: Options
 
 
 def main(config: Config) -> dict[str, Any]:

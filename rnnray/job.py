@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from types import FrameType
-from typing import Any, Literal, NoReturn, Self, TypeVar, cast, get_type_hints
+from typing import Any, NoReturn, Self, TypeVar, cast, get_type_hints
 
 import tyro
 from pydantic import ModelWrapValidatorHandler, ValidationError, create_model, model_validator
@@ -65,15 +65,28 @@ class JobOptions(Config):
         return options
 
 
-class PresetOptions(JobOptions):
-    """Options of jobs that train."""
+class FileOptions(JobOptions):
+    """Options of jobs without presets whose options may stand in a file.
 
-    preset: Literal["strong", "notebook"] = "strong"
-    """Preset that gives the other defaults: strong, which we recommend, or notebook, the book's."""
+    A job with presets of its own adds a field `preset`, the `Literal` of their names.
+    """
+
+    config: str | None = None
+    """YAML file with values of these options; the command line overrides it."""
+
+
+class PresetOptions(JobOptions):
+    """Options of jobs that train. A job narrows `preset` to the names of its presets."""
+
+    preset: str = "strong"
+    """Preset that gives the other defaults."""
     config: str | None = None
     """YAML file with values of these options; it overrides the preset, and the command line
     overrides it."""
 
+
+program: str | None = None
+"""Name that the help begins with; by default the file's."""
 
 JobConfig = TypeVar("JobConfig")
 Presets = Mapping[str, Callable[[], Config]]
@@ -111,9 +124,9 @@ def run(
             configurations, the last of which is `JobOptions`. The command line has the fields of
             all of them side by side, and their docstrings are the help.
         description: description of the job, for `--help`.
-        presets: configurations by name, whose values are the defaults of the options. The options
-            of `PresetOptions` choose among them. The command line wins over the file, the file over
-            the preset.
+        presets: configurations by name, whose values are the defaults of the options. The option
+            --preset chooses among them, and --config names a file (see `FileOptions`). The command
+            line wins over the file, the file over the preset.
     """
     arguments = sys.argv[1:]
     verbose = "--verbose" in arguments
@@ -160,19 +173,20 @@ def _parse(
     if options_type is not config_type:
         parts = get_type_hints(config_type)
     default: Any = tyro.MISSING_NONPROP
-    if presets:
-        # The defaults must be known before tyro parses the command line.
-        preset = _value_of(arguments, "--preset") or next(iter(presets))
-        values: dict[str, Any] = {}
-        if preset in presets:  # tyro reports an unknown one
-            values = presets[preset]().model_dump() | {"preset": preset}
-        file = _value_of(arguments, "--config")
-        if file is not None:
-            values = _merged(values, read_file(file))
+    # The defaults must be known before tyro parses the command line.
+    preset = _value_of(arguments, "--preset") or next(iter(presets), "")
+    values: dict[str, Any] = {}
+    if preset in presets:  # tyro reports an unknown one
+        values = presets[preset]().model_dump() | {"preset": preset}
+    file = _value_of(arguments, "--config") if "config" in options_type.model_fields else None
+    if file is not None:
+        values = _merged(values, read_file(file))
+    if presets or file is not None:
         default = _validated(options_type, values, file or f"preset {preset}")
     _reflow(options_type)
     options = tyro.cli(
         options_type,
+        prog=program,
         description=_one_line_a_paragraph(description),
         default=default,
         args=arguments,

@@ -56,6 +56,7 @@ def keep(
     *,
     data: Mapping[str, Any] = {},
     growing: Collection[str] = (),
+    defaults: Mapping[str, Any] = {},
 ) -> dict[str, Any] | None:
     """Save a run's configuration as YAML, unless an earlier run with the same one did.
 
@@ -68,6 +69,7 @@ def keep(
             compared.
         growing: numeric fields that may be greater than in the earlier run; the file then gets the
             new values.
+        defaults: values that fields had in versions that did not save them.
 
     Returns:
         The earlier run's configuration; None if there was none.
@@ -79,6 +81,8 @@ def keep(
     """
     file, data_file = storage.join(folder, name), storage.join(folder, DATA)
     saved, saved_data = _saved(file), _saved(data_file) if data else None
+    if saved is not None:
+        saved = _filled(saved, defaults)
     grown = {
         field: values[field]
         for field in growing
@@ -155,6 +159,15 @@ def _save(file: str, values: Mapping[str, Any]) -> None:
 def _saved(file: str) -> dict[str, Any] | None:
     content = storage.read_bytes(file)
     return None if content is None else read_mapping(content, file)
+
+
+def _filled(saved: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return saved values, with defaults for those that are missing; nested ones too."""
+    filled = {**defaults, **saved}
+    for name, value in defaults.items():
+        if isinstance(value, Mapping) and isinstance(filled[name], Mapping):
+            filled[name] = _filled(filled[name], value)
+    return filled
 
 
 def _by_number(value: Any) -> Any:

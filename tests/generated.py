@@ -83,21 +83,21 @@ def stored(made: Plan, store: Any, places: Sequence[int], *, resumes: bool) -> l
     composer.__dict__["_sampler"] = Sampler()
     upload = Upload(store, made, resumes)
     return [
-        upload(render(sheaf, made))
+        upload(render(batch, made))
         for place in places
-        for sheaf in composer(pa.table({"part": [place]}))
+        for batch in composer(pa.table({"part": [place]}))
     ]
 
 
 def run(made: Plan, store: Store, *, resumes: bool = False) -> list[pa.Table]:
-    """Everything of a run that is not there; its sheaves."""
-    sheaves = stored(made, store, folder.unfinished(store, made), resumes=resumes)
+    """Everything of a run that is not there; its batches."""
+    batches = stored(made, store, folder.unfinished(store, made), resumes=resumes)
     collected = manifest.Parts(store, made)
     # As they come from several renderers: in no order.
-    for place in np.random.default_rng(len(sheaves)).permutation(len(sheaves)):
-        collected.add(sheaves[place]["part"][0].as_py(), pipeline.rows_of(sheaves[place]))
+    for place in np.random.default_rng(len(batches)).permutation(len(batches)):
+        collected.add(batches[place]["part"][0].as_py(), pipeline.rows_of(batches[place]))
     publishing.publish(store, made, None, summarise=True)
-    return sheaves
+    return batches
 
 
 def contents(place: Path) -> dict[str, bytes]:

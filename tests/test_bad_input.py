@@ -97,7 +97,7 @@ HERE = [
     ("train_sketch", "--model.filters 8 8", 2, "Value error"),
     ("train_sketch", "--name ../elsewhere", 2, "--name"),
     ("train_sketch", "--gpu --no-gpu", 2, "gpu"),
-    ("evaluate_sketch", "--data demo", 2, "--checkpoint"),
+    ("evaluate_sketch", "--split test", 2, "--data"),
     ("evaluate_sketch", "--checkpoint x --data demo --split half", 2, "--split"),
     ("classify_sketches", "--checkpoint x --data demo", 2, "--output"),
     ("train_forecast", "--split 80:20", 2, "--split"),

@@ -52,6 +52,12 @@ class Parts:
     options: Options
 
 
+@dataclass(frozen=True)
+class Plain:
+    part: Part
+    options: job.FileOptions
+
+
 PRESETS: job.Presets = {
     "big": lambda: Part(epochs=100, inner=Inner(size=100)),
     "small": lambda: Part(epochs=10, inner=Inner(size=10)),
@@ -214,6 +220,19 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(
     assert seen(call, "--preset", "small", "--config", str(file)) == (10, 5, "file")
     arguments = ["--preset", "small", f"--config={file}", "--inner.size", "7", "--epochs", "1"]
     assert seen(call, *arguments) == (1, 7, "file")
+
+
+def test_a_job_without_presets_takes_a_file_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("epochs: 7\ninner: {size: 5}\n")
+    given: list[Plain] = []
+    monkeypatch.setattr(sys, "argv", ["job.py", "--config", str(file), "--inner.size", "6"])
+    with pytest.raises(SystemExit):
+        job.run(lambda config: given.append(config) or {}, Plain, description="A job.")
+    assert capsys.readouterr().err == ""
+    assert given == [Plain(Part(epochs=7, inner=Inner(size=6)), job.FileOptions(config=str(file)))]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 README = REPOSITORY / "README.md"
 BLOCK = re.compile(r"(## How it is built\n\n```\n)(.*?)(```\n)", re.DOTALL)
-ROOTS = ("jobs", "rnnray")
+ROOTS = ("jobs", "examples", "rnnray")
 COLUMN = 32
 
 
@@ -47,7 +47,7 @@ def tree(folder: Path, order: list[str], depth: int = 0) -> list[str]:
 
     lines = [line(folder, depth)]
     for path in sorted(folder.iterdir(), key=rank):
-        if path.name.startswith("__") or path.name.endswith(".egg-info"):
+        if path.name.startswith("__") or path.name.endswith(".egg-info") or path.is_symlink():
             continue
         lines += tree(path, order, depth + 1) if path.is_dir() else [line(path, depth + 1)]
     return lines

@@ -34,6 +34,20 @@ def test_a_run_may_be_given_more_epochs_and_not_fewer(tmp_path: Path) -> None:
     assert keep(epochs=4, seed=1) == {"epochs": 4, "seed": 1}
 
 
+def test_a_run_of_an_earlier_version_goes_on_where_new_fields_have_their_defaults(
+    tmp_path: Path,
+) -> None:
+    def keep(asked: dict[str, Any]) -> Any:
+        defaults = {"seed": 42, "model": {"units": 128, "size": 0}}
+        return run_folder.keep(str(tmp_path), "config.yaml", asked, "a run", defaults=defaults)
+
+    assert run_folder.keep(str(tmp_path), "config.yaml", {"model": {"units": 8}}, "a run") is None
+    filled = {"seed": 42, "model": {"units": 8, "size": 0}}
+    assert keep(filled) == filled
+    with pytest.raises(UserError, match=r"configuration: model\.size \(0 there, 32 now\)"):
+        keep({"seed": 42, "model": {"units": 8, "size": 32}})
+
+
 DATA = {
     "classes": ["ant", "bee", "cow", "dog"],
     "training_drawings": 40,

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rnnray.training.task import Task
+
 
 def rows(count: int, *, seed: int = 0) -> pa.Table:
     """Rows with an `id`, four features and a class that the features decide."""
@@ -19,13 +21,14 @@ def rows(count: int, *, seed: int = 0) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class ToyTask:
+class ToyTask(Task):
     normalized: bool = False
     dropout: float = 0.0
 
     row_unit: ClassVar[str] = "points"
     unit: ClassVar[str] = "points"
     metric_names: ClassVar[tuple[str, ...]] = ("right",)
+    shares: ClassVar[tuple[str, ...]] = metric_names
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_right", "max")
     evaluation_rows: ClassVar[int] = 256
     unrolls: ClassVar[bool] = False

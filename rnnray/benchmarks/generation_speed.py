@@ -13,11 +13,7 @@ from rnnray.chorale import chorale_config
 from rnnray.chorale.chorale_task import ChoraleTask
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT
 from rnnray.chorale.generation import folder, run
-from rnnray.chorale.generation.generation_options import (
-    FORMATS,
-    GenerationConfig,
-    GenerationOptions,
-)
+from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.plan import RUN
 from rnnray.chorale.render.sound import synthesize, wav_bytes
 from rnnray.errors import UserError
@@ -60,7 +56,6 @@ def generate(
             temperatures=(1.0,),
             count=count,
             chords=chords,
-            formats=FORMATS,
             data=corpus,
         )
         rates["local"] = _ours("local", asked, str(place / "generated"))

@@ -14,7 +14,9 @@ from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.data.corpus_statistics import STATISTICS_FILE
 from rnnray.chorale.tokens import NONE, Tokens
-from rnnray.training.task import rivals
+from rnnray.training import model_card
+from rnnray.training.model_card import ModelCard
+from rnnray.training.task import Task, rivals
 
 if TYPE_CHECKING:
     import keras
@@ -26,8 +28,8 @@ _UNTOLD = 8
 
 
 @dataclass(frozen=True)
-class ChoraleTask:
-    """Predict each note from all notes before it; implements `rnnray.training.task.Task`.
+class ChoraleTask(Task):
+    """Predict each note from all notes before it.
 
     Rows are windows or whole pieces (`training_rows`, `whole_pieces`). Their columns are `tokens`
     and `targets`, which are the same tokens, or -1 for notes that do not count. Windows for a model
@@ -44,6 +46,7 @@ class ChoraleTask:
     row_unit: ClassVar[str] = "windows"
     unit: ClassVar[str] = "notes"
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy",)
+    shares: ClassVar[tuple[str, ...]] = metric_names
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_loss", "min")
     evaluation_rows: ClassVar[int] = 16
     unrolls: ClassVar[bool] = False
@@ -82,10 +85,35 @@ class ChoraleTask:
         return _row_means(right_notes(targets, logits), targets)[:, None]
 
     def checkpoint_files(self) -> Mapping[str, str]:
-        """Return the configuration, and the statistics of the corpus."""
+        """Return the configuration, the statistics of the corpus, and the model card."""
         config = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         statistics = {STATISTICS_FILE: self.statistics} if self.statistics else {}
-        return {CONFIG_FILE: config, **statistics}
+        return {CONFIG_FILE: config, **statistics, model_card.FILE: self._card(config).text()}
+
+    def _card(self, configuration: str) -> ModelCard:
+        return ModelCard(
+            title="Composer of chorales",
+            does=(
+                "Takes the notes of a four-part chorale so far, in sixteenths, soprano first, and "
+                "gives a probability for each pitch of the next one. Sampled note by note, it "
+                "composes new chorales, or continues or harmonises given ones."
+            ),
+            data=(
+                f"Chorales of {model_card.code(self.config.data)}. "
+                f"{model_card.split_text(self.config.split)} Validation selects the checkpoint; "
+                "test chorales are not seen in training."
+            ),
+            licence=(
+                "The music of J. S. Bach is in the public domain. Files that carry it, and other "
+                "music, have the licence of whoever made them."
+            ),
+            not_for=(
+                "Passing off what it composes as Bach's or as a person's own. Music of other forms "
+                "than four-part chorales: it knows no words, no dynamics, no instruments. What it "
+                "composes can repeat phrases of the chorales that it was trained on."
+            ),
+            configuration=configuration,
+        )
 
 
 def right_notes(targets: Any, logits: Any) -> Any:

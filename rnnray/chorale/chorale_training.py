@@ -1,12 +1,9 @@
 """Training the composer, from a corpus to a checkpoint and its plots."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from rnnray import storage
 from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chorale_evaluation import evaluate
 from rnnray.chorale.chorale_task import ChoraleTask
@@ -52,17 +49,9 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
     )
     if split == "test":
         result = evaluate(composer, chorale_table.chords_of(chorale_table.select(corpus, "test")))
-    with tempfile.TemporaryDirectory() as temporary:
-        run_report.learning_curves(
-            Path(temporary) / "learning_curves.png",
-            run.history,
-            metric_names=task.metric_names,
-            score=task.score,
-            loss_label="nats per note",
-            share_label="share of notes",
-        )
-        pictures = storage.join(run.folder, "pictures")
-        storage.copy_folder(Path(temporary), pictures)
+    pictures = run_report.draw_curves(
+        run, task, loss_label="nats per note", share_label="share of notes"
+    )
     say(
         f"{split}: {result.nats_per_note:.4f} nats per note, accuracy {result.accuracy:.1%}, "
         f"of notes that move {result.moving_accuracy:.1%}; "

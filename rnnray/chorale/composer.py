@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from rnnray import storage
 from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chorale_task import CONFIG_FILE, right_notes
-from rnnray.chorale.packaged import PACKAGED, located
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
+from rnnray.packaged import COMPOSER, located
 from rnnray.training import checkpoints, strategy
 from rnnray.yaml_file import read_mapping
 
@@ -61,7 +61,7 @@ class TrainedComposer:
     """
 
     def __init__(
-        self, checkpoint: str = PACKAGED, *, threads: int = 0, needs_gpu: bool = False
+        self, checkpoint: str = COMPOSER, *, threads: int = 0, needs_gpu: bool = False
     ) -> None:
         self.config = read_checkpoint(checkpoint)
         strategy.configure_devices(threads, needs_gpu=needs_gpu)

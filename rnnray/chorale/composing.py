@@ -10,9 +10,14 @@ import numpy as np
 from pyarrow import fs
 
 from rnnray import storage
-from rnnray.chorale.chords import VOICE_COUNT, VOICES
+from rnnray.chorale.chords import VOICE_COUNT, VOICES, Onsets
 from rnnray.chorale.composer import TrainedComposer
-from rnnray.chorale.composing_options import InstrumentName, RuleName, TemperatureOnName
+from rnnray.chorale.composing_options import (
+    InstrumentName,
+    RuleName,
+    SoundName,
+    TemperatureOnName,
+)
 from rnnray.chorale.critique import beside, critique
 from rnnray.chorale.data.corpus_statistics import Statistics
 from rnnray.chorale.render import chorale_plots
@@ -23,7 +28,7 @@ from rnnray.progress import Every, say
 
 _TOLD_SILENCE = 4  # sixteenths of silence that are reported; a shorter rest is a breath
 _WRITTEN = re.compile(
-    r"(?P<index>\d{4,})(\.(wav|mid|musicxml|png|svg)|-page\d+\.svg)", re.ASCII
+    r"(?P<index>\d{4,})(\.(wav|flac|ogg|mid|musicxml|png|svg|html)|-page\d+\.svg)", re.ASCII
 )  # see `rnnray.chorale.render.rendering.render`
 
 
@@ -80,6 +85,8 @@ def publish(
     tempo: float,
     instrument: InstrumentName,
     rest: int = 0,
+    onsets: Onsets | None = None,
+    sounds: Sequence[SoundName] = ("wav",),
 ) -> dict[str, Any]:
     """Write composed chorales to files, and print how they compare with Bach.
 
@@ -94,6 +101,8 @@ def publish(
         instrument: see `rnnray.chorale.render.sound.synthesize`.
         rest: sixteenths of silence of all voices before the chorales, in the files; nothing else
             counts them.
+        onsets: where notes of given voices begin, for no more chords than are composed.
+        sounds: suffixes of the sound files.
 
     Returns:
         For each temperature the critique, the nats of a composed note, and the files.
@@ -103,6 +112,12 @@ def publish(
     """
     opening = (given == NONE).argmax() // VOICE_COUNT if (given == NONE).any() else 0
     bachs = bach.critique
+    known = (given != NONE).reshape(-1, VOICE_COUNT)
+    # An opening is given in all voices; it is shaded instead.
+    apart = np.pad(known & ~known.all(axis=1, keepdims=True), ((rest, 0), (0, 0)))
+    begun = None
+    if onsets is not None:
+        begun = np.pad(onsets, ((rest, len(known) - len(onsets)), (0, 0)))
     silence = np.zeros((rest, VOICE_COUNT), np.int16)
     histogram = storage.join(uri, "pitches.png")
     result: dict[str, Any] = {"output": uri, "pitches": histogram, "bach": bachs.as_dict()}
@@ -120,6 +135,9 @@ def publish(
                 tempo=tempo,
                 instrument=instrument,
                 given=int(opening) and rest + int(opening),
+                given_notes=apart,
+                onsets=begun,
+                sounds=sounds,
             )
         _delete_older(storage.join(uri, f"temperature={temperature:g}"), len(compositions))
         figures = critique([composition.chords for composition in compositions], bar_position=rest)

@@ -22,6 +22,7 @@ and where every note breaks one, those that break the fewest are left."""
 TemperatureOnName = Literal["pitch", "note"]
 
 InstrumentName = Literal["organ", "choir", "sine"]
+SoundName = Literal["wav", "flac", "ogg"]
 
 Checkpoint = Annotated[
     str,
@@ -97,6 +98,14 @@ SeedFrom = Annotated[
 Instrument = Annotated[
     InstrumentName,
     Field(description="Instrument of the WAV file: organ, choir, or the book's plain sine."),
+]
+Sounds = Annotated[
+    tuple[SoundName, ...],
+    MinLen(1),
+    Field(
+        description="Sound files of each chorale: wav; flac, the same samples in fewer bytes; ogg, "
+        "lossy and the smallest."
+    ),
 ]
 
 

@@ -15,6 +15,7 @@ from rnnray.chorale.chords import (
     VOICE_COUNT,
     VOICES,
     Chords,
+    Onsets,
 )
 from rnnray.chorale.critique import HIGHEST, LOWEST
 from rnnray.chorale.data import chorale_table, scores
@@ -36,6 +37,8 @@ class Melody:
 
     chords: Chords
     """int16 [n, 4], -1 for notes to compose; a voice sounds in the first chord."""
+    onsets: Onsets | None = None
+    """Of given voices; without them, repeated pitches are held."""
     rest: int = 0
     """Sixteenths of silence before the first note. They give its position in the bar; a composer
     should not continue from them.
@@ -82,14 +85,14 @@ def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
         UserError: the file cannot be used, has another number of voices, or has notes outside the
             composer's range (the message says by how much to transpose).
     """
-    voices, repairs = scores.read_score(Path(path), _MIDI)
+    voices, repairs, onsets = scores.read_score(Path(path), _MIDI)
     for line in described(repairs):
         say(f"{path}: {line}")
     columns = [VOICES.index(name) for name in keep]
     if len(set(columns)) < len(columns):
         raise UserError(f"--keep {' '.join(keep)}: names a voice twice")
     if voices.shape[1] == VOICE_COUNT:
-        voices = voices[:, columns]
+        voices, onsets = voices[:, columns], onsets[:, columns]
     if voices.shape[1] != len(columns):
         raise UserError(
             f"{path}: has {voices.shape[1]} voices, but --keep names {len(columns)} "
@@ -105,7 +108,9 @@ def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
             _say_if_another_voice(column, voice[voice > 0], transpose, path)
     given = np.full((len(voices), VOICE_COUNT), NONE, np.int16)
     given[:, columns] = voices
-    return Melody(given, rest)
+    begun = np.zeros(given.shape, bool)
+    begun[:, columns] = onsets[rest:]
+    return Melody(given, begun, rest)
 
 
 def _transposed(voices: Chords, semitones: int, rest: int, path: str) -> Chords:

@@ -82,9 +82,8 @@ def _draw(
             run.history,
             metric_names=ForecastTask.metric_names,
             score=ForecastTask.score,
+            shares=ForecastTask.shares,
             loss_label="Huber loss (scaled by each window)",
-            share_label="absolute error / deviation of the window",
-            share_title="Error",
         )
         forecast_plots.errors_by_day(
             folder / "errors.png", evaluation.mae(), evaluation.mae(naive=True)

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from rnnray import devices, storage
 from rnnray.errors import UserError
+from rnnray.packaged import CLASSIFIER, located
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.canvas import drawing_to_ink
 from rnnray.sketch.sketch_config import SketchConfig
-from rnnray.sketch.sketch_task import CLASSES_FILE, CONFIG_FILE
+from rnnray.sketch.sketch_task import CLASSES_FILE, CONFIG_FILE, padded
 from rnnray.training import checkpoints, strategy
 from rnnray.yaml_file import read_mapping
 
@@ -30,6 +31,7 @@ def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
     Raises:
         UserError: the folder is no such checkpoint.
     """
+    uri = located(uri)
     config = storage.read_bytes(storage.join(uri, CONFIG_FILE))
     classes = storage.read_bytes(storage.join(uri, CLASSES_FILE))
     if config is None or classes is None:
@@ -54,14 +56,14 @@ class ClassifyingActor:
     again.
     """
 
-    def __init__(self, checkpoint: str, actors: int) -> None:
-        self._checkpoint, self._actors = checkpoint, actors
+    def __init__(self, checkpoint: str, actors: int, *, mirror: bool = False) -> None:
+        self._checkpoint, self._actors, self._mirror = checkpoint, actors, mirror
 
     @cached_property
     def classifier(self) -> "SketchClassifier":
         """The checkpoint's classifier, with threads for its share of this node's CPUs."""
         threads = max(1, devices.node_cpus() // self._actors)
-        return SketchClassifier(self._checkpoint, threads=threads)
+        return SketchClassifier(self._checkpoint, threads=threads, mirror=self._mirror)
 
 
 class ClassProbability(NamedTuple):
@@ -75,15 +77,21 @@ class SketchClassifier:
     """The classifier of a checkpoint.
 
     Args:
-        checkpoint: path or URI of the checkpoint's folder.
+        checkpoint: path or URI of the checkpoint's folder; by default the classifier that comes
+            with the package, of the 345 categories of Quick, Draw!.
         threads: number of computing threads; 0 for one a CPU. If TensorFlow has computed in this
             process before, it keeps its own number, with a warning.
+        mirror: use the mean of the probabilities of a drawing and its mirror image (left to right),
+            which takes twice the time.
 
     Raises:
         UserError: the folder is not a checkpoint of the sketch classifier.
     """
 
-    def __init__(self, checkpoint: str, *, threads: int = 0) -> None:
+    def __init__(
+        self, checkpoint: str = CLASSIFIER, *, threads: int = 0, mirror: bool = False
+    ) -> None:
+        self._mirror = mirror
         self.config, self.class_names = read_checkpoint(checkpoint)
         strategy.configure_devices(threads)
         import tensorflow as tf  # noqa: PLC0415
@@ -91,7 +99,7 @@ class SketchClassifier:
         from rnnray.sketch import model  # noqa: F401, PLC0415  (registers our layers)
 
         with tempfile.TemporaryDirectory() as temporary:
-            folder = storage.fetch_folder(checkpoint, Path(temporary))
+            folder = storage.fetch_folder(located(checkpoint), Path(temporary))
             self.model = checkpoints.load_model(folder)
         self._logits = tf.function(
             lambda ink: self.model(ink, training=False),
@@ -151,13 +159,22 @@ class SketchClassifier:
             raise UserError(f"drawing {row}: {reason}")
         parts = [np.zeros((0, len(self.class_names)), np.float32)]
         for start in range(0, len(drawings), _ROWS):
-            ink, _ = sketch_table.padded(drawings.slice(start, _ROWS), self.config.model.max_points)
-            filled = np.zeros((_ROWS, *ink.shape[1:]), np.float32)
-            filled[: len(ink)] = ink
-            logits = self._logits(filled).numpy()[: len(ink)].astype(np.float32)
-            shifted = logits - logits.max(1, keepdims=True)
-            parts.append(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+            ink, _ = padded(drawings.slice(start, _ROWS), self.config.model)
+            scores = self._batch(ink)
+            if self._mirror:
+                mirrored = self._batch(ink * np.array([-1, 1, 1], np.float32))
+                scores = np.logaddexp(scores, mirrored) - np.float32(np.log(2))
+            parts.append(scores)
         return np.concatenate(parts)
+
+    def _batch(self, ink: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Log probabilities of at most `_ROWS` drawings, as padded ink."""
+        filled = np.zeros((_ROWS, *ink.shape[1:]), np.float32)
+        filled[: len(ink)] = ink
+        logits = self._logits(filled).numpy()[: len(ink)].astype(np.float32)
+        shifted = logits - logits.max(1, keepdims=True)
+        scores: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+        return scores
 
     def export(self, folder: str) -> None:
         """Write a SavedModel: float32 [n, max_points, 3] -> probabilities float32 [n, classes].

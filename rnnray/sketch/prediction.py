@@ -93,5 +93,5 @@ def classify(
         if count == 0:
             raise UserError(f"{drawings.data}: no drawing can be used; nothing is written")
         storage.put_file(file, f"{folder}/{name}")
-    say_cropped(cropped, count, config.model.max_points)
+    say_cropped(cropped, count, config.model)
     return count

@@ -11,11 +11,13 @@ import ray.data
 
 from rnnray import cluster, reach
 from rnnray.errors import UserError
+from rnnray.packaged import CLASSIFIER
 from rnnray.progress import Every, say
 from rnnray.sketch.classifier import ClassifyingActor, read_checkpoint
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.datasets import check_same_classes
 from rnnray.sketch.data.drawings import Drawings
+from rnnray.sketch.sketch_config import SketchModelConfig
 from rnnray.sketch.sketch_task import found
 
 BATCH_ROWS = 1024
@@ -72,19 +74,22 @@ class Evaluation:
         return rows
 
 
-def say_cropped(cropped: int, count: int, max_points: int, which: str = "drawings") -> None:
+def say_cropped(
+    cropped: int, count: int, model: SketchModelConfig, which: str = "drawings"
+) -> None:
     """Print how many of `count` drawings are longer than the classifier reads, if any are.
 
     Args:
         cropped: number of these drawings.
         count: number of all drawings.
-        max_points: points that the classifier reads.
+        model: configuration of the classifier.
         which: name of the drawings.
     """
     if cropped:
+        lost = {"crop": "the rest of each is cropped", "simplify": "each is simplified to as many"}
         say(
-            f"{100 * cropped / count:.2g} % of the {which} are longer than {max_points} points "
-            f"({cropped:,} of {count:,}); the rest of each is cropped (--model.max-points)"
+            f"{100 * cropped / count:.2g} % of the {which} are longer than {model.max_points} "
+            f"points ({cropped:,} of {count:,}); {lost[model.long_drawings]} (--model.max-points)"
         )
 
 
@@ -114,6 +119,7 @@ def judge_with(
     workers: int | None,
     *,
     gpu: bool | None = None,
+    mirror: bool = False,
 ) -> Any:
     """Map an actor class that holds a classifier over a dataset's blocks, in order.
 
@@ -138,13 +144,13 @@ def judge_with(
     resources = cluster.worker_resources(workers, gpus, None)
     return dataset.map_batches(
         actor,
-        fn_constructor_kwargs={"checkpoint": checkpoint, "actors": workers},
+        fn_constructor_kwargs={"checkpoint": checkpoint, "actors": workers, "mirror": mirror},
         batch_format="pyarrow",
         batch_size=BATCH_ROWS,
         compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=workers),
         num_cpus=resources["CPU"],
         num_gpus=resources.get("GPU"),
-        **reach.reading(checkpoint, "the checkpoint's files"),
+        **({} if checkpoint == CLASSIFIER else reach.reading(checkpoint, "the checkpoint's files")),
     )
 
 
@@ -155,6 +161,7 @@ def evaluate(
     *,
     workers: int | None = None,
     gpu: bool | None = None,
+    mirror: bool = False,
 ) -> Evaluation:
     """Evaluate a checkpoint on a split of a source.
 
@@ -164,6 +171,7 @@ def evaluate(
         split: train, validation, test or all.
         workers: number of classifying processes, on which the result does not depend.
         gpu: see `judge_with`.
+        mirror: see `SketchClassifier`.
 
     Raises:
         UserError: not a checkpoint, other classes, bad data, no such split, or no drawings.
@@ -177,7 +185,8 @@ def evaluate(
     sums = np.zeros((classes, 3))
     cropped = 0
     progress = Every()
-    judged = judge_with(drawings.dataset(split), _Judge, checkpoint, workers, gpu=gpu)
+    rows = drawings.dataset(split)
+    judged = judge_with(rows, _Judge, checkpoint, workers, gpu=gpu, mirror=mirror)
     for batch in judged.iter_batches(batch_size=None, batch_format="numpy"):
         np.add.at(confusion, (batch["true"], batch["predicted"]), 1)
         columns = [batch[name] for name in ("loss", "top1", "top5")]
@@ -193,7 +202,7 @@ def evaluate(
         )
     if count < _FEW and split != "all":
         say(f"only {count} drawings in the {split} split; --split all evaluates every drawing")
-    say_cropped(cropped, count, config.model.max_points)
+    say_cropped(cropped, count, config.model)
     loss, top1, top5 = (sums.sum(0) / count).tolist()
     if not np.isfinite(loss):
         raise UserError(f"{checkpoint}: the loss on the {split} split is not finite ({loss})")

@@ -10,8 +10,11 @@ import pyarrow as pa
 import yaml
 
 from rnnray.sketch.data import sketch_table
-from rnnray.sketch.sketch_config import SketchConfig
-from rnnray.training.task import rivals
+from rnnray.sketch.data.shortening import shortened
+from rnnray.sketch.sketch_config import SketchConfig, SketchModelConfig
+from rnnray.training import model_card
+from rnnray.training.model_card import ModelCard
+from rnnray.training.task import Task, rivals
 
 if TYPE_CHECKING:
     import keras
@@ -22,8 +25,8 @@ TOP = 5
 
 
 @dataclass(frozen=True)
-class SketchTask:
-    """Classify drawings into `class_names`; implements `rnnray.training.task.Task`."""
+class SketchTask(Task):
+    """Classify drawings into `class_names`."""
 
     config: SketchConfig
     class_names: tuple[str, ...]
@@ -31,6 +34,7 @@ class SketchTask:
     row_unit: ClassVar[str] = "sketches"
     unit: ClassVar[str] = "sketches"
     metric_names: ClassVar[tuple[str, ...]] = ("top1", "top5")
+    shares: ClassVar[tuple[str, ...]] = metric_names
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_top1", "max")
     evaluation_rows: ClassVar[int] = 256
     unrolls: ClassVar[bool] = True
@@ -45,7 +49,7 @@ class SketchTask:
         self, rows: pa.Table
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Return ink [rows, max_points, 3], class indices int64 [rows], float32 weights [rows]."""
-        ink, classes = sketch_table.padded(rows, self.config.model.max_points)
+        ink, classes = padded(rows, self.config.model)
         return ink, classes, sketch_table.weights_of(rows)
 
     def row_losses(self, targets: Any, logits: Any) -> Any:
@@ -54,16 +58,66 @@ class SketchTask:
 
         return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
 
+    def objective(self, row_losses: Any, logits: Any) -> Any:
+        """Return the losses, or with label smoothing the cross-entropy to smoothed targets."""
+        smoothing = self.config.label_smoothing
+        if not smoothing:
+            return row_losses
+        from keras import ops  # noqa: PLC0415
+
+        uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+        return (1 - smoothing) * row_losses + smoothing * uniform
+
     def row_metrics(self, targets: Any, logits: Any) -> Any:
         """See `found`."""
         return found(targets, logits)
 
     def checkpoint_files(self) -> Mapping[str, str]:
-        """Return the configuration and the class names."""
+        """Return the configuration, the class names, and the model card."""
+        configuration = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         return {
-            CONFIG_FILE: yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False),
+            CONFIG_FILE: configuration,
             CLASSES_FILE: "".join(f"{name}\n" for name in self.class_names),
+            model_card.FILE: self._card(configuration).text(),
         }
+
+    def _card(self, configuration: str) -> ModelCard:
+        names = ", ".join(map(model_card.code, self.class_names))
+        return ModelCard(
+            title="Sketch classifier",
+            does=(
+                "Takes a drawing as strokes, and gives a probability for each of "
+                f"{len(self.class_names)} classes, in the order of `{CLASSES_FILE}`: {names}."
+            ),
+            data=(
+                f"Drawings of {model_card.code(self.config.data)}. "
+                f"{model_card.split_text(self.config.split)} Validation selects the checkpoint; "
+                "test drawings are not seen in training."
+            ),
+            licence=(
+                "Quick, Draw! drawings are Google's, [CC BY 4.0]"
+                "(https://creativecommons.org/licenses/by/4.0/): name the source where you publish "
+                "them or what was made of them. `demo` drawings are generated. Other data carry "
+                "the licence of whoever made them."
+            ),
+            not_for=(
+                "Decisions about people: drawings say nothing of who drew them. Drawings of other "
+                "things than the classes: one of them is named in any case, and the probability "
+                "is no measure of whether the drawing shows any. Photographs, handwriting, and "
+                "bitmaps without strokes. The drawings of Quick, Draw! were made in 20 seconds by "
+                "people who knew the word; their idea of a thing is not everybody's."
+            ),
+            configuration=configuration,
+        )
+
+
+def padded(
+    rows: pa.Table, model: SketchModelConfig
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return a model's input of the drawings of a sketch table; see `sketch_table.padded`."""
+    if model.long_drawings == "simplify":
+        rows = shortened(rows, model.max_points)
+    return sketch_table.padded(rows, model.max_points)
 
 
 def found(targets: Any, logits: Any) -> Any:

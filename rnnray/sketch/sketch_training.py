@@ -54,7 +54,7 @@ def train(
     sample = _first(drawings, "train", _LENGTHS)
     max_points = config.model.max_points
     cropped = int((sketch_table.lengths_of(sample) > max_points).sum())
-    say_cropped(cropped, len(sample), max_points, which=f"first {len(sample):,} training drawings")
+    say_cropped(cropped, len(sample), config.model, f"first {len(sample):,} training drawings")
     run = driver.train(SketchTask(config, drawings.class_names), config, options, data)
     say(f"evaluating the best checkpoint on the {split} split")
     evaluation = evaluate(run.best, drawings, split, gpu=options.wants_gpu())

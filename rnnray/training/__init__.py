@@ -1,1 +1,64 @@
-"""What both models share: the strategy, the loop, checkpoints, the Ray Train driver."""
+"""What all models share, one's own too: the strategy, the loop, checkpoints, the Ray Train driver.
+
+The names below are for networks of one's own (OWN_NETWORK.md). Each is imported when it is first
+used: Ray takes seconds.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from rnnray.lazy_names import look_up
+
+if TYPE_CHECKING:
+    from rnnray.cluster import connect
+    from rnnray.training.checkpoints import load_model
+    from rnnray.training.driver import TrainedRun, train
+    from rnnray.training.rows import Blocks, TrainingData, mixed, read
+    from rnnray.training.run_report import draw_curves
+    from rnnray.training.task import Task
+    from rnnray.training.training_options import (
+        Config,
+        OptimizerConfig,
+        RunName,
+        RunOptions,
+        TrainingConfig,
+    )
+
+__all__ = [
+    "Blocks",
+    "Config",
+    "OptimizerConfig",
+    "RunName",
+    "RunOptions",
+    "Task",
+    "TrainedRun",
+    "TrainingConfig",
+    "TrainingData",
+    "connect",
+    "draw_curves",
+    "load_model",
+    "mixed",
+    "read",
+    "train",
+]
+
+_PLACES = {
+    "Blocks": "rows.Blocks",
+    "Config": "training_options.Config",
+    "OptimizerConfig": "training_options.OptimizerConfig",
+    "RunName": "training_options.RunName",
+    "RunOptions": "training_options.RunOptions",
+    "Task": "task.Task",
+    "TrainedRun": "driver.TrainedRun",
+    "TrainingConfig": "training_options.TrainingConfig",
+    "TrainingData": "rows.TrainingData",
+    "connect": ".cluster.connect",
+    "draw_curves": "run_report.draw_curves",
+    "load_model": "checkpoints.load_model",
+    "mixed": "rows.mixed",
+    "read": "rows.read",
+    "train": "driver.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    return look_up(__name__, _PLACES, name)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rnnray.errors import UserError, find_user_error
+from rnnray.training.faults.faulty_task import checked_batch, mapped
 from rnnray.training.faults.watchdog import Pulse
 from rnnray.training.rows import Blocks
-from rnnray.training.task import Task
+from rnnray.training.task import Arrays, Task
 
 
 class Share(NamedTuple):
@@ -128,8 +129,8 @@ _BATCHES_AHEAD = 4
 class Batch:
     """Inputs [rows, ...], targets [rows, ...] and weights float32 [rows], as of `Task.batch`."""
 
-    inputs: npt.NDArray[Any]
-    targets: npt.NDArray[Any]
+    inputs: Arrays
+    targets: Arrays
     weights: npt.NDArray[np.float32]
 
 
@@ -138,14 +139,22 @@ def padded_batch(task: Task, share: Share, rows: int) -> Batch:
 
     One shape means one compiled graph. The share's own rows fill it up, since rows of zeros would
     shift the statistics of batch normalisation.
+
+    Raises:
+        UserError: see `rnnray.training.faults.faulty_task.checked_batch`.
     """
-    inputs, targets, weights = task.batch(share.rows)
+    inputs, targets, weights = checked_batch(task, share.rows)
     weights[share.counted :] = 0
-    if len(inputs) < rows:
-        weights = np.concatenate([weights, np.zeros(rows - len(inputs), np.float32)])
-        inputs = np.resize(inputs, (rows, *inputs.shape[1:]))
-        targets = np.resize(targets, (rows, *targets.shape[1:]))
+    if len(weights) < rows:
+        weights = np.concatenate([weights, np.zeros(rows - len(weights), np.float32)])
+        inputs, targets = (
+            mapped(each, lambda array: _filled(array, rows)) for each in (inputs, targets)
+        )
     return Batch(inputs, targets, weights)
+
+
+def _filled(array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    return np.resize(array, (rows, *array.shape[1:]))
 
 
 class Feed:

@@ -3,6 +3,7 @@
     model.keras      the model; for Keras alone, first import the module that its error names
     optimizer.npz    the optimizer's variables, in its own order
     position.json    the run's position: epoch, step, sums of the epoch so far, history
+    README.md        the model card, if the task has one, with the scores of the last epoch
     config.yaml ...  the task's own files (`Task.checkpoint_files`)
 
 Nothing in it is pickled, and loading runs no code from it.
@@ -25,6 +26,8 @@ import numpy.typing as npt
 
 from rnnray import storage
 from rnnray.errors import UserError
+from rnnray.packaged import located
+from rnnray.training import model_card
 from rnnray.training.faults.divergence import not_finite
 from rnnray.training.task import Task
 
@@ -69,6 +72,11 @@ def save(
     model.save(folder / MODEL)
     arrays = {f"{index:04d}": np.asarray(v) for index, v in enumerate(optimizer.variables)}
     np.savez(folder / OPTIMIZER, **arrays)  # type: ignore[arg-type]
+    card = files.get(model_card.FILE)
+    if card is not None:
+        last = position.history[-1] if position.history else {}
+        scored = model_card.with_scores(card, position.epoch, position.step, last)
+        files = {**files, model_card.FILE: scored}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / POSITION).write_text(json.dumps(dataclasses.asdict(position), indent=1))
@@ -255,7 +263,7 @@ def read_initial(uri: str, task: Task) -> Initial:
     """The weights of a checkpoint.
 
     Args:
-        uri: path or URI of the checkpoint's folder.
+        uri: path or URI of the checkpoint's folder, or the name of a packaged one.
         task: what will be trained.
 
     Raises:
@@ -263,7 +271,8 @@ def read_initial(uri: str, task: Task) -> Initial:
     """
     # The task's other files may be of a later version than the checkpoint.
     names = [MODEL, *({_CLASSES} & task.checkpoint_files().keys())]
-    contents = {name: storage.read_bytes(storage.join(uri, name)) for name in names}
+    folder = located(uri)
+    contents = {name: storage.read_bytes(storage.join(folder, name)) for name in names}
     missing = [name for name, content in contents.items() if content is None]
     if missing:
         raise UserError(

@@ -24,7 +24,7 @@ from ray.train import (
     WorkerGroupError,
 )
 
-from rnnray import ray_private, run_folder, storage
+from rnnray import cluster, ray_private, run_folder, storage
 from rnnray.errors import UserError, find_user_error
 from rnnray.events import Event, Events, Tell
 from rnnray.progress import say
@@ -34,6 +34,7 @@ from rnnray.training import strategy
 from rnnray.training.checkpoints import POSITION, Initial, read_initial
 from rnnray.training.faults import nodes, watchdog
 from rnnray.training.faults.divergence import Diverged
+from rnnray.training.faults.faulty_task import check_score
 from rnnray.training.faults.nodes import PassedOn
 from rnnray.training.faults.patient_files import PatientFiles, read_file
 from rnnray.training.kept_checkpoints import KeepBestAndLast, fall_back, newest
@@ -58,6 +59,8 @@ class TrainedRun:
     """The last checkpoint."""
     history: list[dict[str, float]]
     """Metrics of each epoch."""
+    metrics: dict[str, float]
+    """Metrics of the epoch of the best checkpoint."""
 
 
 def train(
@@ -74,6 +77,8 @@ def train(
 ) -> TrainedRun:
     """Train a task on a Ray cluster; the same storage path and name go on with an earlier run.
 
+    Without a connection to a cluster it makes one: see `rnnray.cluster.connect`.
+
     Args:
         task: the problem.
         config: how to train it; saved beside the checkpoints.
@@ -88,8 +93,11 @@ def train(
     Raises:
         UserError: the storage cannot be written, the cluster is too small, the configuration or
             the data are not those of the earlier run, another run of this name is at work, the
-            data are bad, the training diverged, or the storage refused for minutes.
+            data are bad, the task does not give what `Task` promises, the training diverged, or the
+            storage refused for minutes.
     """
+    check_score(task)
+    cluster.connect()
     scaling = nodes.scaling(options)
     if scaling.max_workers > config.global_batch_size:
         raise UserError(
@@ -136,7 +144,13 @@ def _train(
     """`train`, while the lock is held; `check` raises once it is not."""
     asked = config.model_dump(mode="json")
     before = run_folder.keep(
-        folder, CONFIG, asked, "a run", data=data.identity, growing=("epochs",)
+        folder,
+        CONFIG,
+        asked,
+        "a run",
+        data=data.identity,
+        growing=("epochs",),
+        defaults=type(config)().model_dump(mode="json"),
     )
     steps = math.ceil(data.training.rows / config.global_batch_size)
     say(
@@ -308,8 +322,10 @@ def _trained_run(folder: str, result: Any, report: RunReport, task: Task) -> Tra
     scored = [(metrics[name], c) for c, metrics in result.best_checkpoints if name in metrics]
     pick = max if direction == "max" else min
     # Of equal ones the last, as in `KeepBestAndLast`.
-    best = uri(pick(reversed(scored), key=lambda pair: pair[0])[1])
+    checkpoint = pick(reversed(scored), key=lambda pair: pair[0])[1]
+    metrics = next(metrics for each, metrics in result.best_checkpoints if each is checkpoint)
+    best = uri(checkpoint)
     last = uri(result.checkpoint)
     position = read_file(storage.join(last, POSITION), report.handle)
     assert position is not None, f"{last} has no {POSITION}"  # Ray Train lists whole ones alone
-    return TrainedRun(folder, best, last, list(json.loads(position)["history"]))
+    return TrainedRun(folder, best, last, list(json.loads(position)["history"]), dict(metrics))

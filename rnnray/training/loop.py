@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.training import checkpoints
+from rnnray.training.averaging import WeightAverage
 from rnnray.training.batches import Batch, Feed, epoch_batches
 from rnnray.training.checkpoints import Initial, Position
 from rnnray.training.faults.divergence import Divergence
+from rnnray.training.faults.faulty_task import checked_model, out_of_graph
 from rnnray.training.faults.watchdog import STEPS, STORES, WAITS, Pace
 from rnnray.training.step import (
     DropoutMasks,
@@ -110,13 +112,17 @@ class TrainingLoop:
         )
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)
-            self.model = task.build_model(unroll=unroll)
+            self.model = checked_model(task, task.build_model(unroll=unroll))
             if config.xla:
                 without_cudnn(self.model)
             self.optimizer = build_optimizer(config, config.epochs * self.steps_per_epoch)
             self.optimizer.build(self.model.trainable_variables)
+            self._average = WeightAverage(
+                strategy, self.model, self.optimizer, config.optimizer.average_momentum
+            )
             if restored is not None:
                 checkpoints.restore(restored, self.model, self.optimizer)
+                self._average.exchange()
                 self._tell("resumed", self._position, step=self._position.step)
             elif initial is not None:
                 taken = initial.load_into(self.model, task.checkpoint_files())
@@ -137,6 +143,7 @@ class TrainingLoop:
             xla=config.xla,
             timed=self._pace is not None,
             arrivals=arrivals,
+            after=self._average.update,
         )
         self._sum_count = 2 + len(task.metric_names)
         self._add_up = worker.pulse.around(WAITS, Sums(strategy, self._sum_count + 1))
@@ -303,7 +310,8 @@ class TrainingLoop:
             self._pace.pause()
 
     def _scores(self, epoch: int, step: int) -> dict[str, float]:
-        scores = self._validate()
+        with self._average.in_place():
+            scores = self._validate()
         self._divergence.check_validation(epoch, step, scores["validation_loss"])
         return scores
 
@@ -316,7 +324,7 @@ class TrainingLoop:
     def _step(self, batch: Batch, flags: npt.NDArray[np.float32]) -> Any:
         started = time.monotonic()
         self.worker.pulse.begin_step()
-        with self.worker.pulse.doing(STEPS):
+        with self.worker.pulse.doing(STEPS), out_of_graph():
             vector = self._train_step(batch.inputs, batch.targets, batch.weights, flags)
         if not self._compiled:  # tracing and compiling happen in the first call
             self._compiled = True
@@ -339,7 +347,11 @@ class TrainingLoop:
             position=position,
             files=self.task.checkpoint_files(),
         )
-        with self.worker.pulse.doing(STORES), self.worker.saved(save) as folder:
+        with (
+            self.worker.pulse.doing(STORES),
+            self._average.in_place(),
+            self.worker.saved(save) as folder,
+        ):
             self.worker.report(metrics, folder, name)
 
     def _tell(self, kind: str, position: Position, **fields: Any) -> None:

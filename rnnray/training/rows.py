@@ -96,6 +96,11 @@ class TrainingData:
     identity: Mapping[str, Any] = field(default_factory=dict)
     """Description of the data as plain values; a run goes on only with the same."""
 
+    @classmethod
+    def of(cls, training: pa.Table, validation: pa.Table) -> "TrainingData":
+        """Return the data of two tables in this process."""
+        return cls(Blocks.of([training]), Blocks.of([validation]))
+
 
 def read(dataset: ray.data.Dataset, what: str) -> Blocks:
     """Read Ray Data into the object store, once for all epochs and workers.

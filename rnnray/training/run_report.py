@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -21,6 +21,9 @@ from rnnray.events import Event
 from rnnray.plot_style import BLUE, BODY, MUTED, VERMILION
 from rnnray.progress import say
 from rnnray.training.task import Task
+
+if TYPE_CHECKING:
+    from rnnray.training.driver import TrainedRun
 
 _LONG_START = 60.0  # seconds
 
@@ -155,8 +158,11 @@ class RunReport:
         )
 
     def _scores(self, metrics: dict[str, float]) -> str:
-        names = "  ".join(f"{name} {metrics[name]:.1%}" for name in self._task.metric_names)
-        return f"loss {metrics['loss']:.4f}  {names}"
+        names = ("loss", *self._task.metric_names)
+        return "  ".join(f"{name} {self._number(name, metrics[name])}" for name in names)
+
+    def _number(self, name: str, value: float) -> str:
+        return f"{value:.1%}" if name in self._task.shares else f"{value:.4f}"
 
     def _write(self, epoch: int, metrics: dict[str, Any]) -> None:
         # One file for each epoch, written elsewhere and then copied: storage that refuses would end
@@ -190,6 +196,28 @@ def _reason(message: str) -> str:
     return (named or lines or ["it died"])[-1]
 
 
+def draw_curves(run: "TrainedRun", task: Task, **labels: str) -> str:
+    """Draw the learning curves of a run into its folder; return the path or URI of `pictures`.
+
+    Args:
+        run: the finished run.
+        task: its task.
+        labels: `loss_label` and `share_label` of `learning_curves`.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        learning_curves(
+            Path(temporary) / "learning_curves.png",
+            run.history,
+            metric_names=task.metric_names,
+            score=task.score,
+            shares=task.shares,
+            **{"loss_label": "loss"} | labels,
+        )
+        pictures = storage.join(run.folder, "pictures")
+        storage.copy_folder(Path(temporary), pictures)
+    return pictures
+
+
 _MARKS = "-o", ":^", "--s", "-.D"
 
 
@@ -199,9 +227,9 @@ def learning_curves(
     *,
     metric_names: Sequence[str],
     score: tuple[str, Literal["max", "min"]],
+    shares: Sequence[str] | None = None,
     loss_label: str = "cross-entropy (nats)",
     share_label: str = "share",
-    share_title: str = "Accuracy",
 ) -> None:
     """Draw the loss and the metrics over the epochs, training against validation, as a PNG.
 
@@ -210,21 +238,22 @@ def learning_curves(
         history: for each epoch, in order: `epoch` (from 1), `loss`, each metric, and the same with
             `validation_` before the name; other keys are ignored, and values that are not finite
             leave a gap.
-        metric_names: one or more metrics, each a share (errors may be more than 1), shown in
-            percent; as a task's `metric_names`.
+        metric_names: the metrics, as a task's `metric_names`; without any, only the loss is drawn.
         score: the key of `history` that decides which epoch is best (the first, if several are),
             and its direction; as a task's `score`.
+        shares: the metrics that are shares from 0 to 1; None for all. Only if all of them are, they
+            are shown in percent.
         loss_label: what the loss is, and its unit: "cross-entropy (nats)", "nats per note".
         share_label: what the metrics are shares of: "share of drawings".
-        share_title: title of the metrics' chart.
 
     Raises:
-        ValueError: no epochs, or no metrics.
+        ValueError: no epochs.
         KeyError: an epoch lacks a key.
         UserError: the file cannot be written.
     """
-    if not history or not metric_names:
-        raise ValueError("no epochs or no metrics: learning curves need at least one of each")
+    if not history:
+        raise ValueError("no epochs: learning curves need one at least")
+    in_percent = shares is None or set(metric_names) <= set(shares)
 
     def values(key: str) -> NDArray[np.float64]:
         column = np.array([row[key] for row in history], np.float64)
@@ -234,38 +263,43 @@ def learning_curves(
     best = None
     if not np.isnan(goal).all():
         best = int(np.nanargmax(goal) if score[1] == "max" else np.nanargmin(goal))
-    titles = ["Loss", share_title]
+    titles = ["Loss", "Accuracy" if in_percent else "Metrics"]
     if best is not None:
         in_loss = score[0] in ("loss", "validation_loss")
-        value = f"{goal[best]:.4f}" if in_loss else f"{goal[best]:.1%}"
+        value = f"{goal[best]:.1%}" if in_percent and not in_loss else f"{goal[best]:.4f}"
         titles[0 if in_loss else 1] += (
             f": best {_words(score[0])} {value} in epoch {epochs[best]:g}"
         )
-    figure = plot_style.new(10, 4.2)
-    loss = plot_style.chart(figure, (1, 2, 1), titles[0], xlabel="epoch", ylabel=loss_label)
-    shares = plot_style.chart(figure, (1, 2, 2), titles[1], xlabel="epoch", ylabel=share_label)
+    count = 2 if metric_names else 1
+    figure = plot_style.new(5 * count, 4.2)
+    loss = plot_style.chart(figure, (1, count, 1), titles[0], xlabel="epoch", ylabel=loss_label)
+    charts = [loss]
+    if metric_names:
+        label = share_label if in_percent else ", ".join(metric_names)
+        charts.append(plot_style.chart(figure, (1, 2, 2), titles[1], xlabel="epoch", ylabel=label))
     size = 5 if len(history) <= 15 else 0  # of the markers, which crowd a long run
     marks = cycle(_MARKS)
     for key, axes, mark in [
         ("loss", loss, "-o"),
-        *((k, shares, next(marks)) for k in metric_names),
+        *((k, charts[-1], next(marks)) for k in metric_names),
     ]:
         for prefix, color, who in (("", MUTED, "training"), ("validation_", BLUE, "validation")):
             label = f"{who} {_words(key)}"
             axes.plot(epochs, values(prefix + key), mark, color=color, label=label, lw=1.6)
             axes.lines[-1].set(markersize=size, clip_on=False)
-    for axes in (loss, shares):
+    for axes in charts:
         axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
         if best is not None:
             axes.axvline(epochs[best], color=VERMILION, lw=1, zorder=1, label="best epoch")
     loss.set_ylim(bottom=0)
-    low, high = shares.get_ylim()
-    beyond = any(np.any(np.greater(line.get_ydata(), 1)) for line in shares.lines)
-    low, high = max(0, math.floor(10 * low - 0.5) / 10), math.ceil(10 * high) / 10
-    shares.set_ylim(low, high if beyond else min(1, high))
-    shares.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    lines, names = shares.get_legend_handles_labels()
+    if metric_names and in_percent:
+        low, high = charts[1].get_ylim()
+        charts[1].set_ylim(
+            max(0, math.floor(10 * low - 0.5) / 10), min(1, math.ceil(10 * high) / 10)
+        )
+        charts[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    lines, names = charts[-1].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=BODY)
     plot_style.save(figure, path)
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rnnray.training.faults.faulty_task import checked_gradients, checked_outputs, checked_rows
 from rnnray.training.faults.watchdog import WAITS, Pulse
 from rnnray.training.strategy import Sums
 from rnnray.training.task import Task
@@ -33,6 +34,7 @@ def make_train_step(
     xla: bool,
     timed: bool = False,
     arrivals: Any = None,
+    after: Callable[[], None] = lambda: None,
 ) -> Step:
     """Return a compiled `step(inputs, targets, weights, flags)`.
 
@@ -42,6 +44,7 @@ def make_train_step(
     gradient of the global batch before it is clipped.
     With `timed` it also returns float64 [2], seconds of this worker's clock: when its part of the
     sum was ready, and when the sum was there. `arrivals`, a counter, grows when the part is ready.
+    `after` is called after each change of the weights.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -50,10 +53,11 @@ def make_train_step(
 
     def forward_and_backward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            logits = tf.cast(model(inputs, training=True), tf.float32)
-            losses = task.row_losses(targets, logits) * weights
-            loss = tf.reduce_sum(losses)
-        gradients = tape.gradient(loss, variables)
+            logits = _outputs(task, model(inputs, training=True))
+            row_losses = _row_losses(task, targets, logits, weights)
+            losses = row_losses * weights
+            loss = tf.reduce_sum(task.objective(row_losses, logits) * weights)
+        gradients = checked_gradients(task, tape.gradient(loss, variables), variables)
         flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
         return flat, _sums(task, targets, logits, losses, weights)
 
@@ -80,6 +84,7 @@ def make_train_step(
 
     def apply(gradients: list[Any]) -> None:
         optimizer.apply(clip(gradients, options), variables)
+        after()
 
     @tf.function
     def step(inputs: Any, targets: Any, weights: Any, flags_: Any) -> Any:
@@ -112,8 +117,9 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
 
     @tf.function
     def step(inputs: Any, targets: Any, weights: Any) -> Any:
-        logits = tf.cast(model(inputs, training=False), tf.float32)
-        return _sums(task, targets, logits, task.row_losses(targets, logits) * weights, weights)
+        logits = _outputs(task, model(inputs, training=False))
+        losses = _row_losses(task, targets, logits, weights) * weights
+        return _sums(task, targets, logits, losses, weights)
 
     return step
 
@@ -140,9 +146,24 @@ def _clock_after(vector: Any, arrivals: Any = None) -> Any:
             return tf.stack([tf.timestamp(), value])
 
 
+def _outputs(task: Task, outputs: Any) -> Any:
+    return keras.tree.map_structure(
+        lambda output: tf.cast(output, tf.float32), checked_outputs(task, outputs)
+    )
+
+
+def _row_losses(task: Task, targets: Any, logits: Any, weights: Any) -> Any:
+    return checked_rows(task, "row_losses", task.row_losses(targets, logits), weights.shape[0])
+
+
 def _sums(task: Task, targets: Any, logits: Any, losses: Any, weights: Any) -> Any:
-    metrics = tf.reduce_sum(task.row_metrics(targets, logits) * weights[:, None], 0)
-    return tf.concat([[tf.reduce_sum(weights), tf.reduce_sum(losses)], metrics], 0)
+    sums = [tf.reduce_sum(weights), tf.reduce_sum(losses)]
+    if not task.metric_names:
+        return tf.stack(sums)
+    metrics = checked_rows(
+        task, "row_metrics", task.row_metrics(targets, logits), weights.shape[0], task.metric_names
+    )
+    return tf.concat([sums, tf.reduce_sum(metrics * weights[:, None], 0)], 0)
 
 
 # The batch size of the book, to which scale_learning_rate refers.
@@ -218,6 +239,11 @@ def clip(gradients: Sequence[Any], options: OptimizerConfig) -> list[Any]:
     ]
 
 
+COMMON_SEED = "same_on_all_workers"
+"""Name of the seed generators whose numbers do not depend on the worker: those of layers that give
+each row its own numbers."""
+
+
 class MovingStatistics:
     """The moving statistics of batch normalisation, of which each worker moves its own."""
 
@@ -247,6 +273,7 @@ class DropoutMasks:
     """The seed generators of dropout layers: masks follow from seed, rank, epoch and step.
 
     The state of a Keras seed generator is a key and a counter of its masks. Keras does not save it.
+    Generators named `COMMON_SEED` do not depend on the rank.
 
     Args:
         strategy: the strategy in whose scope the model was made.
@@ -271,7 +298,8 @@ class DropoutMasks:
         """
         with self._scope():
             for index, state in enumerate(self._states):
-                entropy = (self._seed, index, self._rank, epoch, 0)
+                rank = 0 if COMMON_SEED in state.path else self._rank
+                entropy = (self._seed, index, rank, epoch, 0)
                 key, first = np.random.SeedSequence(entropy).generate_state(2) >> 1
                 self._first[index] = first
                 counter = int(first) + (given[index] if index < len(given) else 0)

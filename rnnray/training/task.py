@@ -10,26 +10,35 @@ import pyarrow as pa
 if TYPE_CHECKING:
     import keras
 
+Arrays = npt.NDArray[Any] | tuple[npt.NDArray[Any], ...] | Mapping[str, npt.NDArray[Any]]
+"""One array, or several as a tuple or by name, each [rows, ...]."""
+
 
 class Task(Protocol):
     """A problem that the loop can train: a model, a loss, metrics, and how rows become tensors.
 
-    Tasks travel to the workers pickled by Ray; they hold configuration, not models or tensors.
+    A task inherits the defaults below. Tasks travel to the workers pickled by Ray; they hold
+    configuration, not models or tensors.
     """
 
-    row_unit: ClassVar[str]
+    row_unit: ClassVar[str] = "rows"
     """Name of rows for people: "sketches", "windows"."""
-    unit: ClassVar[str]
+    unit: ClassVar[str] = "rows"
     """Name of what the weights of rows count: "sketches", "notes"."""
-    metric_names: ClassVar[tuple[str, ...]]
+    metric_names: ClassVar[tuple[str, ...]] = ()
     """Names of the columns of `row_metrics`."""
-    score: ClassVar[tuple[str, Literal["max", "min"]]]
+    shares: ClassVar[tuple[str, ...]] = ()
+    """Those metrics that are shares from 0 to 1, which people read in percent."""
+    score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_loss", "min")
     """The selection metric (of validation, decides which checkpoint is best) and its direction."""
-    evaluation_rows: ClassVar[int]
+    evaluation_rows: ClassVar[int] = 256
     """Least number of rows of a batch in validation."""
 
-    unrolls: ClassVar[bool]
+    unrolls: ClassVar[bool] = False
     """Whether `build_model` can unroll recurrences: many small operations instead of a loop."""
+    output_count: ClassVar[int] = 1
+    """Number of the model's outputs. If there are several, `row_losses` and `row_metrics` take them
+    together, as the model returns them."""
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """Return a new model with fresh weights, from inputs to logits.
@@ -39,13 +48,12 @@ class Task(Protocol):
         """
         ...
 
-    def batch(
-        self, table: pa.Table
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]:
+    def batch(self, table: pa.Table) -> tuple[Arrays, Arrays, npt.NDArray[np.float32]]:
         """Return inputs [rows, ...], targets [rows, ...] and weights [rows] of rows of the data,
         whose shapes are fixed except for the number of rows.
 
         A weight is the number that a row counts in all means: 1, or the number of a piece's notes.
+        float64 becomes float32, as in Keras.
         """
         ...
 
@@ -53,13 +61,19 @@ class Task(Protocol):
         """Return the mean loss of each row: float32 [rows]."""
         ...
 
+    def objective(self, row_losses: Any, logits: Any) -> Any:
+        """Return what training minimises, by default `row_losses`: float32 [rows]."""
+        del logits
+        return row_losses
+
     def row_metrics(self, targets: Any, logits: Any) -> Any:
         """Return the mean metrics of each row in `metric_names`' order: float32 [rows, metrics]."""
-        ...
+        del targets, logits
+        return None
 
     def checkpoint_files(self) -> Mapping[str, str]:
         """Return the text files beside the model in a checkpoint, from name to content."""
-        ...
+        return {}
 
 
 _NEVER = 2**30  # more rivals than there are classes, for NaN

@@ -5,7 +5,7 @@ import re
 from typing import Annotated, Literal, Self
 
 import tyro
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Percentages = tuple[int, int, int]
@@ -63,6 +63,9 @@ class OptimizerConfig(Config):
     their global norm."""
     clip_norm: Annotated[float, Gt(0)] = 1.0
     """Largest norm after clipping, which acts on the gradient of the global batch."""
+    average_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Exponential moving average of the weights, which is validated and saved: the share of the old
+    average in each step, such as 0.999; 0 for the weights themselves."""
     skip_nonfinite: bool = False
     """Skip and count steps whose loss or gradients are not finite; without this, training ends at
     the first one."""
@@ -125,7 +128,7 @@ class RunOptions(Config):
 
     storage_path: Annotated[str, Field(min_length=1)] = "runs"
     """Folder or URI (s3://, gs://) of all runs, which every node of the cluster must reach."""
-    name: RunName
+    name: RunName = "run"
     """Name of the run and of its folder; a run of the same name resumes where it stopped."""
     workers: Annotated[int | str, tyro.conf.arg(metavar="N|MIN:MAX")] = 1
     """Number of training workers, or MIN:MAX: as many in this range as there is room for, also when

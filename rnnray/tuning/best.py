@@ -1,9 +1,9 @@
-"""A sweep from its options to best.yaml, as the jobs of both models run it."""
+"""A sweep from its options to best.yaml, as the jobs of all models run it."""
 
 from collections.abc import Container, Mapping
 from typing import Any
 
-from rnnray import storage
+from rnnray import cluster, storage
 from rnnray.tuning import results, space, sweep
 from rnnray.tuning.sweep_options import SweepOptions
 from rnnray.tuning.trial import Problem
@@ -14,10 +14,12 @@ def find(
     searched: space.Space,
     options: SweepOptions,
     *,
-    changeable: Container[str],
-    data: Mapping[str, Any],
+    changeable: Container[str] = (),
+    data: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
     """Run or resume a sweep, and write its best configuration into its folder.
+
+    Without a connection to a cluster it makes one: see `rnnray.cluster.connect`.
 
     Args:
         problem: the problem whose configuration is searched.
@@ -32,6 +34,7 @@ def find(
     Raises:
         UserError: see `rnnray.tuning.sweep.run` and `rnnray.tuning.results.publish`.
     """
+    cluster.connect(dashboard=options.needs_dashboard())
     grid = sweep.run(problem, searched, options, changeable=changeable, data=data)
     config = problem.config
     score = sweep.score_of(problem.task(config), options.metric)

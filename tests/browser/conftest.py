@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rnnray.chorale.render.page import Piece, build
-from rnnray.chorale.render.sound import synthesize, wav_bytes
+from rnnray.chorale.render.sound import synthesize
+from rnnray.chorale.render.sound_files import SOUNDS
 
 # A page must not need the network, nor does the browser.
 ARGUMENTS = [
@@ -72,12 +73,12 @@ class Run:
         """The page, and the same few chords as the recording of every piece, where there is one."""
         chords = np.tile(np.array([[67, 60, 55, 48]], np.int16), (STEPS, 1))
         audio = synthesize(chords, tempo=TEMPO, instrument="sine", sample_rate=8000)
-        recording = wav_bytes(audio, 8000)
+        recordings = {suffix: make(audio, 8000) for suffix, make in SOUNDS.items()}
 
         def recorded() -> Iterator[Piece]:
             for piece in pieces:
-                if sound and "wav" in piece.files:
-                    self.put(piece.files["wav"], recording)
+                for suffix in recordings.keys() & piece.files.keys() if sound else ():
+                    self.put(piece.files[suffix], recordings[suffix])
                 yield piece
 
         for file in build(title, TEMPO, recorded(), link=link):

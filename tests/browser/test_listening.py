@@ -41,6 +41,18 @@ def test_a_click_plays_the_piece_and_moves_its_playhead(page: Any, run: Any):
     assert page.evaluate("document.querySelector('audio').paused")
 
 
+@pytest.mark.parametrize("sounds", [("flac",), ("wav", "flac"), ("flac", "ogg")])
+def test_the_smallest_recording_that_is_there_is_played(
+    page: Any, new_run: Any, sounds: tuple[str, ...]
+):
+    new_run.write(new_run.pieces(1.0, 2, (*sounds, "mid")))
+    opened(page, new_run.index)
+    page.get_by_role("button", name="Play 000001").click()
+    wait_for(page, "document.querySelector('audio').currentTime > 0.1")
+    assert page.evaluate("document.querySelector('audio').src").endswith(f"000001.{sounds[-1]}")
+    assert page.get_by_role("link", name="FLAC of 000001").count() == 1
+
+
 def playhead(page: Any) -> float:
     """Its place in percent, a moment later."""
     page.wait_for_timeout(200)

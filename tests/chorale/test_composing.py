@@ -52,19 +52,26 @@ def test_a_composition_keeps_its_melody_and_is_published_to_be_heard_and_seen(
 
     few = {temperature: compositions[:1] for temperature, compositions in composed.items()}
     uri = str(tmp_path / "out")
-    result = composing.publish(few, given, BACH, uri, tempo=90, instrument="sine", rest=12)
+    onsets = np.zeros((16, 4), bool)
+    onsets[::2, 0] = True
+    result = composing.publish(
+        few, given, BACH, uri, tempo=90, instrument="sine", rest=12, onsets=onsets
+    )
     assert list(result["temperatures"]) == ["0.5", "1.5"]
     assert result["bach"]["steps"] == 62
     for temperature, (one,) in few.items():
         figures = result["temperatures"][f"{temperature:g}"]
         folder = f"{uri}/temperature={temperature:g}/0000"
         assert set(figures["files"]) >= {
-            folder + suffix for suffix in (".wav", ".mid", ".musicxml", ".png", ".svg")
+            folder + suffix for suffix in (".wav", ".mid", ".musicxml", ".png", ".svg", ".html")
         }
         assert all(Path(file).stat().st_size > 0 for file in figures["files"])
         chords = np.concatenate([np.zeros((12, 4), np.int16), one.chords])
-        midi = midi_bytes(chords, tempo=90, title=f"Chorale 0 at temperature {temperature:g}")
+        title = f"Chorale 0 at temperature {temperature:g}"
+        begun = np.pad(onsets, ((12, 2), (0, 0)))
+        midi = midi_bytes(chords, tempo=90, title=title, onsets=begun)
         assert Path(folder + ".mid").read_bytes() == midi
+        assert "The soprano is given" in Path(folder + ".html").read_text()
         assert figures["nats_per_note"] == pytest.approx(one.nats[given == -1].mean())
         assert figures["steps"] == 18
     assert "beside Bach" in capsys.readouterr().out
@@ -118,8 +125,8 @@ def test_chorales_of_an_earlier_larger_run_do_not_pass_for_this_one_s(
     monkeypatch.setattr(composing, "render", lambda uri, *_, **__: [uri])
     given = to_tokens(PIECES[2])
     one = Composition(to_chords(given), np.zeros(len(given), np.float32))
-    older = ["0001.wav", "0001-page2.svg", "0007.png", "12345.musicxml"]
-    others = ["0000.wav", "0000-page2.svg", "notes.txt", "0001.flac", "10.mid", "my 0001.wav"]
+    older = ["0001.wav", "0001-page2.svg", "0001.html", "0007.png", "12345.musicxml"]
+    others = ["0000.wav", "0000-page2.svg", "notes.txt", "0001.mp3", "10.mid", "my 0001.wav"]
     for folder in ("temperature=1", "temperature=0.5"):
         (tmp_path / folder / "0002.mid").mkdir(parents=True)
         for name in (*older, *others):

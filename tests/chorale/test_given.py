@@ -9,10 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from composers import chorales
+from score_files import QUARTER, midi, musicxml, note
 
 from rnnray.chorale.data import chorale_table
+from rnnray.chorale.data.scores import read_score
 from rnnray.chorale.given import Melody, given_tokens, read_melody, read_opening
 from rnnray.chorale.render.midi_writer import midi_bytes
+from rnnray.chorale.render.rendering import render
 from rnnray.errors import UserError
 
 PIECES = chorales(20, 33, 9)
@@ -24,6 +27,43 @@ def corpus() -> pa.Table:
     return chorale_table.from_chorales(
         (name, split, chords) for (name, split), chords in zip(names, PIECES, strict=True)
     )
+
+
+TUNE = (60, 60, 67, 67, 69, 69, 67)
+
+
+@pytest.mark.parametrize("name", ["tune.mid", "tune.musicxml"])
+def test_repeated_notes_of_a_melody_are_struck_again_in_every_file(
+    tmp_path: Path, name: str
+) -> None:
+    """C C G G A A G, after a rest of a quarter: seven notes, not four."""
+    if name.endswith(".mid"):
+        notes = [(p, (i + 1) * QUARTER, (i + 2) * QUARTER) for i, p in enumerate(TUNE)]
+        midi(tmp_path / name, [("Soprano", {0: notes})])
+    else:
+        words = [note(p, 4, 1) for p in ("", "C4", "C4", "G4", "G4", "A4", "A4", "G4")]
+        bars = ["".join(words[:4]), "".join(words[4:])]
+        (tmp_path / name).write_text(musicxml({"Soprano": bars}))
+    melody = read_melody(str(tmp_path / name), ["soprano"])
+    assert melody.onsets is not None
+    assert melody.onsets[:, 0].nonzero()[0].tolist() == [*range(0, 28, 4)]
+    assert not melody.onsets[:, 1:].any()
+
+    chords = np.where(melody.chords < 0, 48, melody.chords)
+    files = render(
+        str(tmp_path / "made"), chords, title="", tempo=120, instrument="sine", onsets=melody.onsets
+    )
+    again = read_score(tmp_path / "made.mid")
+    np.testing.assert_array_equal(again.voices, chords)
+    assert again.onsets[:, 0].sum() == len(TUNE)
+    assert again.onsets[:, 1:].sum() == 3
+    again = read_score(tmp_path / "made.musicxml")
+    assert again.onsets[:, 0].nonzero()[0].tolist() == [*range(0, 28, 4)]
+    assert again.onsets[:, 1:].sum() == 3, "tied notes are no onsets"
+    assert (tmp_path / "made.svg").read_text().count('class="note"') == len(TUNE) + 2 * 3
+    held = render(str(tmp_path / "held"), chords, title="", tempo=120, instrument="sine")
+    for one, other in zip(files, held, strict=True):
+        assert Path(one).read_bytes() != Path(other).read_bytes(), one
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tiny import TINY
 from rnnray import ray_private
 from rnnray.artifacts import open_store
 from rnnray.chorale.generation.generation_options import GenerationConfig
-from rnnray.chorale.generation.pipeline import sheaves
+from rnnray.chorale.generation.pipeline import batches
 from rnnray.chorale.generation.plan import make_plan
 from rnnray.sketch import sketch_training
 from rnnray.sketch.data.datasets import open_drawings
@@ -70,7 +70,7 @@ def main(folder: Path) -> None:
         formats=("mid",),
     )
     plan = make_plan("run", config)
-    for _ in sheaves(plan, [0], open_store(str(folder / "run")), resumes=False, samplers=None):
+    for _ in batches(plan, [0], open_store(str(folder / "run")), resumes=False, samplers=None):
         pass
     note("generate")
     sys.stdout.write("\n" + json.dumps(seen) + "\n")

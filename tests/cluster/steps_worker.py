@@ -22,7 +22,14 @@ CASES = {
     "plain": (False, 29, "ours"),
     "synchronized": (True, 30, "ours"),
     "skipping": (True, 30, "ours"),  # a point of one worker is infinite, in one step
+    "everything": (True, 30, "ours"),  # that a model, its drawings and its weights can have
     "naive": (False, 29, "keras"),
+}
+EVERYTHING: dict[str, Any] = {
+    "features": ("position", "direction", "strokes"),
+    "pooling": ("mean", "attention"),
+    "bitmap": {"size": 16, "filters": (4, 4)},
+    "augmentation": {"rotation": 20.0, "mirror": 0.5, "drop_strokes": 0.2, "jitter": 0.02},
 }
 
 
@@ -45,6 +52,7 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
 
     from rnnray.sketch.sketch_config import SketchConfig, SketchModelConfig  # noqa: PLC0415
     from rnnray.sketch.sketch_task import SketchTask  # noqa: PLC0415
+    from rnnray.training.averaging import WeightAverage  # noqa: PLC0415
     from rnnray.training.step import build_optimizer, make_train_step  # noqa: PLC0415
     from rnnray.training.training_options import OptimizerConfig  # noqa: PLC0415
 
@@ -58,6 +66,7 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
             batch_normalization=normalized,
             synchronized=True,
             mask_padding=True,
+            **EVERYTHING if case == "everything" else {},
         ),
         optimizer=OptimizerConfig(
             name="adamw",
@@ -66,6 +75,7 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
             clip="global",
             clip_norm=CLIP_NORM,
             skip_nonfinite=case == "skipping",
+            average_momentum=0.9 if case == "everything" else 0.0,
         ),
     )
     task = SketchTask(config, tuple(CLASSES))
@@ -74,6 +84,7 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
         model = task.build_model(unroll=True)
         optimizer = build_optimizer(config, STEPS)
         optimizer.build(model.trainable_variables)
+        average = WeightAverage(strategy, model, optimizer, config.optimizer.average_momentum)
 
     def naive_step(ink: Any, classes: Any, weights: Any) -> None:
         with tf.GradientTape() as tape:
@@ -83,7 +94,11 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
         optimizer.apply(gradients, model.trainable_variables)
 
     if who_clips == "ours":
-        ours = make_train_step(strategy, model, optimizer, task, config.optimizer, 0, xla=False)
+        ours = make_train_step(
+            *(strategy, model, optimizer, task, config.optimizer, 0),
+            xla=False,
+            after=average.update,
+        )
     else:
         # The obvious way: the optimizer clips each worker's own gradient, and then they are summed.
         optimizer.global_clipnorm = CLIP_NORM
@@ -94,6 +109,7 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
     for number, (ink, classes) in enumerate(batches(global_batch)):
         if (case, number) == ("skipping", 7):
             ink[0, 5] = np.inf
+        ink[..., 2] = np.where(case == "everything", ink[..., 2] > 1, ink[..., 2])
         if workers == 1 and not normalized:
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(task.row_losses(classes, model(ink)))
@@ -107,6 +123,7 @@ def run(rank: int, workers: int, strategy: Any, case: str) -> dict[str, Any]:
         else:
             naive(ink[rows], classes[rows], weights)
 
+    average.exchange()
     moving = [v.numpy().ravel() for v in model.non_trainable_variables if "moving" in v.path]
     return {
         f"{case}.weights": np.concatenate([v.numpy().ravel() for v in model.trainable_variables]),

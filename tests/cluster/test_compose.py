@@ -26,7 +26,7 @@ from rnnray.chorale.render.rendering import render
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE
 
-SUFFIXES = {".mid", ".wav", ".musicxml", ".svg", ".png"}
+SUFFIXES = {".mid", ".wav", ".musicxml", ".svg", ".png", ".html"}
 CHORDS = 12
 TEMPERATURES = (0.0, 0.8, 1.5)
 

@@ -70,6 +70,11 @@ def test_two_workers_with_synchronised_batch_normalisation_do_too(results: Any) 
     assert difference(moving, first["synchronized.moving"]) < TOLERANCE
 
 
+def test_two_workers_change_drawings_alike_and_average_the_same_weights(results: Any) -> None:
+    one, first, _ = results
+    assert difference(one["everything.weights"], first["everything.weights"]) < TOLERANCE
+
+
 def test_a_step_that_is_not_finite_on_one_worker_is_skipped_on_both(results: Any) -> None:
     one, first, second = results
     for kind in ("weights", "moving"):
@@ -94,7 +99,7 @@ def test_two_workers_do_too_where_rows_count_for_different_numbers_of_notes(resu
 
 def test_both_workers_hold_the_same_weights_to_the_last_bit(results: Any) -> None:
     _, first, second = results
-    for case in ("plain", "synchronized", "chorale"):
+    for case in ("plain", "synchronized", "everything", "chorale"):
         np.testing.assert_array_equal(first[f"{case}.weights"], second[f"{case}.weights"])
 
 

@@ -65,7 +65,7 @@ def test_the_run_leaves_a_checkpoint_curves_and_tensorboard_files(
     for checkpoint in (Path(result["checkpoint"]), Path(result["last_checkpoint"])):
         assert checkpoint.parent == run
         files = {path.name for path in checkpoint.iterdir()}
-        ours = {"config.yaml", "statistics.json"}
+        ours = {"config.yaml", "statistics.json", "README.md"}
         assert files == {"model.keras", "optimizer.npz", "position.json"} | ours
     assert Path(result["last_checkpoint"]).name == "epoch-0003"
     assert result["pictures"] == str(run / "pictures")

@@ -41,6 +41,7 @@ def test_the_run_leaves_a_checkpoint_pictures_and_tensorboard_files(trained: Tra
         "position.json",
         "config.yaml",
         "classes.txt",
+        "README.md",
     }
     assert trained.checkpoint.parent == trained.storage / "shared"
     pictures = {path.name for path in (trained.storage / "shared/pictures").iterdir()}

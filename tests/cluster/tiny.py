@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnnray.sketch.sketch_config import AugmentationConfig
+
 REPOSITORY = Path(__file__).parents[2]
 # A model that trains in seconds, and a source with 301 drawings each to validate and test on:
 # a number that neither two nor three workers can share equally.
@@ -16,7 +18,12 @@ SOURCE = "demo:3010"
 HELD_OUT = 301
 TINY = {
     "model": {
+        "features": [],
+        "pooling": [],
+        "bitmap": {"size": 0},
+        "augmentation": dict.fromkeys(AugmentationConfig.model_fields, 0),
         "filters": [8, 8, 8],
+        "strides": [2, 2, 2],
         "units": 8,
         "layers": 1,
         "bidirectional": False,

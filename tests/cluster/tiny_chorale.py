@@ -106,7 +106,7 @@ def sounds(path: Path, count: int) -> Chords:
     reader.parseFileNoPickle(path, forceSource=True)
     chords = np.zeros((count, 4), np.int16)
     for part in reader.stream.parts:
-        voice = PART_NAMES.index(part.partName)
+        voice = PART_NAMES.index(part.partName.removesuffix(" (given)"))
         for note in part.flatten().notes:
             start = int(4 * note.offset)
             chords[start : start + int(4 * note.quarterLength), voice] = note.pitch.midi
@@ -125,5 +125,5 @@ def notes(path: Path) -> list[list[tuple[float, float, int]]]:
     for part in reader.stream.parts:
         for note in part.stripTies().flatten().notes:
             sung = (float(note.offset), float(note.quarterLength), int(note.pitch.midi))
-            found[PART_NAMES.index(part.partName)].append(sung)
+            found[PART_NAMES.index(part.partName.removesuffix(" (given)"))].append(sung)
     return found

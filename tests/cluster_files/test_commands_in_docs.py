@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = ["README.md", "cluster/README.md", "cluster/objectstore/README.md"]
+PAGES = ["README.md", "OWN_NETWORK.md", "cluster/README.md", "cluster/objectstore/README.md"]
 OPTION = r"--?[a-z][a-z0-9.-]*"
 
 
@@ -80,10 +80,13 @@ def typed() -> dict[str, list[str]]:
 
 @cache
 def job_options(name: str) -> frozenset[str]:
-    """The options in the --help of a file of jobs/; in this process, which saves seconds each."""
-    file = str(REPOSITORY / "jobs" / f"{name}.py")
+    """The options in the --help of a file, such as jobs/compose.py; in this process, which saves
+    seconds each.
+    """
+    file = str(REPOSITORY / name)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as shown:
         patch.setattr(sys, "argv", [file, "--help"])
+        patch.syspath_prepend(str(Path(file).parent))
         patch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit):
             runpy.run_path(file, run_name="__main__")
@@ -142,8 +145,10 @@ def problem(words: list[str]) -> str | None:
     """What is wrong with a command; None for a right one, and for other people's programs."""
     program, *rest = words[1:] if words[0] == "python" else words
     options = {word.partition("=")[0] for word in rest if re.fullmatch(rf"{OPTION}(=.*)?", word)}
-    if job := re.fullmatch(r"(?:/home/ray/rnnray/)?jobs/(\w+)\.py", program):
-        if not (REPOSITORY / "jobs" / f"{job[1]}.py").is_file():
+    if program == "rnnray" and rest and options:
+        program = f"jobs/{rest[0].replace('-', '_')}.py"
+    if job := re.fullmatch(r"(?:/home/ray/rnnray/)?((?:jobs|examples)/\w+\.py)", program):
+        if not (REPOSITORY / job[1]).is_file():
             return f"no job {program}"
         missing = options - job_options(job[1])
     elif program == "ray" and rest:
@@ -168,14 +173,17 @@ def test_every_command_in_the_documentation_exists(file: str) -> None:
     found = [command for line in typed()[file] for command in commands(line)]
     problems = {" ".join(words): wrong for words in found if (wrong := problem(words))}
     assert problems == {}
-    ours = [w for w in found if re.search(r"^(python|ray|make)$|jobs/\w|^cluster/\w", w[0])]
+    ours = [
+        w for w in found if re.search(r"^(python|ray|make)$|(jobs|examples)/\w|^cluster/\w", w[0])
+    ]
     # A page whose commands are not recognised would pass unread.
     assert len(ours) >= {"README.md": 30, "cluster/README.md": 30}.get(file, 1)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_option_in_the_text_is_one_of_a_job_or_of_ray(page: str) -> None:
-    jobs = [file.stem for file in (REPOSITORY / "jobs").glob("*.py")]
+    files = [*REPOSITORY.glob("jobs/*.py"), *REPOSITORY.glob("examples/*.py")]
+    jobs = [str(file.relative_to(REPOSITORY)) for file in files]
     known = {option for name in jobs for option in job_options(name)}
     known |= ray_options("start") or frozenset()
     for about in (script_help("cluster/local/nodes"), script_help("cluster/local/nodes", "up")):
@@ -203,6 +211,8 @@ def test_every_file_that_is_linked_exists(page: str) -> None:
     [
         "jobs/train_sketches.py --data demo",
         "jobs/train_sketch.py --data demo --worker 2",
+        "examples/own_network.py --unit 8",
+        "rnnray train-sketches --data demo",
         "ray job submit --adress http://127.0.0.1:8265 -- jobs/train_sketch.py --data demo",
         "ray job submit --working-dir . -- jobs/train_sketch.py --date demo",
         "ray job send -- jobs/train_sketch.py",

@@ -74,7 +74,9 @@ def test_the_weights_of_the_sketch_classifier(tmp_path: Path) -> None:
     rows = sketch_table.from_arrays(*demo.inks(60, seed=1), demo.CLASS_NAMES)
     about = {"points": sketch_table.lengths_of(rows).tolist()}
     for name, preset in sketch.PRESETS.items():
-        config = small(preset(), {"filters": (6, 7, 8), "units": 8}, global_batch_size=16)
+        bitmap = preset().model.bitmap.model_copy(update={"filters": (4, 4)})
+        model = {"filters": (6, 7, 8), "units": 8, "bitmap": bitmap.model_dump()}
+        config = small(preset(), model, global_batch_size=16)
         task = SketchTask(config, tuple(demo.CLASS_NAMES))
         about[name] = trained(task, config, rows.slice(0, 50), rows.slice(50), tmp_path / name)
     same_values("weights_sketch.json", about)

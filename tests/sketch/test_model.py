@@ -125,10 +125,28 @@ def test_presets_build_and_give_one_finite_logit_a_class(preset: Any) -> None:
     assert np.isfinite(logits).all()
 
 
+EVERYTHING: dict[str, Any] = {
+    "features": ("position", "direction", "strokes"),
+    "pooling": ("mean", "max", "attention"),
+    "bitmap": {"size": 16, "filters": (3, 4, 5), "samples": 64},
+    "augmentation": {"rotation": 10.0, "mirror": 0.5, "drop_strokes": 0.2},
+    "bidirectional": True,
+    "mask_padding": True,
+    "same_padding": True,
+    "head_dropout": 0.2,
+}
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"recurrent": "gru"},
+        {"features": ("strokes",)},
+        {"pooling": ("mean", "max")},
+        {"bitmap": {"size": 16, "filters": (4, 4)}},
+        {"augmentation": {"rotation": 10.0}},
+        {"head_dropout": 0.2},
+        EVERYTHING,
         {"layer_normalization": True, "batch_normalization": False},
         {"dropout": 0.3},
         {"recurrent_dropout": 0.3},
@@ -151,11 +169,11 @@ def test_options_add_the_layers_that_they_name() -> None:
     assert kinds(layer_normalization=True).count("LayerNormalization") == 3
     assert kinds(recurrent="gru", layers=2).count("GRU") == 2
     assert kinds(dropout=0.1, layers=2).count("Dropout") == 2
-    assert kinds(bidirectional=True).count("Bidirectional") == 1
+    assert kinds(bidirectional=True).count("BothWays") == 1
 
 
 def test_unrolling_is_the_same_model_only_faster() -> None:
-    config = strong().model.model_copy(update=TINY)
+    config = strong().model.model_copy(update=TINY | {"layers": 2})
     rolled, unrolled = build(config), build(config, unroll=True)
     ink = drawings(8)
     np.testing.assert_allclose(
@@ -163,8 +181,35 @@ def test_unrolling_is_the_same_model_only_faster() -> None:
     )
 
 
-def test_a_saved_model_comes_back_with_our_layer_in_it(tmp_path: Path) -> None:
-    classifier = build(strong().model.model_copy(update=TINY), unroll=True)
+def test_the_model_with_everything_sees_the_drawing_alone_whatever_is_around_it() -> None:
+    classifier = build(SketchModelConfig.model_validate({**TINY, **EVERYTHING}))
+    longer = build(SketchModelConfig.model_validate({**TINY, **EVERYTHING, "max_points": 132}))
+    longer.set_weights(classifier.get_weights())
+    ink = drawings(6)
+    assert (ink[:, -1] == 0).all(), "no drawing may be cropped here"
+    together = np.asarray(classifier(ink, training=False))
+    alone = np.concatenate([classifier(ink[i : i + 1], training=False) for i in range(6)])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(together, longer(drawings(6, 132), training=False), atol=1e-4)
+    assert np.ptp(together, axis=0).min() > 1e-3
+
+
+def test_changes_to_drawings_are_for_training_alone() -> None:
+    config = SketchModelConfig.model_validate({**TINY, "augmentation": {"rotation": 20.0}})
+    plain = build(SketchModelConfig.model_validate(TINY))
+    classifier = build(config)
+    classifier.set_weights(plain.get_weights())
+    ink = drawings(4)
+    np.testing.assert_array_equal(classifier(ink, training=False), plain(ink, training=False))
+    assert np.abs(np.asarray(classifier(ink, training=True) - plain(ink, training=True))).max() > 0
+
+
+@pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["strong", "everything"])
+def test_a_saved_model_comes_back_with_our_layers_in_it(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    config = strong().model.model_dump() | TINY | options
+    classifier = build(SketchModelConfig.model_validate(config), unroll=True)
     classifier.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     ink = drawings(8)

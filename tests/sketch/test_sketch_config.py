@@ -33,10 +33,13 @@ def test_the_book_s_training_options() -> None:
     assert optimizer.schedule == "constant"
 
 
-def test_strong_is_the_masked_bidirectional_variant_with_warm_up_and_cosine() -> None:
+def test_strong_reads_strokes_from_both_ends_and_a_bitmap_and_averages_its_weights() -> None:
     config = strong()
     assert config.model.mask_padding
     assert config.model.bidirectional
+    assert config.model.bitmap.size > 0
+    assert config.model.augmentation.changes
+    assert config.optimizer.average_momentum > 0
     assert config.optimizer.name == "adamw"
     assert config.optimizer.schedule == "cosine"
     assert config.optimizer.warmup_share > 0
@@ -62,6 +65,11 @@ def test_strong_is_the_masked_bidirectional_variant_with_warm_up_and_cosine() ->
         ({"model": {"filters": [8, 0, 8]}}, "filters"),
         ({"model": {"strides": [2, 2]}}, "same length"),
         ({"model": {"max_points": 20}}, "leave no step"),
+        ({"model": {"pooling": ["mean", "mean"]}}, "pooling names something twice"),
+        ({"model": {"features": ["place"]}}, "features"),
+        ({"model": {"augmentation": {"drop_strokes": 1}}}, "drop_strokes"),
+        ({"label_smoothing": 1}, "label_smoothing"),
+        ({"optimizer": {"average_momentum": 1}}, "average_momentum"),
     ],
 )
 def test_values_that_cannot_work_are_refused_by_name(values: dict[str, Any], field: str) -> None:

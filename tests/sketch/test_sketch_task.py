@@ -128,6 +128,32 @@ def test_the_loss_is_the_cross_entropy_in_nats() -> None:
     np.testing.assert_allclose(TASK.row_losses(targets, logits), expected, atol=1e-4)
 
 
+def test_label_smoothing_is_cross_entropy_to_smoothed_targets_in_training_alone() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=3, size=(20, 8)).astype(np.float32)
+    targets = rng.integers(0, 8, 20)
+    smoothed = SketchTask(notebook().model_copy(update={"label_smoothing": 0.2}), NAMES)
+    losses = smoothed.row_losses(targets, logits)
+    np.testing.assert_array_equal(losses, TASK.row_losses(targets, logits))
+    shares = np.eye(8)[targets] * 0.8 + 0.2 / 8
+    logs = logits - np.log(np.exp(logits.astype(np.float64)).sum(1, keepdims=True))
+    expected = -(shares * logs).sum(1)
+    np.testing.assert_allclose(smoothed.objective(losses, logits), expected, atol=1e-5)
+    assert TASK.objective(losses, logits) is losses
+
+
+def test_long_drawings_are_cropped_or_simplified() -> None:
+    ink = np.tile(np.array([[1 / 300, 0, 0]], np.float32), (300, 1))
+    ink[[150, 299]] = [[0, 1, 0], [1 / 300, 0, 1]]
+    rows = sketch_table.from_inks([ink], [0], NAMES)
+    cropped, *_ = TASK.batch(rows)
+    np.testing.assert_array_equal(cropped[0], ink[:100])
+    config = SketchConfig.model_validate({"model": {"long_drawings": "simplify"}})
+    simplified, *_ = SketchTask(config, NAMES).batch(rows)
+    np.testing.assert_allclose(simplified[0].sum(0), [299 / 300, 1, 1], atol=1e-5)
+    assert np.abs(simplified[0, :, 1]).max() == 1  # the corner is there
+
+
 def test_a_batch_is_padded_ink_and_class_indices() -> None:
     rows = sketch_table.from_arrays(*demo.inks(7, seed=0), demo.CLASS_NAMES)
     ink, classes, _ = TASK.batch(rows)
@@ -136,7 +162,11 @@ def test_a_batch_is_padded_ink_and_class_indices() -> None:
     assert classes.tolist() == rows["class_index"].to_pylist()
 
 
-def test_a_checkpoint_says_its_configuration_and_its_classes() -> None:
+def test_a_checkpoint_says_its_configuration_and_its_classes_and_has_a_model_card() -> None:
     files = SketchTask(strong(), ("The Eiffel Tower", "naïve")).checkpoint_files()
     assert SketchConfig.model_validate(yaml.safe_load(files["config.yaml"])) == strong()
     assert files["classes.txt"] == "The Eiffel Tower\nnaïve\n"
+    card = files["README.md"]
+    for said in ("2 classes", "`The Eiffel Tower`, `naïve`", "`demo`", "CC BY 4.0", "## Not for"):
+        assert said in card
+    assert files["config.yaml"] in card

@@ -74,6 +74,24 @@ def test_the_task_s_files_lie_beside_the_model(folder: Path) -> None:
     ]
 
 
+def test_the_model_card_ends_with_the_scores_of_the_last_epoch(tmp_path: Path) -> None:
+    model, optimizer = trained(1, 3)
+    history = [{"loss": 2.0, "validation_loss": 1.75, "validation_top1": 0.25}]
+    for name, position, said in (
+        ("new", Position(step=8), "After 0 epochs and 8 steps of the next. Not validated yet.\n"),
+        ("done", Position(1, history=history), "After 1 epoch. On the validation split:\n\n"),
+        ("within", Position(1, 8, history=history), "of the next. Of epoch 1, on the validation"),
+    ):
+        (tmp_path / name).mkdir()
+        files = {"README.md": "# A model\n", "other.txt": "as it is\n"}
+        checkpoints.save(tmp_path / name, model, optimizer, position, files)
+        card = (tmp_path / name / "README.md").read_text()
+        assert card.startswith("# A model\n\n## Scores\n\nAfter ")
+        assert said in card
+        assert ("| loss | 1.75 |\n| top1 | 0.25 |\n" in card) == bool(position.history)
+        assert (tmp_path / name / "other.txt").read_text() == "as it is\n"
+
+
 def test_a_model_that_is_not_finite_is_neither_written_nor_loaded(
     folder: Path, tmp_path: Path
 ) -> None:

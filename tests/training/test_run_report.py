@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,11 +199,23 @@ def test_curves_of_no_epoch_are_refused(tmp_path: Path) -> None:
         draw(tmp_path / "curves.png", [])
 
 
-def test_curves_of_no_metric_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no metrics"):
-        learning_curves(
-            tmp_path / "curves.png", epochs(1), metric_names=(), score=("validation_loss", "min")
-        )
+def test_without_a_metric_the_loss_alone_is_drawn(drawn: list[Figure]) -> None:
+    learning_curves(Path("unused"), epochs(2), metric_names=(), score=("validation_loss", "min"))
+    (loss,) = drawn[0].axes
+    assert loss.get_title(loc="left").startswith("Loss: best validation loss")
+    assert_all_text_inside(drawn[0])
+
+
+def test_metrics_that_are_no_shares_are_not_shown_in_percent(drawn: list[Figure]) -> None:
+    history = [
+        {"epoch": 1.0, "loss": 9.0, "validation_loss": 9.0, "km": 30.0, "validation_km": 40.0}
+    ]
+    score: Any = ("validation_km", "min")
+    learning_curves(Path("unused"), history, metric_names=("km",), score=score, shares=())
+    metrics = drawn[0].axes[1]
+    assert metrics.get_title(loc="left") == "Metrics: best validation km 40.0000 in epoch 1"
+    assert metrics.get_ylim()[1] > 40
+    assert not any("%" in text.get_text() for text in metrics.get_yticklabels())
 
 
 def test_a_run_judged_by_its_loss_marks_the_lowest_and_says_its_unit(drawn: list[Figure]) -> None:
@@ -227,24 +240,6 @@ def test_a_run_judged_by_its_loss_marks_the_lowest_and_says_its_unit(drawn: list
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert legend == ["training accuracy", "validation accuracy", "best epoch"]
     assert_all_text_inside(drawn[0])
-
-
-def test_errors_of_more_than_the_whole_are_inside_too(drawn: list[Figure]) -> None:
-    history = [
-        {"epoch": i + 1.0, "loss": 0.5, "validation_loss": 0.5, "error": error,
-         "validation_error": error}
-        for i, error in enumerate([1.42, 0.7])
-    ]  # fmt: skip
-    learning_curves(
-        Path("unused"),
-        history,
-        metric_names=("error",),
-        score=("validation_error", "min"),
-        share_title="Error",
-    )
-    shares = drawn[0].axes[1]
-    assert shares.get_title(loc="left") == "Error: best validation error 70.0% in epoch 2"
-    assert shares.get_ylim()[1] > 1.42
 
 
 def test_metrics_are_told_apart_by_more_than_colour(drawn: list[Figure]) -> None:

@@ -210,9 +210,9 @@ def _pieces(file: Path, split: str, name: str, hashed: bool, repairs: Repairs) -
             for its, number, chords in separated.read_separated(content, suffix, str(file)):
                 yield _Piece(its, f"{name}_{number}", chords)
             return
-        voices, changed = scores.read_score(file)
-        yield _Piece(split, name, scores.in_four_voices(voices, str(file)), hashed=hashed)
-        repairs.update(changed)
+        score = scores.read_score(file)
+        yield _Piece(split, name, scores.in_four_voices(score.voices, str(file)), hashed=hashed)
+        repairs.update(score.repairs)
     except UserError as error:
         raise _PassedOverError(str(error).removeprefix(str(file)).lstrip(":, ")) from error
 

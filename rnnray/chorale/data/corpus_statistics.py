@@ -17,9 +17,9 @@ from rnnray import storage
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT, Chords
 from rnnray.chorale.critique import Critique, critique
 from rnnray.chorale.data import chorale_table
-from rnnray.chorale.packaged import located
 from rnnray.chorale.render.midi_writer import held_notes
 from rnnray.errors import UserError
+from rnnray.packaged import located
 
 STATISTICS_FILE = "statistics.json"
 _EXAMPLES = 100  # most pieces; the book's chorales have 77 in their test split

@@ -34,6 +34,7 @@ class Voices:
 
     line: Line
     columns: list[Column] = field(default_factory=list)  # highest first; lengths may differ
+    onsets: list[npt.NDArray[np.bool_]] = field(default_factory=list)  # where their notes begin
     repairs: Repairs = field(default_factory=Repairs)
     fault: str = ""  # reason why there are no columns, with the position
 
@@ -98,7 +99,8 @@ def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
         )
         return voices
     grid = _grid(held, length, count, lowest, voices.repairs)
-    voices.columns = [grid[:, voice] for voice in range(count)]
+    voices.columns = [*grid.T]
+    voices.onsets = [*_onsets(held, grid).T]
     return voices
 
 
@@ -244,6 +246,15 @@ def _grid(
         grid[step] = pitches
         last = items
     return grid
+
+
+def _onsets(held: list[_Held], grid: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+    """Return bool [n, count]: whether a note of the grid's pitch begins there."""
+    onsets = np.zeros(grid.shape, bool)
+    for item in held:
+        if not item.note.tied:
+            onsets[item.start] |= grid[item.start] == item.note.pitch
+    return onsets
 
 
 def _in_unison(pitches: list[int], before: Column) -> list[int]:

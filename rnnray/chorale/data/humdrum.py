@@ -56,5 +56,6 @@ def _notes(part: Any) -> Iterator[Note]:
     for note in part.recurse().notes:
         start = Fraction(note.getOffsetInHierarchy(part))
         end = start + Fraction(note.quarterLength)
+        tied = note.tie is not None and note.tie.type in ("stop", "continue")
         for pitch in note.pitches:
-            yield Note(round(pitch.ps), start, end, f"bar {note.measureNumber}")
+            yield Note(round(pitch.ps), start, end, f"bar {note.measureNumber}", tied)

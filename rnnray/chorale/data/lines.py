@@ -13,6 +13,7 @@ class Note(NamedTuple):
     start: Fraction  # quarter notes from the beginning
     end: Fraction
     place: str  # position in the score, for messages
+    tied: bool = False  # continues the note before
 
 
 @dataclass(frozen=True)

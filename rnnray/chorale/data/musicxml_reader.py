@@ -32,6 +32,7 @@ class _Sung(NamedTuple):
     start: Fraction  # quarters from the bar's beginning
     length: Fraction
     pitch: int
+    tied: bool  # continues the note before
 
 
 @dataclass
@@ -152,7 +153,14 @@ def _bars(measures: list[ElementTree.Element], repairs: Repairs) -> Iterator[_Ba
                     continue
                 voice, staff = element.findtext("voice", "1"), element.findtext("staff", "1")
                 bar.notes.append(
-                    _Sung(staff.strip(), voice.strip(), start, length, _midi(pitch) + transposed)
+                    _Sung(
+                        staff.strip(),
+                        voice.strip(),
+                        start,
+                        length,
+                        _midi(pitch) + transposed,
+                        _tied(element),
+                    )
                 )
         bar.metre = metre
         yield bar
@@ -183,6 +191,11 @@ def _metre(attributes: ElementTree.Element) -> Fraction | None:
     return Fraction(4 * sum(map(int, counts)), int(unit)) or None
 
 
+def _tied(note: ElementTree.Element) -> bool:
+    ties = [*note.iterfind("tie"), *note.iterfind("notations/tied")]
+    return any(tie.get("type") == "stop" for tie in ties)
+
+
 def _midi(pitch: ElementTree.Element) -> int:
     step = _STEPS[(pitch.findtext("step") or "").strip().upper()]
     alter = round(float(pitch.findtext("alter") or 0))
@@ -211,7 +224,7 @@ def _lines(number: int, name: str, bars: list[_Bar], starts: list[Fraction]) -> 
         for note in bar.notes:
             start = offset + note.start
             by_voice[note.voice, note.staff].append(
-                Note(note.pitch, start, start + note.length, f"bar {bar.number}")
+                Note(note.pitch, start, start + note.length, f"bar {bar.number}", note.tied)
             )
     # A voice that crosses to the other staff belongs to the staff of most of its notes.
     for voice, staff in sorted(by_voice, key=lambda key: len(by_voice[key])):

@@ -7,7 +7,7 @@ ignored, an upbeat stays at its position in the bar.
 import io
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ _READERS = {
     **dict.fromkeys(MUSICXML_SUFFIXES, read_musicxml),
     **dict.fromkeys(KERN_SUFFIXES, read_kern),
 }
+_Kind = TypeVar("_Kind", np.int16, np.bool_)
 _MAX_BYTES = 64 << 20  # unpacked; a score for an orchestra has some megabytes
 
 
@@ -41,6 +42,7 @@ class Score(NamedTuple):
 
     voices: npt.NDArray[np.int16]  # [n, v], see `read_voices`
     repairs: Repairs  # number of repairs of each kind
+    onsets: npt.NDArray[np.bool_]  # [n, v], where notes begin; all false if the format has none
 
 
 def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
@@ -82,7 +84,8 @@ def read_score(path: Path, pitches: range = PITCHES) -> Score:
     if max(len(content), _unpacked(content)) > _MAX_BYTES:
         raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, too large for a score")
     if suffix == ".csv":
-        return Score(read_csv(content, str(path), any_voices=True, pitches=pitches), Repairs())
+        voices = read_csv(content, str(path), any_voices=True, pitches=pitches)
+        return Score(voices, Repairs(), np.zeros(voices.shape, bool))
     lines, repairs = _READERS[suffix](content, str(path))
     return _score(lines, repairs, str(path), pitches)
 
@@ -132,7 +135,8 @@ def _score(lines: list[Line], repairs: Repairs, where: str, pitches: range) -> S
     repairs[Repair.LEFT_OUT] += len(parts)
     # A line whose notes are all doubled has two equal columns.
     repairs[Repair.DOUBLED] += sum(len(its.columns) for its in taken) - len(chosen)
-    return Score(_together(chosen), +repairs)
+    columns = [column for _, column in chosen if column is not None]
+    return Score(_together(columns), +repairs, _together([*map(_onsets_of, chosen)]))
 
 
 def _on_grid(lines: list[Line], pitches: range) -> list[Voices]:
@@ -153,10 +157,14 @@ def _lowest(lines: list[Line]) -> Line | None:
     )
 
 
-def _together(chosen: list[Choice]) -> npt.NDArray[np.int16]:
-    """Join columns to int16 [n, v], all as long as the longest."""
-    columns = [column for _, column in chosen if column is not None]
-    voices = np.zeros((max(map(len, columns)), len(columns)), np.int16)
+def _onsets_of(choice: Choice) -> npt.NDArray[np.bool_]:
+    its, column = choice
+    return next(on for on, one in zip(its.onsets, its.columns, strict=True) if one is column)
+
+
+def _together(columns: list[npt.NDArray[_Kind]]) -> npt.NDArray[_Kind]:
+    """Join columns to [n, v], all as long as the longest."""
+    voices = np.zeros((max(map(len, columns)), len(columns)), columns[0].dtype)
     for voice, column in enumerate(columns):
         voices[: len(column), voice] = column
     return voices

@@ -7,11 +7,11 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field, field_validator
 
 from rnnray.chorale import composing_options
-from rnnray.chorale.packaged import PACKAGED
+from rnnray.packaged import COMPOSER
 from rnnray.training.training_options import Config, RunName
 
-Format = Literal["wav", "mid", "musicxml"]
-FORMATS: tuple[Format, ...] = ("wav", "mid", "musicxml")
+Format = Literal["wav", "flac", "ogg", "mid", "musicxml"]
+FORMATS: tuple[Format, ...] = ("wav", "flac", "ogg", "mid", "musicxml")
 
 
 class GenerationConfig(Config):
@@ -21,15 +21,16 @@ class GenerationConfig(Config):
     them in pairs, but they are not independent samples.
     """
 
-    checkpoint: composing_options.Checkpoint = PACKAGED
+    checkpoint: composing_options.Checkpoint = COMPOSER
     temperatures: composing_options.Temperatures = (0.8, 1.0, 1.5)
     """Temperatures of sampling: 1 uses the composer's probabilities as they are, lower is tamer,
     higher is wilder, 0 takes the likeliest note."""
     count: Annotated[composing_options.Count, Le(1_000_000)] = 100  # keys have six digits
     chords: composing_options.Chords = 64
     """Length of a chorale in chords (sixteenths), with the opening that is given."""
-    formats: Annotated[tuple[Format, ...], MinLen(1)] = FORMATS
-    """Files of each chorale: sound (wav), MIDI (mid), score (musicxml)."""
+    formats: Annotated[tuple[Format, ...], MinLen(1)] = ("wav", "mid", "musicxml")
+    """Files of each chorale: sound (wav; flac, the same samples in fewer bytes; ogg, lossy and the
+    smallest), MIDI (mid), score (musicxml)."""
     top_p: composing_options.TopP = 1.0
     temperature_on: composing_options.TemperatureOn = "pitch"
     rules: composing_options.RuleTexts = ()

@@ -2,13 +2,13 @@
 
 Each stage has its own size. Samplers are actors that have loaded the checkpoint, rendering is tasks
 that keep the CPUs busy, and uploads wait for the storage with a few threads each. Between the
-stages pass batches of a few chorales (`SHEAF`); rows of the manifest return to the driver.
+stages pass batches of a few chorales (`BATCH`); rows of the manifest return to the driver.
 """
 
 import hashlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from rnnray.chorale.generation.manifest import ROW, figures_of
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
 from rnnray.chorale.render.midi_writer import midi_bytes
 from rnnray.chorale.render.musicxml_writer import musicxml_bytes
-from rnnray.chorale.render.sound import synthesize, wav_bytes
+from rnnray.chorale.render.sound_files import SOUNDS, sound_files
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rnnray.chorale.sampler import Sampler
 
 # Limits of a batch: about 20 MB of files.
-_SHEAF_CHORALES, _SHEAF_SECONDS = 8, 100
+_BATCH_CHORALES, _BATCH_SECONDS = 8, 100
 
 # Rendering limits the speed of a run. It gets two tasks a CPU: one often waits for its turn, and
 # Ray Data reserves a third of the CPUs for the stages that need few.
@@ -44,7 +44,7 @@ _UPLOAD_THREADS = 8
 _CPUS_A_SAMPLER = 8  # composing costs a tenth of rendering
 
 _SECONDS = [(f"{stage}_seconds", pa.float64()) for stage in ("compose", "render", "upload")]
-SHEAF = pa.schema(
+BATCH = pa.schema(
     [
         ("part", pa.int64()),  # index in the plan's list of parts
         ("rows", pa.list_(ROW)),
@@ -112,25 +112,25 @@ class Compose:
                     }
                 )
             seconds = (time.process_time() - started) / len(rows)
-            size = sheaf_size(self._plan.config)
+            size = batch_size(self._plan.config)
             for first in range(0, len(rows), size):
                 some = rows[first : first + size]
                 yield _table({"part": place, "rows": some, "compose_seconds": seconds * len(some)})
 
 
-def sheaf_size(config: GenerationConfig) -> int:
+def batch_size(config: GenerationConfig) -> int:
     """Return the most chorales in a batch; fewer long ones, since it holds all their sound."""
     seconds = config.chords * 15 / config.tempo
-    return max(1, min(_SHEAF_CHORALES, int(_SHEAF_SECONDS / seconds)))
+    return max(1, min(_BATCH_CHORALES, int(_BATCH_SECONDS / seconds)))
 
 
 def render(table: pa.Table, plan: Plan) -> pa.Table:
     """Return a batch with the contents of all files, and with the statistics of its chorales."""
     started = time.process_time()
-    (sheaf,) = table.to_pylist()
-    part = plan.part(sheaf["part"])
+    (batch,) = table.to_pylist()
+    part = plan.part(batch["part"])
     contents: list[bytes] = []
-    for row in sheaf["rows"]:
+    for row in batch["rows"]:
         chords = np.array(row["chords"], np.int16).reshape(-1, VOICE_COUNT)
         files = file_contents(chords, plan.title(part, row["index"]), plan.config)
         contents += files.values()
@@ -143,8 +143,8 @@ def render(table: pa.Table, plan: Plan) -> pa.Table:
             for suffix, content in files.items()
         ]
         row.update(figures_of(chords))
-    sheaf |= {"contents": contents, "render_seconds": time.process_time() - started}
-    return _table(sheaf)
+    batch |= {"contents": contents, "render_seconds": time.process_time() - started}
+    return _table(batch)
 
 
 def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[str, bytes]:
@@ -155,14 +155,13 @@ def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[
         title: title of the chorale.
         config: tempo, instrument and formats.
     """
-    makers: dict[str, Callable[[], bytes]] = {
-        "wav": lambda: wav_bytes(
-            synthesize(chords, tempo=config.tempo, instrument=config.instrument)
-        ),
-        "mid": lambda: midi_bytes(chords, tempo=config.tempo, title=title),
-        "musicxml": lambda: musicxml_bytes(chords, tempo=config.tempo, title=title),
-    }
-    return {suffix: makers[suffix]() for suffix in config.formats}
+    sounds = [name for name in config.formats if name in SOUNDS]
+    files = sound_files(chords, sounds, tempo=config.tempo, instrument=config.instrument)
+    if "mid" in config.formats:
+        files["mid"] = midi_bytes(chords, tempo=config.tempo, title=title)
+    if "musicxml" in config.formats:
+        files["musicxml"] = musicxml_bytes(chords, tempo=config.tempo, title=title)
+    return files
 
 
 class Upload:
@@ -183,9 +182,9 @@ class Upload:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Store the files of a batch; return the batch without their contents."""
         started = time.perf_counter()
-        (sheaf,) = table.drop_columns(["contents"]).to_pylist()
+        (batch,) = table.drop_columns(["contents"]).to_pylist()
         contents = iter(table["contents"].combine_chunks().flatten())
-        part = self._plan.part(sheaf["part"])
+        part = self._plan.part(batch["part"])
         puts = [
             [
                 self._threads.submit(
@@ -193,16 +192,16 @@ class Upload:
                 )
                 for file in row["files"]
             ]
-            for row in sheaf["rows"]
+            for row in batch["rows"]
         ]
         written = [[put.result() for put in files] for files in puts]
         composed = part.temperature is not None
-        sheaf |= {
+        batch |= {
             "chorales": len(puts) if composed else 0,
             "written": sum(map(any, written)) if composed else 0,
             "upload_seconds": time.perf_counter() - started,
         }
-        return _table(sheaf)
+        return _table(batch)
 
     def _put(self, file: dict[str, Any], content: pa.Scalar, metadata: dict[str, str]) -> bool:
         """Return whether the file, with this content, was not there before."""
@@ -214,7 +213,7 @@ class Upload:
         return True
 
 
-def sheaves(
+def batches(
     plan: Plan, places: list[int], store: Store, *, resumes: bool, samplers: int | None
 ) -> Iterator[pa.Table]:
     """Compose, render and store some parts of a plan.
@@ -227,7 +226,7 @@ def sheaves(
         samplers: the most composing actors; by default one a GPU, or one for eight CPUs.
 
     Returns:
-        Batches, `SHEAF` without contents, as they are finished.
+        Batches, `BATCH` without contents, as they are finished.
     """
     parts = ray.data.from_items(
         [{"part": place} for place in places], override_num_blocks=len(places)
@@ -291,10 +290,10 @@ def upload_pool(parts: int) -> ray.data.ActorPoolStrategy:
     return ray.data.ActorPoolStrategy(min_size=now, max_size=max(now, most))
 
 
-def rows_of(sheaf: pa.Table) -> pa.Table:
+def rows_of(batch: pa.Table) -> pa.Table:
     """Return the rows of the manifest in a batch."""
-    return pa.Table.from_struct_array(sheaf["rows"].combine_chunks().flatten())
+    return pa.Table.from_struct_array(batch["rows"].combine_chunks().flatten())
 
 
-def _table(sheaf: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist([sheaf], schema=SHEAF)
+def _table(batch: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist([batch], schema=BATCH)

@@ -18,12 +18,12 @@ from rnnray.chorale.composing_options import temperature_text
 from rnnray.chorale.data.reference import read_reference
 from rnnray.chorale.generation.generation_options import FORMATS, GenerationConfig
 from rnnray.chorale.given import given_tokens
-from rnnray.chorale.packaged import PACKAGED, located
 from rnnray.chorale.render import page
 from rnnray.chorale.render.sound import check_length
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
+from rnnray.packaged import COMPOSER, located
 from rnnray.training import checkpoints
 
 Device = Literal["cpu", "gpu"]
@@ -38,6 +38,8 @@ RUN, SUMMARY, PAGE = "run.yaml", "summary.json", "index.html"
 BACH_PART = "bach/part-00000.parquet"
 CONTENT_TYPES: Mapping[str, str] = {
     "wav": "audio/wav",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
     "mid": "audio/midi",
     "musicxml": "application/vnd.recordare.musicxml+xml",
     "parquet": "application/vnd.apache.parquet",
@@ -193,7 +195,7 @@ def make_plan(name: str, config: GenerationConfig) -> Plan:
     """
     # An absolute path: processes of a cluster that was started elsewhere have another working
     # directory.
-    if config.checkpoint != PACKAGED:
+    if config.checkpoint != COMPOSER:
         config = config.model_copy(update={"checkpoint": storage.absolute(config.checkpoint)})
     check_length(config.chords, config.tempo)
     reference = read_reference(config.checkpoint, config.data, config.seed_from)

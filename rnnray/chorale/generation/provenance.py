@@ -1,6 +1,6 @@
 """The software and devices that made a run's files, compared when the run is resumed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
 
 import ray
@@ -17,10 +17,16 @@ FIELD = "made_with"
 _ACCELERATOR = "accelerator_type:"  # prefix of Ray's resource for a node's accelerator
 
 
-def made_with(device: Device) -> dict[str, str]:
-    """Return versions, and the cluster's GPU models if GPUs compose (then needs a cluster)."""
+def made_with(device: Device, formats: Collection[str] = ()) -> dict[str, str]:
+    """Return versions, and the cluster's GPU models if GPUs compose (then needs a cluster).
+
+    Args:
+        device: kind of device that composes.
+        formats: suffixes of the files that are written.
+    """
     about = {"rnnray": rnnray.__version__}
-    for name in ("tensorflow", "keras", "numpy"):
+    compressed = ["soundfile"] if {"flac", "ogg"} & {*formats} else []
+    for name in ("tensorflow", "keras", "numpy", *compressed):
         about[name] = _version(name)
     if device == "gpu":
         models = [name for name in ray.cluster_resources() if name.startswith(_ACCELERATOR)]

@@ -15,7 +15,7 @@ from rnnray.artifacts.guarded import GuardedStore
 from rnnray.chorale.composing_options import RuleName, rule_nats
 from rnnray.chorale.generation import folder, manifest, provenance
 from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
-from rnnray.chorale.generation.pipeline import rows_of, sheaves
+from rnnray.chorale.generation.pipeline import batches, rows_of
 from rnnray.chorale.generation.plan import PAGE, Part, Plan, make_plan
 from rnnray.chorale.generation.publishing import publish
 from rnnray.progress import Every, say
@@ -107,7 +107,7 @@ def generate(
         # Another run may have begun, and even ended, while this process connected.
         saved = folder.saved_run(store, overwrite=options.overwrite)
         resumes = saved is not None and not options.overwrite
-        made_with = provenance.made_with(plan.device)
+        made_with = provenance.made_with(plan.device, plan.config.formats)
         if saved is None:
             folder.save(store, plan, made_with=made_with)
         elif options.overwrite:
@@ -122,11 +122,11 @@ def generate(
         watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, places)))
         say(f"{store.uri}: {watch}; composing on {'GPUs' if gpu else 'CPUs'}")
         if places:
-            stored = sheaves(plan, places, store, resumes=resumes, samplers=options.samplers)
+            stored = batches(plan, places, store, resumes=resumes, samplers=options.samplers)
             collected = manifest.Parts(store, plan)
-            for sheaf in watch.over(stored):
+            for batch in watch.over(stored):
                 lock.check()
-                collected.add(sheaf["part"][0].as_py(), rows_of(sheaf))
+                collected.add(batch["part"][0].as_py(), rows_of(batch))
         say(f"{store.uri}: {watch}; writing the page and the summary")
         publishing = time.monotonic()
         # In a task, because it holds the statistics of all chorales, and the driver should stay
@@ -158,13 +158,13 @@ class _Watch:
         there = self._chorales - self._missing + self._stored
         return f"{there:,} of {self._chorales:,} chorales"
 
-    def over(self, sheaves: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    def over(self, batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """Yield the batches themselves, one a table."""
         started = time.monotonic()
         every = Every()
-        for sheaf in sheaves:
-            yield sheaf
-            (row,) = sheaf.drop_columns(["rows"]).to_pylist()
+        for batch in batches:
+            yield batch
+            (row,) = batch.drop_columns(["rows"]).to_pylist()
             for stage in STAGES:
                 self.seconds[stage] += row[f"{stage}_seconds"]
             self.seconds["pieces"] = time.monotonic() - started

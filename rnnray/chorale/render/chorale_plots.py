@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from rnnray import plot_style
-from rnnray.chorale.chords import BAR, Chords
+from rnnray.chorale.chords import BAR, Chords, Onsets
 from rnnray.chorale.data.corpus_statistics import Statistics, pitch_counts
 from rnnray.plot_style import BLUE, BODY, FAINT, GREEN, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION
 
@@ -25,9 +25,18 @@ BEAT = 4  # steps (sixteenth notes)
 _LINE = 8 * BAR  # steps in a line of a piano roll
 _LINES = 20  # most lines: for longer pieces lines grow, so that other programs can open the PNG
 _HEIGHT = 0.9  # height of a note, in semitones
+_OUTLINE = 1.1  # points
+_SLIT = 0.3  # steps between a note and one that is struck again
 
 
-def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
+def piano_roll(
+    path: Path,
+    chords: Chords,
+    title: str,
+    given: int = 0,
+    given_notes: NDArray[np.bool_] | None = None,
+    onsets: Onsets | None = None,
+) -> None:
     """Draw the notes of four voices over time, in lines of eight bars, as in a score.
 
     Bar lines are 16 steps apart, from the first chord. Chords do not have the music's own bars,
@@ -38,6 +47,8 @@ def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
         chords: int16 [n, 4]; equal pitches in a row are one held note, 0 is silence.
         title: title of the plot.
         given: number of chords at the beginning that are shaded as given.
+        given_notes: bool [n, 4], notes that are outlined as given.
+        onsets: where notes begin, though the pitch is the same as before.
 
     Raises:
         ValueError: chords are not [n, 4] for n > 0, or fewer than `given`.
@@ -45,6 +56,9 @@ def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
     if chords.ndim != 2 or chords.shape[1] != 4 or not 0 <= given <= len(chords) > 0:
         raise ValueError(f"chords {chords.shape}, {given} given: no such piano roll")
     steps = len(chords)
+    none = np.zeros(chords.shape, bool)
+    outlined = none if given_notes is None else given_notes
+    begun = none if onsets is None else onsets
     line = min(steps, max(_LINE, BAR * math.ceil(steps / _LINES / BAR)))
     lines = math.ceil(steps / line)
     sung = chords[chords > 0]
@@ -56,13 +70,16 @@ def piano_roll(path: Path, chords: Chords, title: str, given: int = 0) -> None:
         heading = plot_style.wrap(title, int(10 * width), 2) if i == 0 else ""
         axes = plot_style.chart(figure, (lines, 1, i + 1), heading)
         _draw_time(axes, i * line, line, min(steps, (i + 1) * line), given)
-        _draw_notes(axes, chords[i * line : (i + 1) * line], i * line)
+        part = slice(i * line, (i + 1) * line)
+        _draw_notes(axes, chords[part], outlined[part], begun[part], i * line)
         axes.set_ylim(low - 1.5, high + 1.5)
         _name_pitches(axes, low, high)
     axes.set_xlabel(f"bar of {BAR} sixteenths")
     keys = [Patch(color=color, label=voice) for voice, color in VOICES.items()]
     if given:
         keys.append(Patch(facecolor=FAINT, alpha=0.6, label="given"))
+    if outlined.any():
+        keys.append(Patch(facecolor=PAPER, edgecolor=TEXT, lw=_OUTLINE, label="given"))
     figure.legend(
         handles=keys, loc="outside lower center", ncols=5, frameon=False, fontsize=BODY,
         handlelength=1.2, columnspacing=1.2,
@@ -134,22 +151,28 @@ def _draw_time(axes: Axes, start: int, length: int, end: int, given: int) -> Non
     axes.set_xticks([*bars], [str(step // BAR + 1) for step in bars], ha="left", fontsize=SMALL)
 
 
-def _draw_notes(axes: Axes, chords: Chords, start: int) -> None:
+def _draw_notes(
+    axes: Axes, chords: Chords, outlined: NDArray[np.bool_], begun: Onsets, start: int
+) -> None:
     """Draw a bar for each held note; voices on the same pitch share its height, upper on top."""
     same = chords[:, :, None] == chords[:, None, :]
     sharing = same.sum(axis=2)
     above = np.tril(same, -1).sum(axis=2)
     for voice, color in enumerate(VOICES.values()):
-        notes = np.stack([chords[:, voice], sharing[:, voice], above[:, voice]])
-        changes = np.diff(notes, prepend=-1).any(axis=0)
+        notes = np.stack([chords[:, voice], sharing[:, voice], above[:, voice], outlined[:, voice]])
+        changes = np.diff(notes, prepend=-1).any(axis=0) | begun[:, voice]
         onsets = np.flatnonzero(changes)
-        ends = start + np.append(onsets[1:], len(chords))
-        pitches, shares, ranks = notes[:, onsets]
+        ends = start + np.append(onsets[1:], len(chords)).astype(np.float64)
+        ends[:-1] -= _SLIT * begun[onsets[1:], voice]
+        pitches, shares, ranks, given = notes[:, onsets]
         top = pitches + _HEIGHT / 2 - _HEIGHT * ranks / shares
         left, bottom = start + onsets, top - _HEIGHT / shares
         corners = [[left, bottom], [left, top], [ends, top], [ends, bottom]]
         bars = np.moveaxis(np.array(corners, np.float64), -1, 0)[pitches > 0]
-        axes.add_collection(PolyCollection(bars, facecolors=color, edgecolors="none", zorder=2))
+        edges = [TEXT if one else "none" for one in given[pitches > 0]] if given.any() else "none"
+        axes.add_collection(
+            PolyCollection(bars, facecolors=color, edgecolors=edges, lw=_OUTLINE, zorder=2)
+        )
 
 
 def _name_pitches(axes: Axes, low: int, high: int, along: str = "y") -> None:

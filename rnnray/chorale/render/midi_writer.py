@@ -21,31 +21,36 @@ VELOCITY = 80
 
 
 def midi_bytes(
-    chords: NDArray[np.integer], *, tempo: float = 80.0, title: str | None = None
+    chords: NDArray[np.integer],
+    *,
+    tempo: float = 80.0,
+    title: str | None = None,
+    onsets: NDArray[np.bool_] | None = None,
 ) -> bytes:
     """Return a chorale as a MIDI file of format 1, the same bytes for the same arguments.
 
     The first track has title, tempo and metre; each voice follows as a track, on a channel of its
-    own. Equal pitches in a row are one held note. Every track is as long as the chords, even if
-    they end in silence.
+    own. Equal pitches in a row are one held note, unless onsets say otherwise. Every track is as
+    long as the chords, even if they end in silence.
 
     Args:
         chords: int [n, 4]: soprano, alto, tenor, bass, a row a sixteenth; MIDI pitch from 1 to 127,
             0 = silence.
         tempo: quarters a minute.
         title: title of the chorale.
+        onsets: bool [n, 4], see `rnnray.chorale.chords.Onsets`.
 
     Raises:
         ValueError: chords are not such an array.
         UserError: a MIDI file cannot hold the tempo.
     """
-    voices = held_notes(chords)
+    voices = held_notes(chords, onsets)
     check_tempo(tempo)
     # Titles may have characters outside Latin-1, mido's default.
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8")
     first = file.add_track()
     if title is not None:
-        first.append(mido.MetaMessage("track_name", name=printable(title)))
+        first.append(mido.MetaMessage("track_name", name=title_text(title)))
     first.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo)))
     first.append(mido.MetaMessage("time_signature", numerator=4, denominator=4))
     first.append(mido.MetaMessage("end_of_track", time=len(chords) * TICKS_PER_CHORD))
@@ -69,10 +74,13 @@ def midi_bytes(
     return buffer.getvalue()
 
 
-def held_notes(chords: NDArray[np.integer]) -> list[list[tuple[int, int]]]:
+def held_notes(
+    chords: NDArray[np.integer], onsets: NDArray[np.bool_] | None = None
+) -> list[list[tuple[int, int]]]:
     """Return the notes and rests of each voice: (MIDI pitch or 0 = rest, length in sixteenths).
 
-    `chords` is int [n, 4], pitches 0 to 127; equal pitches in a row are one held note.
+    `chords` is int [n, 4], pitches 0 to 127; equal pitches in a row are one held note, unless
+    `onsets`, bool [n, 4], says that another begins.
 
     Raises:
         ValueError: another shape, type or pitch.
@@ -84,8 +92,11 @@ def held_notes(chords: NDArray[np.integer]) -> list[list[tuple[int, int]]]:
     if chords.min() < 0 or chords.max() > 127:
         raise ValueError(f"pitches {chords.min()} to {chords.max()}: MIDI has 0 to 127")
     voices = []
-    for column in chords.T:
-        starts = [0, *(np.flatnonzero(np.diff(column)) + 1).tolist(), len(column)]
+    begun = np.diff(chords, axis=0) != 0
+    if onsets is not None:
+        begun |= onsets[1:] & (chords[1:] > 0)
+    for column, begins in zip(chords.T, begun.T, strict=True):
+        starts = [0, *(np.flatnonzero(begins) + 1).tolist(), len(column)]
         voices.append([(int(column[start]), end - start) for start, end in pairwise(starts)])
     return voices
 
@@ -98,7 +109,7 @@ def check_tempo(tempo: float) -> None:
         )
 
 
-def printable(title: str) -> str:
+def title_text(title: str) -> str:
     """Return a title without characters that XML forbids or UTF-8 cannot encode.
 
     The name of a file may have either.

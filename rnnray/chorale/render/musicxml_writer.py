@@ -19,7 +19,7 @@ from rnnray.chorale.render.midi_writer import (
     PART_NAMES,
     check_tempo,
     held_notes,
-    printable,
+    title_text,
 )
 
 _CLEFS = (
@@ -39,6 +39,7 @@ _VALUES = {
     16: "<type>whole</type>",
 }
 """How a note is written, by its length in sixteenths."""
+_GIVEN = ' color="#0067A8"'
 _BEAT = 4
 _ACCIDENTALS = {-2: "flat-flat", -1: "flat", 0: "natural", 1: "sharp", 2: "double-sharp"}
 _FIFTHS = "FCGDAEB"  # the order in which sharps enter a key signature
@@ -72,10 +73,16 @@ class _Note(NamedTuple):
     length: int
     tied_back: bool  # continues the note before
     tied_on: bool  # continues in the next note
+    given: bool
 
 
 def musicxml_bytes(
-    chords: NDArray[np.integer], *, tempo: float = 80.0, title: str | None = None
+    chords: NDArray[np.integer],
+    *,
+    tempo: float = 80.0,
+    title: str | None = None,
+    given: NDArray[np.bool_] | None = None,
+    onsets: NDArray[np.bool_] | None = None,
 ) -> bytes:
     """Return a chorale as MusicXML, the same bytes for the same arguments.
 
@@ -88,15 +95,20 @@ def musicxml_bytes(
             beat of a 4/4 bar; MIDI pitch from 1 to 127, 0 = silence.
         tempo: quarters a minute.
         title: title of the chorale.
+        given: bool [n, 4], the notes that are given while other voices are composed. They are
+            coloured, and their voice's name says so.
+        onsets: bool [n, 4], see `rnnray.chorale.chords.Onsets`.
 
     Raises:
         ValueError: chords are not such an array.
         UserError: the tempo is not a number or out of range.
     """
-    voices = held_notes(chords)
+    voices = held_notes(chords, onsets)
     check_tempo(tempo)
     key = estimate_key(chords)
-    heading = escape(printable(title or ""))
+    if given is None:
+        given = np.zeros(chords.shape, bool)
+    heading = escape(title_text(title or ""))
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
@@ -111,8 +123,9 @@ def musicxml_bytes(
         "<group-barline>yes</group-barline></part-group>",
     ]
     for number, name in enumerate(PART_NAMES, 1):
+        shown = f"{name} (given)" if given[:, number - 1].any() else name
         lines.append(
-            f'<score-part id="P{number}"><part-name>{name}</part-name>'
+            f'<score-part id="P{number}"><part-name>{shown}</part-name>'
             f"<part-abbreviation>{name[0]}</part-abbreviation>"
             f'<score-instrument id="I{number}"><instrument-name>{name}</instrument-name>'
             f'</score-instrument><midi-instrument id="I{number}"><midi-channel>{number}'
@@ -122,7 +135,8 @@ def musicxml_bytes(
     lines += ['<part-group number="1" type="stop"/>', "</part-list>"]
     for number, notes in enumerate(voices, 1):
         lines.append(f'<part id="P{number}">')
-        lines += _part(notes, len(chords), key, _CLEFS[number - 1], tempo if number == 1 else None)
+        opens = tempo if number == 1 else None
+        lines += _part(notes, given[:, number - 1], key, _CLEFS[number - 1], opens)
         lines.append("</part>")
     lines.append("</score-partwise>\n")
     return "\n".join(lines).encode()
@@ -176,17 +190,22 @@ def split_at_beats(start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _part(
-    notes: list[tuple[int, int]], length: int, key: Key, clef: str, tempo: float | None
+    notes: list[tuple[int, int]],
+    given: NDArray[np.bool_],
+    key: Key,
+    clef: str,
+    tempo: float | None,
 ) -> Iterator[str]:
-    """Yield the bars of a voice of `length` sixteenths, a line a note."""
-    bars: list[list[_Note]] = [[] for _ in range(0, max(length, 1), BAR)]
+    """Yield the bars of a voice, a line a note; `given` is bool [length in sixteenths]."""
+    bars: list[list[_Note]] = [[] for _ in range(0, max(len(given), 1), BAR)]
     position = 0
     for pitch, held in notes:
         pieces = split_at_beats(position, position + held)
         for start, end in pieces:
             tied_back, tied_on = start > position, end < position + held
+            ties = pitch > 0 and tied_back, pitch > 0 and tied_on
             bars[start // BAR].append(
-                _Note(pitch, start, end - start, pitch > 0 and tied_back, pitch > 0 and tied_on)
+                _Note(pitch, start, end - start, *ties, bool(given[position]))
             )
         position += held
     read: dict[tuple[str, int], int] = {}
@@ -200,7 +219,8 @@ def _part(
             )
         if number == 1 and tempo is not None:
             yield (
-                "<direction><direction-type><metronome><beat-unit>quarter</beat-unit>"
+                '<direction placement="above"><direction-type><metronome>'
+                "<beat-unit>quarter</beat-unit>"
                 f"<per-minute>{round(tempo, 2):g}</per-minute></metronome></direction-type>"
                 f'<sound tempo="{round(tempo, 2):g}"/></direction>'
             )
@@ -237,7 +257,7 @@ def _bar(notes: Sequence[_Note], sharps: int, read: dict[tuple[str, int], int]) 
                 accidental = f"<accidental>{_ACCIDENTALS[alter]}</accidental>"
             read[step, octave] = alter
         yield (
-            f"<note><pitch><step>{step}</step>"
+            f"<note{_GIVEN if note.given else ''}><pitch><step>{step}</step>"
             + (f"<alter>{alter}</alter>" if alter else "")
             + f"<octave>{octave}</octave></pitch>{duration}"
             + "".join(f'<tie type="{tie}"/>' for tie in ties)

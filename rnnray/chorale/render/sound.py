@@ -35,6 +35,8 @@ _LEVELS = (1.2, 1.0, 1.0, 1.0)
 
 _ROOM_LEVEL = 0.3
 
+_BREATH_SECONDS = 0.06  # silence before a pitch is struck again
+
 _BLOCK = 1 << 14  # samples mixed at a time, so that intermediate results stay in the cache
 
 # Samples of cached tones: the shortest one is longer than any attack.
@@ -52,6 +54,7 @@ def synthesize(
     chords: npt.NDArray[np.integer],
     *,
     tempo: float = 80.0,
+    onsets: npt.NDArray[np.bool_] | None = None,
     instrument: InstrumentName = "organ",
     sample_rate: int = 44100,
 ) -> Samples:
@@ -68,6 +71,8 @@ def synthesize(
         chords: integers [n, 4], soprano to bass: MIDI pitches 36 to 81, 0 = silence; a row is a
             sixteenth note.
         tempo: quarter notes a minute, > 0.
+        onsets: bool [n, 4], see `rnnray.chorale.chords.Onsets`; a note ends a little before its
+            pitch is struck again.
         instrument: organ, choir or sine.
         sample_rate: samples a second, at least 8,000.
 
@@ -81,13 +86,13 @@ def synthesize(
         ValueError: chords of another shape, type or range, an unknown instrument, a sample rate
             that is too low.
     """
-    voices = held_notes(chords)
+    voices = held_notes(chords, onsets)
     _check(chords, tempo, instrument, sample_rate)
     if len(chords) == 0:
         return np.zeros((0, 2), np.float32)
     # Times are rounded once, not added up, so that a long piece does not drift.
     times = np.rint(np.arange(len(chords) + 1) * (15 / tempo) * sample_rate).astype(np.int64)
-    notes = _timed(voices, times)
+    notes = _timed(voices, times, round(_BREATH_SECONDS * sample_rate))
     count = int(times[-1]) + round(TAIL_SECONDS * sample_rate)
     if instrument == "sine":
         mix = _sines(notes, int(times[-1]), count, sample_rate)
@@ -109,18 +114,25 @@ def wav_bytes(audio: Samples, sample_rate: int = 44100) -> bytes:
     Raises:
         ValueError: another shape, or samples that are NaN or beyond full scale.
     """
-    if audio.ndim != 2 or audio.shape[1] != 2:
-        raise ValueError(f"audio is float [samples, 2], not of the shape {list(audio.shape)}")
-    # NaN compares false.
-    if audio.size and not (audio.min() >= -1 and audio.max() <= 1):
-        raise ValueError("audio has samples that are NaN or beyond -1 to 1")
+    samples = pcm(audio)
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(2)
         writer.setsampwidth(2)
         writer.setframerate(sample_rate)
-        writer.writeframes(np.rint(audio * np.float32(32767)).astype("<i2").tobytes())
+        writer.writeframes(samples.astype("<i2", copy=False).tobytes())
     return file.getvalue()
+
+
+def pcm(audio: Samples) -> npt.NDArray[np.int16]:
+    """Return samples as int16 [samples, 2]; raises as `wav_bytes` does."""
+    if audio.ndim != 2 or audio.shape[1] != 2:
+        raise ValueError(f"audio is float [samples, 2], not of the shape {list(audio.shape)}")
+    # NaN compares false.
+    if audio.size and not (audio.min() >= -1 and audio.max() <= 1):
+        raise ValueError("audio has samples that are NaN or beyond -1 to 1")
+    samples: npt.NDArray[np.int16] = np.rint(audio * np.float32(32767)).astype(np.int16)
+    return samples
 
 
 def check_length(chords: int, tempo: float) -> None:
@@ -153,14 +165,19 @@ def _check(
     check_length(len(chords), tempo)
 
 
-def _timed(voices: list[list[tuple[int, int]]], times: npt.NDArray[np.int64]) -> list[_Note]:
+def _timed(
+    voices: list[list[tuple[int, int]]], times: npt.NDArray[np.int64], breath: int
+) -> list[_Note]:
     """Return `held_notes` with times in samples; `times` has each row's begin and the last end."""
     notes = []
     for voice, line in enumerate(voices):
         row = 0
-        for pitch, length in line:
+        for index, (pitch, length) in enumerate(line):
+            start, stop = int(times[row]), int(times[row + length])
+            if pitch and line[index + 1 : index + 2] and line[index + 1][0] == pitch:
+                stop -= min(breath, (stop - start) // 4)
             if pitch:
-                notes.append(_Note(voice, pitch, int(times[row]), int(times[row + length])))
+                notes.append(_Note(voice, pitch, start, stop))
             row += length
     return notes
 

@@ -13,6 +13,10 @@ _ADVICE = (
     "try a lower optimizer.learning_rate, optimizer.clip global or optimizer.skip_nonfinite, "
     "under another name"
 )
+_FRESH = (
+    "the weights are still fresh, so look at the task first: `row_losses` gave this, perhaps from "
+    "inputs or targets of `batch` that are not finite"
+)
 
 
 class Diverged(UserError):  # noqa: N818  (named for what happened, as `Leaving`)
@@ -101,9 +105,10 @@ class Divergence:
     def _raise(self, epoch: int, step: int, what: str) -> None:
         rate = float(np.asarray(self._optimizer.learning_rate))
         norm, where = self._largest
+        advice = _FRESH if (epoch, step) == (0, 1) else _ADVICE
         raise Diverged(
             f"training diverged: epoch {epoch + 1}, step {step}: {what}; learning rate {rate:.4g}, "
-            f"largest finite gradient norm {norm:.4g}{where}; {_ADVICE}",
+            f"largest finite gradient norm {norm:.4g}{where}; {advice}",
             epoch + min(step / self._steps_per_epoch, 0.9999),
         )
 

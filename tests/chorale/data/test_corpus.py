@@ -15,6 +15,7 @@ from score_files import midi as midi_file
 from rnnray import storage
 from rnnray.chorale.data import chorale_table
 from rnnray.chorale.data.corpus import open_corpus
+from rnnray.chorale.data.scores import read_score
 from rnnray.chorale.render.midi_writer import midi_bytes
 from rnnray.errors import UserError
 
@@ -220,6 +221,9 @@ def test_humdrum_is_read_by_the_names_of_its_voices(tmp_path: Path) -> None:
     chords = chorale_table.chords_of(read)[0].tolist()
     quarters = [[64, 81, 55, 48], [65, 81, 57, 43], [67, 64, 0, 43], [69, 60, 57, 43]]
     assert chords[:16:4] == quarters
+    alto, bass = read_score(tmp_path / "a.krn").onsets.T[[1, 3]]
+    assert alto.nonzero()[0].tolist() == [0, 4, 8, 12]
+    assert bass.nonzero()[0].tolist() == [0, 4], "a tied note does not begin again"
     assert [chord[2] for chord in chords[4:8]] == [57, 57, 58, 58]
     assert "cannot be read as **kern" in refused(write(tmp_path, {"b.krn": "x"}) / "b.krn")
 

@@ -126,7 +126,7 @@ def test_starting_over_deletes_what_runs_write_and_nothing_else(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = [
-        *("temperature=0.8/favourites/000000.wav", "temperature=0.8/000000.flac", "notes.txt"),
+        *("temperature=0.8/favourites/000000.wav", "temperature=0.8/000000.aiff", "notes.txt"),
         *("bach/notes.txt", "manifest/readme.md", "old/run.yaml", "temperature/000000.wav"),
         *("page/mine.js", "page/photos/0000.js", "page/temperature=1/mine.js"),
     ]

@@ -87,7 +87,7 @@ def test_a_run_that_was_broken_off_anywhere_ends_as_an_unbroken_one(
             (place / key).write_bytes(whole[wrong[key]])
         kept -= wrong.keys()
         before = {key: (place / key).stat().st_mtime_ns for key in kept}
-        sheaves = run(made, open_store(str(place)), resumes=True)
+        batches = run(made, open_store(str(place)), resumes=True)
         assert contents(place) == whole
         assert any(len(whole[key]) == len(whole[other]) for key, other in wrong.items())
         again = {key for key in kept if (place / key).stat().st_mtime_ns != before[key]}
@@ -97,7 +97,7 @@ def test_a_run_that_was_broken_off_anywhere_ends_as_an_unbroken_one(
             for base in {key.rpartition(".")[0] for key in kept if key.startswith("temp")}
             if all(f"{base}.{suffix}" in kept for suffix in made.config.formats)
         }
-        assert sum(sheaf["written"][0].as_py() for sheaf in sheaves) == len(missing)
+        assert sum(batch["written"][0].as_py() for batch in batches) == len(missing)
 
 
 def planted_wrong(made: Plan, kept: set[str], rng: np.random.Generator) -> dict[str, str]:

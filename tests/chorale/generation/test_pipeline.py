@@ -1,4 +1,4 @@
-"""The stages of a generation run: batches, sheaves, and how many processes each has."""
+"""The stages of a generation run: batches, batches, and how many processes each has."""
 
 import time
 from dataclasses import replace
@@ -12,7 +12,7 @@ from generated import BACH, PART_SIZE, Sampler
 from rnnray import cluster
 from rnnray.chorale.generation import pipeline
 from rnnray.chorale.generation.generation_options import GenerationConfig
-from rnnray.chorale.generation.pipeline import Compose, sampler_pool, sheaf_size, upload_pool
+from rnnray.chorale.generation.pipeline import Compose, batch_size, sampler_pool, upload_pool
 from rnnray.chorale.generation.plan import PART_SIZES, Plan
 from rnnray.errors import UserError
 
@@ -55,18 +55,18 @@ def test_another_checkpoint_of_that_name_on_a_node_composes_nothing(
     ("chords", "tempo", "expected"),
     [(64, 80, 8), (1, 80, 8), (64, 1000, 8), (256, 80, 2), (512, 80, 1), (19_200, 80, 1)],
 )
-def test_sheaves_of_long_pieces_fit_in_memory(
+def test_batches_of_long_pieces_fit_in_memory(
     config: GenerationConfig, chords: int, tempo: float, expected: int
 ) -> None:
     long = config.model_copy(update={"chords": chords, "tempo": tempo})
-    assert sheaf_size(long) == expected
+    assert batch_size(long) == expected
 
 
-def test_no_sheaf_loses_a_chorale(made: Plan) -> None:
+def test_no_batch_loses_a_chorale(made: Plan) -> None:
     composer = Compose(replace(made, config=made.config.model_copy(update={"tempo": 5.0})))
     composer.__dict__["_sampler"] = Sampler()
-    sheaves = [sheaf["rows"][0].as_py() for sheaf in composer(pa.table({"part": [2, 4]}))]
-    indices = [[row["index"] for row in rows] for rows in sheaves]
+    batches = [batch["rows"][0].as_py() for batch in composer(pa.table({"part": [2, 4]}))]
+    indices = [[row["index"] for row in rows] for rows in batches]
     assert indices == [[PART_SIZE, PART_SIZE + 1], [PART_SIZE + 2], [0, 1], [2]]
 
 
@@ -76,14 +76,14 @@ def test_rendering_is_counted_in_seconds_of_a_cpu(
     """Tasks that wait for their turn do not keep a CPU busy."""
     composer = Compose(made)
     composer.__dict__["_sampler"] = Sampler()
-    sheaf = next(composer(pa.table({"part": [4]})))
+    batch = next(composer(pa.table({"part": [4]})))
 
     def wait(*_: object) -> dict[str, bytes]:
         time.sleep(0.2)
         return {}
 
     monkeypatch.setattr(pipeline, "file_contents", wait)
-    (seconds,) = pipeline.render(sheaf, made)["render_seconds"].to_pylist()
+    (seconds,) = pipeline.render(batch, made)["render_seconds"].to_pylist()
     assert 0 < seconds < BACH * 0.2
 
 

@@ -63,13 +63,15 @@ def test_objects_say_what_they_are(made: Plan) -> None:
     store: Any = Memory()
     folder.save(store, plan)
     collected = manifest.Parts(store, plan)
-    for sheaf in stored(plan, store, [0, 1, 2], resumes=False):
-        collected.add(sheaf["part"][0].as_py(), pipeline.rows_of(sheaf))
+    for batch in stored(plan, store, [0, 1, 2], resumes=False):
+        collected.add(batch["part"][0].as_py(), pipeline.rows_of(batch))
     publishing.publish(store, plan, None, summarise=True)
     common = {"run": "run-1", "model": made.model}
     composed, bach = common | {"temperature": "0.8"}, common | {"temperature": "bach"}
     about = store.about
     assert about["temperature=0.8/000001.wav"] == ("audio/wav", composed | {"index": "1"})
+    assert about["temperature=0.8/000001.flac"] == ("audio/flac", composed | {"index": "1"})
+    assert about["bach/0001.ogg"] == ("audio/ogg", bach | {"index": "1"})
     assert about["temperature=0.8/000001.mid"] == ("audio/midi", composed | {"index": "1"})
     score = "application/vnd.recordare.musicxml+xml"
     assert about["bach/0001.musicxml"] == (score, bach | {"index": "1"})

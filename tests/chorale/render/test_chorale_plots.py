@@ -68,6 +68,25 @@ def test_roll_of_any_length_is_a_whole_picture(tmp_path: Path, steps: int) -> No
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_given_voice_is_outlined_and_its_repeated_notes_are_apart(drawn: list[Figure]) -> None:
+    given, onsets = np.zeros((2, 4, 4), bool)
+    given[:, 0] = onsets[::2, 0] = True
+    roll = chords(*[TRIAD] * 4)
+    chorale_plots.piano_roll(Path("unused"), roll, "", given_notes=given, onsets=onsets)
+    soprano, *others = [
+        [(left, right) for left, right, *_ in voice] for voice in bars(drawn[0].axes[0])
+    ]
+    assert len(soprano) == 2
+    assert soprano[0][1] < soprano[1][0] == 2
+    assert others == [[(0, 4)]] * len(others)
+    outlines = [
+        len(voice.get_edgecolors())
+        for voice in drawn[0].axes[0].collections
+        if voice.get_zorder() == 2
+    ]
+    assert outlines == [2, 0, 0, 0]
+
+
 def test_a_held_note_is_one_bar_and_silence_is_none(drawn: list[Figure]) -> None:
     roll = chords(TRIAD, TRIAD, [74, 67, 0, 48], [0, 67, 64, 0])
     chorale_plots.piano_roll(Path("unused"), roll, "Four chords")

@@ -115,7 +115,8 @@ def test_means_stand_beside_bachs_means():
 
 def test_quiz_knows_which_temperatures_have_sound():
     silent = piece(1, 0.8, files={"mid": "a.mid"})
-    groups = run_of(built(piece(0, 0.8), silent, piece(0, 1.5), piece(0, None)))["groups"]
+    flac = piece(0, 1.5, files={"flac": "a.flac"})
+    groups = run_of(built(piece(0, 0.8), silent, flac, piece(0, None)))["groups"]
     assert [(group["key"], group["sound"]) for group in groups] == [
         ("0.8", False),
         ("1.5", True),

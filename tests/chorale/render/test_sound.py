@@ -273,3 +273,17 @@ def test_an_unknown_instrument_and_a_low_sample_rate_are_refused():
         synthesize(line((60, 1)), instrument="kazoo")
     with pytest.raises(ValueError, match="sample rate"):
         synthesize(line((60, 1)), sample_rate=4000)
+
+
+def test_a_pitch_that_is_struck_again_begins_again() -> None:
+    chords = np.full((8, 4), 60)
+    onsets = np.zeros((8, 4), bool)
+    onsets[4] = True
+    held, again = (
+        synthesize(chords, tempo=60, onsets=those, instrument="organ") for those in (None, onsets)
+    )
+    before, there = (slice(int(44100 * at), int(44100 * (at + 0.02))) for at in (0.8, 0.99))
+    for audio, least, most in (held, 0.5, 2.0), (again, 0.0, 0.5):
+        share = np.abs(audio[there]).max() / np.abs(audio[before]).max()
+        assert least < share < most
+    assert len(held) == len(again)

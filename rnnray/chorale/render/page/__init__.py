@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.render.sound_files import SOUNDS
 
 CHUNK = 100
 """Number of pieces in a file of notes."""
@@ -60,7 +61,9 @@ class Piece:
     not finite is shown as a dash.
     """
     files: Mapping[str, str]
-    """Keys of its files by suffix: wav, which the page plays, mid, musicxml or any other."""
+    """Keys of its files by suffix: wav, flac or ogg, of which the page plays one, mid, musicxml or
+    any other.
+    """
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def _group(
             for name, column in columns.items():
                 column.append(piece.figures.get(name, math.nan))
             names.append(piece.name)
-            sound = sound and "wav" in piece.files
+            sound = sound and any(suffix in piece.files for suffix in SOUNDS)
         path = f"{folder}/{len(chunks):04d}.js"
         notes = [
             [_encode(piece), {suffix: link(file) for suffix, file in piece.files.items()}]

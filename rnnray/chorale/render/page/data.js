@@ -43,6 +43,16 @@ function counted(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+// The sound files that the page plays, smallest first.
+const SOUNDS = { ogg: "audio/ogg", flac: "audio/flac", wav: "audio/wav" };
+
+// The address of the smallest recording that this browser plays; of any, so that it can complain.
+function recordingOf(files) {
+  const there = Object.keys(SOUNDS).filter((suffix) => suffix in files);
+  const plays = there.find((suffix) => player.audio.canPlayType(SOUNDS[suffix]));
+  return files[plays ?? there[0]];
+}
+
 const REASON = "Its links may have expired, or files may be missing.";
 
 // Scripts hand over their content by this function; `data` waits for it.

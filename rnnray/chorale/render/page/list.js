@@ -3,7 +3,7 @@
 
 const PAGE = 20;
 const ALL = "all";
-const FILES = { mid: "MIDI", musicxml: "MusicXML", wav: "WAV" };
+const FILES = { mid: "MIDI", musicxml: "MusicXML", wav: "WAV", flac: "FLAC", ogg: "Ogg" };
 const TOGGLES = {
   noparallels: ["parallel_fifths", "parallel_octaves"],
   nocrossing: ["crossing"],
@@ -147,7 +147,7 @@ function makeRow(piece) {
   if (state.group === ALL) name.append(element("small", {}, groupName(piece.key)), " ");
   name.append(piece.name);
   // Without sound there is nothing to press.
-  const button = piece.files.wav ? element("button", { type: "button" }) : null;
+  const button = recordingOf(piece.files) ? element("button", { type: "button" }) : null;
   const lead = button ?? element("span");
   lead.className = "lead";
   lead.append(name, roll.box);

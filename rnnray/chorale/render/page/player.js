@@ -28,7 +28,7 @@ const player = {
   },
   load(piece) {
     this.piece = piece;
-    this.audio.src = piece.files.wav;
+    this.audio.src = recordingOf(piece.files);
     this.tell();
   },
   unload() {

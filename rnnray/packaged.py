@@ -1,6 +1,6 @@
-"""The composer that comes with the package, and how it is made from a checkpoint.
+"""The trained models that come with the package, and how they are made from checkpoints.
 
-`python -m rnnray.chorale.packaged CHECKPOINT` writes it; rnnray/chorale/trained/README.md says how
+`python -m rnnray.packaged CHECKPOINT` writes one; the README.md in its folder (`trained`) says how
 the checkpoint was trained.
 Imports nothing that computes, so that --help of the jobs takes no seconds.
 """
@@ -13,29 +13,39 @@ from pathlib import Path
 from rnnray import whole_file
 from rnnray.errors import UserError
 
-PACKAGED = "bach"
+COMPOSER = "bach"
 """Name of the packaged composer where a path of a checkpoint is expected."""
-FOLDER = Path(__file__).with_name("trained")
+CLASSIFIER = "quickdraw"
+"""Name of the packaged sketch classifier where a path of a checkpoint is expected."""
+FOLDERS = {
+    COMPOSER: Path(__file__).parent / "chorale/trained",
+    CLASSIFIER: Path(__file__).parent / "sketch/trained",
+}
 _MODEL, _WEIGHTS = "model.keras", "model.weights.h5"
-_FILES = ("config.yaml", "position.json", "statistics.json")
+_FILES = {
+    COMPOSER: ("config.yaml", "position.json", "statistics.json"),
+    CLASSIFIER: ("config.yaml", "position.json", "classes.txt"),
+}
 
 
 def located(checkpoint: str) -> str:
-    """Return a checkpoint's path or URI; of `PACKAGED`, the folder of this node's package."""
-    return str(FOLDER) if checkpoint == PACKAGED else checkpoint
+    """Return a checkpoint's path or URI; of a packaged one, the folder in this node's package."""
+    return str(FOLDERS[checkpoint]) if checkpoint in FOLDERS else checkpoint
 
 
-def package(checkpoint: Path, folder: Path = FOLDER) -> None:
+def package(checkpoint: Path, folder: Path | None = None) -> None:
     """Put a checkpoint into the package, with weights of 16 bits.
 
     Args:
         checkpoint: folder of the checkpoint.
-        folder: folder to write to; the card and other files there stay.
+        folder: folder to write to, by default the package's; the card and other files there stay.
 
     Raises:
         UserError: the checkpoint lacks a file, or its model is damaged.
     """
-    missing = [name for name in (_MODEL, *_FILES) if not (checkpoint / name).is_file()]
+    name = CLASSIFIER if (checkpoint / "classes.txt").is_file() else COMPOSER
+    folder = folder or FOLDERS[name]
+    missing = [file for file in (_MODEL, *_FILES[name]) if not (checkpoint / file).is_file()]
     if missing:
         raise UserError(f"{checkpoint}: has no {' and no '.join(missing)}")
     model = io.BytesIO()
@@ -44,16 +54,16 @@ def package(checkpoint: Path, folder: Path = FOLDER) -> None:
             zipfile.ZipFile(checkpoint / _MODEL) as archive,
             zipfile.ZipFile(model, "w", zipfile.ZIP_DEFLATED) as smaller,
         ):
-            for name in archive.namelist():
-                content = archive.read(name)
+            for member in archive.namelist():
+                content = archive.read(member)
                 # A fixed date, so that the same weights are the same file.
                 smaller.writestr(
-                    zipfile.ZipInfo(name), _halved(content) if name == _WEIGHTS else content
+                    zipfile.ZipInfo(member), _halved(content) if member == _WEIGHTS else content
                 )
     except zipfile.BadZipFile as error:
         raise UserError(f"{checkpoint / _MODEL}: damaged ({error}); use another one") from error
-    for name in _FILES:
-        whole_file.write(folder / name, checkpoint / name)
+    for file in _FILES[name]:
+        whole_file.write(folder / file, checkpoint / file)
     whole_file.write(folder / _MODEL, model.getvalue())
 
 
@@ -81,7 +91,7 @@ def _halved(content: bytes) -> bytes:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.stderr.write("usage: python -m rnnray.chorale.packaged CHECKPOINT\n")
+        sys.stderr.write("usage: python -m rnnray.packaged CHECKPOINT\n")
         sys.exit(2)
     try:
         package(Path(sys.argv[1]))

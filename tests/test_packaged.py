@@ -1,4 +1,4 @@
-"""The composer in the package: whole, small, used where none is named, and made as it is said."""
+"""The models in the package: whole, small, used where none is named, and made as it is said."""
 
 import json
 from pathlib import Path
@@ -14,9 +14,22 @@ from rnnray.chorale.data.reference import read_reference
 from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.plan import make_plan
 from rnnray.chorale.given import given_tokens
-from rnnray.chorale.packaged import FOLDER, PACKAGED, package
 from rnnray.errors import UserError
+from rnnray.packaged import CLASSIFIER, COMPOSER, FOLDERS, package
+from rnnray.sketch.classifier import SketchClassifier
 
+FOLDER = FOLDERS[COMPOSER]
+DRAWINGS = {
+    "house": [
+        [[20, 50], [20, 90], [80, 90], [80, 50], [20, 50]],
+        [[15, 50], [50, 15], [85, 50]],
+        [[45, 90], [45, 70], [55, 70], [55, 90]],
+    ],
+    "envelope": [
+        [[10, 30], [90, 30], [90, 80], [10, 80], [10, 30]],
+        [[10, 30], [50, 60], [90, 30]],
+    ],
+}
 CHORDS = {(0, 4, 7), (0, 3, 7), (0, 3, 6)}
 
 
@@ -29,15 +42,20 @@ def is_triad(chord: np.ndarray) -> bool:
     )
 
 
-def test_it_is_a_checkpoint_that_anyone_may_carry() -> None:
-    sizes = {file.name: file.stat().st_size for file in FOLDER.iterdir() if file.is_file()}
+@pytest.mark.parametrize(
+    ("name", "score", "licence"),
+    [(COMPOSER, "validation_loss", "public domain"), (CLASSIFIER, "validation_top1", "CC BY 4.0")],
+)
+def test_it_is_a_checkpoint_that_anyone_may_carry(name: str, score: str, licence: str) -> None:
+    folder = FOLDERS[name]
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
     assert sizes["model.keras"] <= 5_000_000
     assert sum(sizes.values()) <= 6_000_000
-    card = (FOLDER / "README.md").read_text()
-    history = json.loads((FOLDER / "position.json").read_text())["history"]
-    best = min(epoch["validation_loss"] for epoch in history)
-    assert f"{best:.4f}" in card
-    for words in ("public domain", "jobs/train_chorale.py", "rnnray.chorale.packaged"):
+    card = (folder / "README.md").read_text()
+    history = json.loads((folder / "position.json").read_text())["history"]
+    best = [epoch[score] for epoch in history]
+    text = f"{min(best):.4f}" if score.endswith("loss") else f"{max(best):.1%}".replace("%", " %")
+    for words in (text, licence, "jobs/train_", "rnnray.packaged"):
         assert words in card
 
 
@@ -48,14 +66,21 @@ def test_without_a_checkpoint_it_composes_and_carries_bach_s_own_statistics() ->
     pieces = [one.chords for one in composed[1.0]]
     assert sum(is_triad(piece[0]) for piece in pieces) >= 6
     assert np.mean([one.nats.mean() for one in composed[1.0]]) < 0.6
-    statistics = read_reference(PACKAGED, None, None).statistics
+    statistics = read_reference(COMPOSER, None, None).statistics
     assert statistics.critique.chorales == 382
     assert len(statistics.examples) == 77
 
 
+def test_without_a_checkpoint_it_recognises_what_is_drawn() -> None:
+    classifier = SketchClassifier()
+    assert len(classifier.class_names) == 345
+    for name, drawing in DRAWINGS.items():
+        assert classifier.classify(drawing)[0].name == name
+
+
 def test_a_generation_run_names_it_and_not_the_folder_where_the_driver_has_it() -> None:
     plan = make_plan("run", GenerationConfig(count=1))
-    assert plan.asked()["checkpoint"] == PACKAGED
+    assert plan.asked()["checkpoint"] == COMPOSER
     assert plan.bach
 
 
