@@ -1,6 +1,7 @@
 """Tar archives from elsewhere, unpacked whole or not at all, and only into their folder."""
 
 import gzip
+import hashlib
 import os
 import shutil
 import tarfile
@@ -8,7 +9,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from rnnray.download import cannot_write, locked
+from rnnray.download import cache_folder, cannot_write, download, locked
 from rnnray.errors import UserError
 
 _BLOCK = 1 << 20
@@ -24,6 +25,34 @@ _LONG_HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
+
+
+def fetch_tar(url: str, sha256: str, name: str) -> Path:
+    """Return the folder of an unpacked archive; download and unpack it if needed.
+
+    The folder is in `cache_folder()`; once it exists, no network is needed.
+
+    Args:
+        url: where the archive is.
+        sha256: its digest, hexadecimal.
+        name: name of its folder in the cache.
+
+    Raises:
+        UserError: the archive cannot be downloaded, unpacked or written, or is another one.
+    """
+    archive = cache_folder() / name / url.rpartition("/")[2]
+    folder = archive.with_suffix("")
+    if not folder.exists():
+        download(url, archive, sha256=sha256)
+        # Again, for an archive that was put there by hand.
+        found = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if found != sha256:
+            raise UserError(
+                f"{archive}: sha256 is {found}, not {sha256}; delete it and run again, or use an "
+                "archive of your own with --data PATH"
+            )
+        extract_tar(archive, folder)
+    return folder
 
 
 def extract_tar(archive: Path, folder: Path) -> None:

@@ -47,6 +47,7 @@ NO_SKETCH = "not a checkpoint of the sketch classifier"
 OF = "--checkpoint {composer} --data {corpus}"
 MELODY = f"{OF} --melody {{files}}"
 LISTEN = "--data {corpus} --name test:2"
+FORECAST = "--data demo --output x"
 GENERATE = f"{OF} --output out --name run --chords 12"
 
 # Job, arguments, exit code, and what its line says; for 2 at least the option.
@@ -99,6 +100,10 @@ HERE = [
     ("evaluate_sketch", "--split test", 2, "--data"),
     ("evaluate_sketch", "--checkpoint x --data demo --split half", 2, "--split"),
     ("classify_sketches", "--checkpoint x --data demo", 2, "--output"),
+    ("train_forecast", "--split 80:20", 2, "--split"),
+    ("train_forecast", "--missing drop", 2, "--missing"),
+    ("train_forecast", "--model.window-days 3", 2, "--model.window-days"),
+    ("forecast", "--data demo --output x", 2, "--checkpoint"),
     ("compose", f"{OF} --seed-from test", 1, OPENING),
     ("compose", f"{OF} --seed-from test:2:", 1, OPENING),
     ("compose", f"{OF} --seed-from test:2:0", 1, OPENING),
@@ -162,6 +167,13 @@ HERE = [
     ("generate_chorales", f"{GENERATE} --chords 100000", 1, "last more than an hour"),
     ("generate_chorales", f"{GENERATE} --presign-hours 1", 1, "time limit need an s3://"),
     ("generate_chorales", f"{GENERATE} --output gs://bucket/prefix", 1, "gs://"),
+    (
+        "forecast",
+        f"{FORECAST} --checkpoint {{files}}/empty",
+        1,
+        "not a checkpoint of the forecaster",
+    ),
+    ("forecast", f"{FORECAST} --checkpoint {{sketch}}", 1, "config.yaml: not the forecaster's ("),
     ("listen", f"{LISTEN} --tempo 0", 1, "tempo 0: it must be quarter notes a minute"),
     ("listen", f"{LISTEN} --tempo inf", 1, "tempo inf: it must be quarter notes a minute"),
     ("listen", "--data {corpus} --name test:7", 1, "'test:7': test has 3 chorales, test:0 to"),

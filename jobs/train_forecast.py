@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Train the forecaster of daily series, here or on a cluster, from series to a checkpoint.
+
+The same --storage-path and --name resume a run where it stopped. The last line of the output is
+JSON: mae and mape on the held-out last days, a day ahead and over all days, beside those of the
+naive forecast (the same weekday of the last week), and the best checkpoint's path.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rnnray import job
+from rnnray.forecast.forecast_config import PRESETS, ForecastConfig
+from rnnray.training.training_options import RunName, RunOptions
+
+
+class ForecastRun(RunOptions):
+    """Where and on what a run of the forecaster runs."""
+
+    name: RunName = "forecast"
+    """Name of the run and of its folder; a run of the same name resumes where it stopped."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What this job is asked."""
+
+    forecast: ForecastConfig
+    run: ForecastRun
+    options: job.PresetOptions
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Do the job."""
+    from rnnray import cluster
+    from rnnray.forecast import forecast_training
+    from rnnray.forecast.data.daily_series import open_series
+
+    cluster.connect(verbose=config.options.verbose)
+    series = open_series(config.forecast.data, config.forecast)
+    return forecast_training.train(config.forecast, series, config.run)
+
+
+if __name__ == "__main__":
+    job.run(main, Config, description=__doc__, presets=PRESETS)

@@ -1,0 +1,1 @@
+"""The forecaster, from daily series to their next days."""

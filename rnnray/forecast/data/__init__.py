@@ -1,0 +1,1 @@
+"""Daily series from every source, and the windows that a forecaster reads."""
