@@ -112,7 +112,8 @@ def publish(
     Raises:
         UserError: the storage refuses a file.
     """
-    opening = (given == NONE).argmax() // VOICE_COUNT if (given == NONE).any() else 0
+    composed_at = np.flatnonzero(given == NONE)
+    opening = (composed_at[0] if len(composed_at) else len(given)) // VOICE_COUNT
     bachs = bach.critique
     known = (given != NONE).reshape(-1, VOICE_COUNT)
     # An opening is given in all voices; it is shaded instead.

@@ -149,6 +149,7 @@ def _read_files(root: Path, files: list[Path], shown: str, *, twins: bool = True
         report(shown, len(files), skipped, Repairs())
         return read
     pieces: dict[tuple[str, str], _Piece] = {}
+    taken: set[tuple[str, str]] = set()
     repairs = Repairs()
     every = Every()
     places, hashed = _splits_and_names(root, known)
@@ -156,10 +157,11 @@ def _read_files(root: Path, files: list[Path], shown: str, *, twins: bool = True
         if every():
             say(f"{number} of {len(known)} files read")
         try:
-            if (split, name) in pieces:
+            if (split, name) in taken or (split, name) in pieces:
                 raise _PassedOverError("there is another file of this name")
             for piece in _pieces(file, split, name, hashed, repairs):
                 pieces[piece.split, piece.name] = piece._replace(file=_name(root, file))
+            taken.add((split, name))  # pieces of one file may have other names
         except _PassedOverError as error:
             skipped.append((_name(root, file), str(error)))
     if not pieces:

@@ -66,3 +66,14 @@ def test_json_that_is_no_corpus_is_a_clear_error_and_beside_one_is_passed_over(
     assert message in line
     write(tmp_path / "all", {"good.mid": midi(70, 65, 60, 50)})
     assert message in dict(chorale_table.skipped_of(open_corpus(str(tmp_path / "all"))))["a.json"]
+
+
+def test_files_of_one_name_do_not_overwrite_each_other_s_pieces(tmp_path: Path) -> None:
+    write(tmp_path, {"Jsb.JSON": json.dumps({"train": [tune(0).tolist(), tune(1).tolist()]})})
+    write(tmp_path, {"Jsb.json": json.dumps({"train": [tune(2).tolist()]})})
+    corpus = open_corpus(str(tmp_path))
+    np.testing.assert_array_equal(next(iter(chorale_table.chords_of(corpus))), tune(0))
+    assert len(corpus) == 2
+    assert dict(chorale_table.skipped_of(corpus)) == {
+        "Jsb.json": "there is another file of this name"
+    }
