@@ -18,6 +18,8 @@ from rnnray.chorale.generation import folder, manifest
 from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.plan import make_plan
 from rnnray.chorale.generation.run import Generated
+from rnnray.forecast import forecast_config as forecast
+from rnnray.forecast.forecast_task import ForecastTask
 from rnnray.sketch import sketch_config as sketch
 from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training.task import Task
@@ -38,6 +40,8 @@ def test_presets() -> None:
         same_text(f"presets/sketch-{name}.yaml", config_file(SketchTask(preset(), ("cat",))))
     for name, preset in chorale.PRESETS.items():
         same_text(f"presets/chorale-{name}.yaml", config_file(ChoraleTask(preset())))
+    for name, preset in forecast.PRESETS.items():
+        same_text(f"presets/forecast-{name}.yaml", config_file(ForecastTask(preset())))
 
 
 def config_file(task: Task) -> str:
