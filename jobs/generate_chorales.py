@@ -18,7 +18,7 @@ from rnnray.chorale.generation.generation_options import GenerationConfig, Gener
 
 @dataclass(frozen=True)
 class Config:
-    """What this job is asked."""
+    """Options of this job, in groups."""
 
     generation: GenerationConfig
     where: GenerationOptions

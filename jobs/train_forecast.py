@@ -23,7 +23,7 @@ class ForecastRun(RunOptions):
 
 @dataclass(frozen=True)
 class Config:
-    """What this job is asked."""
+    """Options of this job, in groups."""
 
     forecast: ForecastConfig
     run: ForecastRun

@@ -25,7 +25,7 @@ class Options(job.PresetOptions):
 
 @dataclass(frozen=True)
 class Config:
-    """What this job is asked."""
+    """Options of this job, in groups."""
 
     chorale: ChoraleConfig
     sweep: SweepOptions

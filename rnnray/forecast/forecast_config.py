@@ -53,7 +53,7 @@ class SeriesConfig(Config):
 
 
 class ForecastConfig(SeriesConfig, TrainingConfig):
-    """What determines the result of training the forecaster."""
+    """Options that determine the result of training the forecaster."""
 
     split: Split = "80:10:10"
     """Shares of the days of all series in percent, TRAIN:VALIDATION:TEST; the last days are test,

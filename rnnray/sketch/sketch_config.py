@@ -125,7 +125,7 @@ class SketchModelConfig(Config):
 
 
 class SketchConfig(TrainingConfig):
-    """What determines the result of training the sketch classifier."""
+    """Options that determine the result of training the sketch classifier."""
 
     data: Annotated[str, Field(min_length=1)] = "demo"
     """Drawings: demo, demo:COUNT, quickdraw, or a path or URI (formats: README)."""

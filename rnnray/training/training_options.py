@@ -85,7 +85,7 @@ def share_of_peak(done: float, warmup_share: float) -> float:
 
 
 class TrainingConfig(Config):
-    """What determines the result of a run, apart from data and model."""
+    """Options that determine the result of a run, apart from data and model."""
 
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer."""
