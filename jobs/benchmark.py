@@ -24,7 +24,7 @@ class Options(job.JobOptions):
     what: tyro.conf.Positional[
         Literal["ingest", "train", "memory", "compose", "tune", "generate", "own"]
     ]
-    """What to measure."""
+    """Kind of measurement."""
     data: str = "demo:100000"
     """Drawings: a folder of the tutorial's TFRecord shards, or demo:COUNT, of which shards are
     written first."""

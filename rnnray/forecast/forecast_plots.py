@@ -23,7 +23,7 @@ class Forecasts:
     first_day: int
     """Day of the first value, since 1970-01-01."""
     values: NDArray[np.float64]
-    """What happened; NaN for a missing day."""
+    """Values that happened; NaN for a missing day."""
     days: NDArray[np.int64]
     """First day of each forecast, [forecasts]."""
     forecasts: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""What all models share, one's own too: the strategy, the loop, checkpoints, the Ray Train driver.
+"""Training that all models share, one's own too: the strategy, the loop, checkpoints, the Ray Train driver.
 
 The names below are for networks of one's own (OWN_NETWORK.md). Each is imported when it is first
 used: Ray takes seconds.

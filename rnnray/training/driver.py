@@ -49,7 +49,7 @@ CONFIG = "config.yaml"
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run left in its storage."""
+    """Results of a run, and their places in its storage."""
 
     folder: str
     """Path or URI of its folder."""

@@ -1,4 +1,4 @@
-"""What a run trains on: the rows of each split, read and mixed once, before training.
+"""The rows of each split that a run trains on, read and mixed once, before training.
 
 The order of a source's files has no effect: rows of files sorted by class are mixed as well as any.
 """

@@ -1,4 +1,4 @@
-"""What a run tells people: lines, TensorBoard event files, and learning curves at its end."""
+"""The report of a run to people: lines, TensorBoard event files, and learning curves at its end."""
 
 import math
 import re

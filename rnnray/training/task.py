@@ -1,4 +1,4 @@
-"""What the training loop knows of a problem, and nothing else; which predictions are right."""
+"""The problem that the training loop solves, as a class; and which predictions are right."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol

@@ -1,4 +1,4 @@
-"""What a training run is asked: what determines its result, and where and on what it runs."""
+"""Options of a training run: those that determine its result, and where and on what it runs."""
 
 import math
 import re

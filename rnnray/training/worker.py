@@ -76,7 +76,7 @@ _FLAGS = 3
 
 @dataclass(frozen=True)
 class Flags:
-    """What workers agree on at a step: 0 or 1 from each, then the sum over all workers."""
+    """Flags by which workers agree at a step: 0 or 1 from each, then the sum over all workers."""
 
     failed: float = 0
     """The worker's data are bad."""
@@ -111,7 +111,7 @@ class Flags:
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What each worker is sent."""
+    """Job that the driver sends to each worker."""
 
     task: Task
     config: TrainingConfig

@@ -1,1 +1,1 @@
-"""What goes wrong in a run, and what is done about it."""
+"""Faults of a run, and how it survives them."""

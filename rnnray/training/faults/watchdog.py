@@ -250,7 +250,7 @@ class Watchdog:
 
 @dataclass(frozen=True)
 class Watch:
-    """What a worker needs to be watched."""
+    """Connections by which a worker is watched."""
 
     hear: Callable[[Beat], str | None]
     """`Watchdog.hear` of a watchdog in this process or another one."""
