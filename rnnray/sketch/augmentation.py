@@ -101,7 +101,7 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         return ops.logical_and(kept, ops.logical_not(ops.logical_and(lost, inside)))
 
     def _places(self, draw: "_Numbers", stroke: Any, kept: Any) -> Any:
-        """Return the key that sorts the points: strokes in their order, or another; dropped ones last.
+        """Return the sort key of the points: strokes in their order, or another; dropped ones last.
 
         Two strokes of one drawing get the same random number once in 10,000 drawings, and are then
         mixed into one.

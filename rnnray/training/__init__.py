@@ -1,4 +1,4 @@
-"""Training that all models share, one's own too: the strategy, the loop, checkpoints, the Ray Train driver.
+"""Training of all models, one's own too: the strategy, the loop, checkpoints, the Ray Train driver.
 
 The names below are for networks of one's own (OWN_NETWORK.md). Each is imported when it is first
 used: Ray takes seconds.
