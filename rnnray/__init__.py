@@ -1,3 +1,3 @@
-"""Recurrent networks on a Ray cluster: a sketch classifier and a composer of Bach chorales."""
+"""Recurrent networks on a Ray cluster: sketches, chorales, daily series, your own."""
 
 __version__ = "0.1.0"

@@ -15,7 +15,8 @@ from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT
 from rnnray.chorale.generation import folder, run
 from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.plan import RUN
-from rnnray.chorale.render.sound import synthesize, wav_bytes
+from rnnray.chorale.render.sound import synthesize
+from rnnray.chorale.render.sound_files import wav_bytes
 from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.training import checkpoints, strategy

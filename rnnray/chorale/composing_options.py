@@ -1,4 +1,4 @@
-"""The options of a composition that several jobs share, with their ranges and help.
+"""The types of the options of composing jobs, such as seed and temperatures, with their ranges.
 
 The module imports nothing that computes, so that --help of those jobs is fast.
 """

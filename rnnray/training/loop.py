@@ -1,4 +1,4 @@
-"""The training loop: what every worker runs, from the first step to the last checkpoint.
+"""The training loop of every worker: steps, metrics of each epoch, validation, checkpoints.
 
 The constructor loads the checkpoint to go on from. `TrainingLoop.run` then trains, averages,
 validates and saves a checkpoint for each epoch.

@@ -77,6 +77,8 @@ def share_of_peak(done: float, warmup_share: float) -> float:
     Args:
         done: share of the steps that are done, 0 to 1.
         warmup_share: see `OptimizerConfig`.
+
+    `rnnray.training.step.WarmupCosine` is the same curve as the optimizer computes it.
     """
     if done < warmup_share:
         return done / warmup_share

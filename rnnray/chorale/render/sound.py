@@ -1,8 +1,6 @@
-"""Chords as sound (an organ, a choir or the book's sine waves), and as a WAV file."""
+"""Chords as sound (an organ, a choir or the book's sine waves): samples."""
 
-import io
 import math
-import wave
 from collections import defaultdict
 from functools import lru_cache
 from typing import NamedTuple, get_args
@@ -102,37 +100,6 @@ def synthesize(
     if peak > 0:
         mix *= np.float32(PEAK / peak)
     return np.ascontiguousarray(mix.T)
-
-
-def wav_bytes(audio: Samples, sample_rate: int = 44100) -> bytes:
-    """Return a WAV file: 16-bit PCM, stereo, without dither, so that silence stays silent.
-
-    Args:
-        audio: float [samples, 2] from -1 to 1.
-        sample_rate: samples a second.
-
-    Raises:
-        ValueError: another shape, or samples that are NaN or beyond full scale.
-    """
-    samples = pcm(audio)
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(2)
-        writer.setsampwidth(2)
-        writer.setframerate(sample_rate)
-        writer.writeframes(samples.astype("<i2", copy=False).tobytes())
-    return file.getvalue()
-
-
-def pcm(audio: Samples) -> npt.NDArray[np.int16]:
-    """Return samples as int16 [samples, 2]; raises as `wav_bytes` does."""
-    if audio.ndim != 2 or audio.shape[1] != 2:
-        raise ValueError(f"audio is float [samples, 2], not of the shape {list(audio.shape)}")
-    # NaN compares false.
-    if audio.size and not (audio.min() >= -1 and audio.max() <= 1):
-        raise ValueError("audio has samples that are NaN or beyond -1 to 1")
-    samples: npt.NDArray[np.int16] = np.rint(audio * np.float32(32767)).astype(np.int16)
-    return samples
 
 
 def check_length(chords: int, tempo: float) -> None:

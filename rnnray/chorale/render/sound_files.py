@@ -1,19 +1,52 @@
 """Sound as files: WAV, and in fewer bytes FLAC and Ogg Vorbis, by libsndfile."""
 
 import io
+import wave
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from rnnray.chorale.chords import Chords, Onsets
 from rnnray.chorale.composing_options import InstrumentName
-from rnnray.chorale.render.sound import Samples, pcm, synthesize, wav_bytes
+from rnnray.chorale.render.sound import Samples, synthesize
 
 RATE = 44100
 # Samples encoded at a time: libvorbis needs stack for all of them.
 _BLOCK = 1 << 14
 _SERIAL = bytes(4)  # serial number of an Ogg stream; libsndfile would take it from the clock
 _HEADER = 27  # bytes of an Ogg page before the lengths of its segments
+
+
+def wav_bytes(audio: Samples, sample_rate: int = RATE) -> bytes:
+    """Return a WAV file: 16-bit PCM, stereo, without dither, so that silence stays silent.
+
+    Args:
+        audio: float [samples, 2] from -1 to 1.
+        sample_rate: samples a second.
+
+    Raises:
+        ValueError: another shape, or samples that are NaN or beyond full scale.
+    """
+    samples = pcm(audio)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(2)
+        writer.setsampwidth(2)
+        writer.setframerate(sample_rate)
+        writer.writeframes(samples.astype("<i2", copy=False).tobytes())
+    return file.getvalue()
+
+
+def pcm(audio: Samples) -> npt.NDArray[np.int16]:
+    """Return samples as int16 [samples, 2]; raises as `wav_bytes` does."""
+    if audio.ndim != 2 or audio.shape[1] != 2:
+        raise ValueError(f"audio is float [samples, 2], not of the shape {list(audio.shape)}")
+    # NaN compares false.
+    if audio.size and not (audio.min() >= -1 and audio.max() <= 1):
+        raise ValueError("audio has samples that are NaN or beyond -1 to 1")
+    samples: npt.NDArray[np.int16] = np.rint(audio * np.float32(32767)).astype(np.int16)
+    return samples
 
 
 def flac_bytes(audio: Samples, sample_rate: int = RATE) -> bytes:
@@ -24,7 +57,7 @@ def flac_bytes(audio: Samples, sample_rate: int = RATE) -> bytes:
         sample_rate: samples a second.
 
     Raises:
-        ValueError: see `rnnray.chorale.render.sound.wav_bytes`.
+        ValueError: see `wav_bytes`.
     """
     return _encoded(audio, sample_rate, "FLAC", "PCM_16")
 
@@ -37,7 +70,7 @@ def ogg_bytes(audio: Samples, sample_rate: int = RATE) -> bytes:
         sample_rate: samples a second.
 
     Raises:
-        ValueError: see `rnnray.chorale.render.sound.wav_bytes`.
+        ValueError: see `wav_bytes`.
     """
     content = _encoded(audio, sample_rate, "OGG", "VORBIS")
     pages = []

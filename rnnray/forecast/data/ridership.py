@@ -1,7 +1,7 @@
-"""The book's daily series: rides by bus and by rail in Chicago, 2001 to 2021.
+"""The book's daily series: rides by bus and by rail in Chicago, 2016 to 2019.
 
-Data: Chicago Transit Authority, https://data.cityofchicago.org/d/6iiy-9s97. The book forecasts the
-years 2016 to 2019, before the pandemic; so does this.
+Data: Chicago Transit Authority, https://data.cityofchicago.org/d/6iiy-9s97. The file
+reaches from 2001 to 2021; the book takes the years before the pandemic, and so does this.
 """
 
 import datetime

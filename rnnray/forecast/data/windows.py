@@ -1,4 +1,4 @@
-"""Windows of series: the days that a forecaster reads, and the days after them.
+"""Windows of series: the days that a forecaster reads, missing ones filled, and the days after.
 
 A table of windows has a row a window:
 

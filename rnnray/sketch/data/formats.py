@@ -1,4 +1,8 @@
-"""One file of drawings, in any known format -> sketch tables."""
+"""One file of drawings, in any known format -> sketch tables.
+
+A new format needs a module that reads it, its name in `detection.Format` and `detection.KNOWN`, its
+recognition by content in `detection`, and its reader in `read_drawings` or `read_tables`.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice

@@ -1,4 +1,4 @@
-"""The framing of TFRecord files (length, CRC, payload, CRC), without TensorFlow.
+"""The framing of TFRecord files, whose checksums are all checked, without TensorFlow.
 
 Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details (uint64
 length, uint32 masked CRC-32C of the length, the payload, uint32 masked CRC-32C of the payload; all

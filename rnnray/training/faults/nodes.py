@@ -1,4 +1,4 @@
-"""Nodes that come and go: how many workers train, and the notice (SIGTERM, a drain) to leave.
+"""Nodes that come and go; SIGTERM to a worker or to the driver, and drains: all save, then leave.
 
 Clouds take spot machines back, and Kubernetes its pods, with a notice of 30 seconds and more.
 """

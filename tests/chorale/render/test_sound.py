@@ -1,13 +1,11 @@
-import io
 import math
-import wave
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnray.chorale.render.sound import PEAK, TAIL_SECONDS, synthesize, wav_bytes
+from rnnray.chorale.render.sound import PEAK, TAIL_SECONDS, synthesize
 from rnnray.errors import UserError
 
 RATE = 44100
@@ -208,28 +206,6 @@ def test_silence_is_silent_and_no_chords_are_no_sound():
         assert silent.shape == (round(3.5 * RATE), 2)
         assert not silent.any()
         assert synthesize(np.zeros((0, 4), np.int16), instrument=instrument).shape == (0, 2)
-    with wave.open(io.BytesIO(wav_bytes(np.zeros((0, 2), np.float32)))) as file:
-        assert file.getnframes() == 0
-
-
-def test_the_wav_file_holds_the_samples():
-    audio = synthesize(line((60, 2), (62, 2)), sample_rate=22050)
-    content = wav_bytes(audio, 22050)
-    with wave.open(io.BytesIO(content)) as file:
-        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 22050)
-        read = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
-    assert np.abs(read / 32767 - audio).max() <= 0.51 / 32767
-    assert wav_bytes(np.array([[1, -1]], np.float32))[-4:] == b"\xff\x7f\x01\x80"
-
-
-@pytest.mark.parametrize(
-    "audio",
-    [np.zeros(4), np.zeros((4, 1)), np.array([[0, 1.01]]), np.array([[0, np.nan]])],
-    ids=["one channel", "mono", "too loud", "nan"],
-)
-def test_samples_that_would_wrap_around_in_the_file_are_refused(audio):
-    with pytest.raises(ValueError, match="audio"):
-        wav_bytes(audio)
 
 
 @pytest.mark.parametrize("tempo", [0, -80, math.nan, math.inf, -math.inf])
