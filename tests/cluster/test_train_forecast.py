@@ -19,7 +19,7 @@ def trained(run_here: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Ended
     """A small forecaster from two workers, through the job file; not to be changed by tests."""
     ended = run_here(
         "train_forecast",
-        *("--data", f"demo:{SERIES}", "--epochs", "4"),
+        *("--data", f"demo:{SERIES}", "--epochs", "8"),
         *("--model.units", "16", "--model.layers", "1", "--global-batch-size", "64"),
         *("--optimizer.learning-rate", "0.01", "--workers", "2"),
         *("--storage-path", str(tmp_path_factory.mktemp("runs"))),
