@@ -44,6 +44,8 @@ FILES: dict[str, str | bytes] = {
 OPENING = "write a chorale and a number of chords, such as test:2:8"
 NO_COMPOSER = "not a checkpoint of the composer; checkpoints are the folders"
 NO_SKETCH = "not a checkpoint of the sketch classifier"
+NO_VIDEO = "not a checkpoint of the video classifier"
+VIDEO = "--data demo --output x"
 OF = "--checkpoint {composer} --data {corpus}"
 MELODY = f"{OF} --melody {{files}}"
 LISTEN = "--data {corpus} --name test:2"
@@ -99,6 +101,11 @@ HERE = [
     ("evaluate_sketch", "--split test", 2, "--data"),
     ("evaluate_sketch", "--checkpoint x --data demo --split half", 2, "--split"),
     ("classify_sketches", "--checkpoint x --data demo", 2, "--output"),
+    ("train_video", "--split 80:20", 2, "--split"),
+    ("train_video", "--frames-per-second 0", 2, "--frames-per-second"),
+    ("train_video", "--model.frames xception --frame-size 64", 2, "frame_size of 71 at least"),
+    ("train_video", "--on-bad-file ignore", 2, "--on-bad-file"),
+    ("classify_video", "--data demo --output x", 2, "--checkpoint"),
     ("compose", f"{OF} --seed-from test", 1, OPENING),
     ("compose", f"{OF} --seed-from test:2:", 1, OPENING),
     ("compose", f"{OF} --seed-from test:2:0", 1, OPENING),
@@ -162,6 +169,8 @@ HERE = [
     ("generate_chorales", f"{GENERATE} --chords 100000", 1, "last more than an hour"),
     ("generate_chorales", f"{GENERATE} --presign-hours 1", 1, "time limit need an s3://"),
     ("generate_chorales", f"{GENERATE} --output gs://bucket/prefix", 1, "gs://"),
+    ("classify_video", f"{VIDEO} --checkpoint nowhere", 1, f"nowhere: {NO_VIDEO}"),
+    ("classify_video", f"{VIDEO} --checkpoint {{sketch}}", 1, "config.yaml: not the video classif"),
     ("listen", f"{LISTEN} --tempo 0", 1, "tempo 0: it must be quarter notes a minute"),
     ("listen", f"{LISTEN} --tempo inf", 1, "tempo inf: it must be quarter notes a minute"),
     ("listen", "--data {corpus} --name test:7", 1, "'test:7': test has 3 chorales, test:0 to"),
@@ -195,6 +204,9 @@ ON_A_CLUSTER = [
         *("train_sketch", "--data demo:100 --workers 3 --global-batch-size 2"),
         *(1, "3 workers cannot share a global batch of 2"),
     ),
+    ("train_video", "--data {files}/empty", 1, "{files}/empty: the folder has no files"),
+    ("train_video", "--data {files}/corpus", 1, "no file in it is a video (MP4, MOV, MKV, WebM"),
+    ("train_video", "--data demo:many", 1, "demo:COUNT takes a number of videos, such as"),
     ("train_chorale", "--data {files}/corpus", 1, "piece.csv, line 2, note2: 'sixty' is not"),
     ("train_chorale", "--data {files}/train.csv", 1, "'valid': the data have no chorales there"),
     ("train_chorale", f"{CHORALE} --window-chords 1000", 1, "fills a window of 1000 chords; use a"),

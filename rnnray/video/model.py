@@ -89,7 +89,11 @@ def _look(model: VideoModelConfig, pixels: Any) -> Any:
         x = layers.Conv2D(
             filters, 3 if number else 5, strides=2, padding="same", activation="relu"
         )(x)
-    return layers.Dense(model.frame_units, activation="relu")(layers.Flatten()(x))
+    x = layers.Dense(model.frame_units)(layers.Flatten()(x))
+    # Without it, what all frames share hides for many epochs what differs between them. Over all
+    # workers, so that N of them compute what one computes.
+    x = layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
+    return layers.Activation("relu")(x)
 
 
 def _listen(model: VideoModelConfig, samples: Any) -> Any:

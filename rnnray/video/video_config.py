@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
-from rnnray.training.training_options import Config, OptimizerConfig, TrainingConfig
+from rnnray.training.training_options import Config, OptimizerConfig, Split, TrainingConfig
 
 OnBadFile = Literal["error", "skip"]
 Sizes = Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
@@ -65,6 +65,9 @@ class VideoConfig(ClipConfig, TrainingConfig):
     data: Annotated[str, Field(min_length=1)] = "demo"
     """Videos: a path or URI of a folder with a folder of videos for each class, demo or
     demo:COUNT."""
+    split: Split | None = None
+    """Shares of the splits in percent, TRAIN:VALIDATION:TEST, for videos without folders of splits;
+    by a hash of the files' names, within each class. Without it, 80:10:10."""
     shuffle_rows: Annotated[int, Ge(0)] = 256
     """Least number of clips that each epoch permutes together, after all were mixed once; 0 keeps
     the order of the data and does not mix them at all."""
@@ -93,7 +96,7 @@ def strong() -> VideoConfig:
             clip="global",
             clip_norm=1.0,
         ),
-        epochs=16,
+        epochs=8,
         global_batch_size=32,
     )
 

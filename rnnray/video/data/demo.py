@@ -55,10 +55,10 @@ def _pictures(
     # A uniform first angle: the angles of a way are those of a way back from another first one.
     first, step = random.uniform(0, 2 * np.pi), random.uniform(np.pi / 5, np.pi / 2)
     angles = first + (1 if clockwise else -1) * step * np.arange(count) / _FRAMES_A_SECOND
-    middle = _SIDE / 2 + random.uniform(-0.06, 0.06, 2) * _SIDE
-    way, ball = random.uniform(0.22, 0.34) * _SIDE, random.uniform(0.08, 0.13) * _SIDE
+    middle = _SIDE / 2 + random.uniform(-0.05, 0.05, 2) * _SIDE
+    way, ball = random.uniform(0.24, 0.32) * _SIDE, random.uniform(0.13, 0.18) * _SIDE
     back, ball_colour = (
-        random.uniform(low, high, 3).astype(np.float32) for low, high in ((0, 90), (150, 255))
+        random.uniform(low, high, 3).astype(np.float32) for low, high in ((0, 80), (160, 255))
     )
     # y is downwards in a picture, so that growing angles are clockwise.
     places = middle[:, None] + way * np.stack([np.cos(angles), np.sin(angles)])
