@@ -18,7 +18,7 @@ from rnnray.video.data.video_file import import_av
 from rnnray.video.data.videos import open_videos
 from rnnray.video.video_config import ClipConfig
 
-_FILES, _DIFFERENT = 96, 4
+_FILES, _DIFFERENT = 240, 4
 _SECONDS, _RATE, _WIDTH, _HEIGHT = 10, 25, 640, 360
 
 

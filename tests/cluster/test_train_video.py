@@ -83,18 +83,10 @@ def test_each_file_gets_its_most_probable_classes_in_the_files_order(
     assert "broken.mp4: cannot be used as a video (" in ended.failed_with()
 
 
-def test_the_same_name_goes_on_and_other_files_are_refused(
+def test_a_run_does_not_go_on_with_other_files(
     run_here: RunJob, trained: Ended, files: Path
 ) -> None:
     storage = Path(trained.result["checkpoint"]).parents[1]
-    ended = run_here(
-        "train_video",
-        *("--config", str(storage / "video" / "config.yaml"), "--on-bad-file", "skip"),
-        *("--epochs", "2", "--workers", "1", "--storage-path", str(storage)),
-    )
-    assert ended.code == 0, ended.out + ended.err
-    assert "resuming" in ended.out
-    assert ended.result["epochs"] == 2
     (files / "clockwise-rising" / "new.mp4").write_bytes(demo.content(VIDEOS + 1))
     ended = run_here(
         "train_video",

@@ -68,23 +68,22 @@ def test_without_the_weights_a_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
         Xception(71)
 
 
-class _Lengths:
-    """Stands for the actor: gives each frame the number of its clip's frames."""
-
-    def __init__(self, size: int, actors: int) -> None:
-        pass
-
-    def __call__(self, clips: pa.Table) -> pa.Table:
-        counts = clips["count"].to_pylist()
-        features = [np.full((n, FEATURES), n, np.float32).tobytes() for n in counts]
-        return clips.set_column(3, "frames", pa.array(features, pa.large_binary()))
-
-
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_outputs_are_computed_once_and_kept_as_parquet(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(frame_features, "_Features", _Lengths)
+    class Lengths:
+        """Stands for the actor: gives each frame the number of its clip's frames."""
+
+        def __init__(self, size: int, actors: int) -> None:
+            pass
+
+        def __call__(self, clips: pa.Table) -> pa.Table:
+            counts = clips["count"].to_pylist()
+            features = [np.full((n, FEATURES), n, np.float32).tobytes() for n in counts]
+            return clips.set_column(3, "frames", pa.array(features, pa.large_binary()))
+
+    monkeypatch.setattr(frame_features, "_Features", Lengths)
     identity = {"file_bytes": {"1.mp4": 9}}
 
     def computed(rows: pa.Table, identity: dict[str, Any]) -> list[int]:

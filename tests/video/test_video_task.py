@@ -83,13 +83,13 @@ def test_a_recurrent_network_sees_the_order_and_a_mean_does_not() -> None:
 
 @pytest.fixture(scope="module")
 def generated() -> list[pa.Table]:
-    """600 generated videos as small clips."""
+    """480 generated videos as small clips."""
     with pytest.MonkeyPatch.context() as patch:
         # One picture a second is all that is read, and low rates take less time to encode.
         patch.setattr(demo, "_FRAMES_A_SECOND", 1)
         patch.setattr(demo, "_RATE", 8000)
         config, tables = small("gru"), []
-        for number in range(600):
+        for number in range(480):
             file = io.BytesIO(demo.content(number))
             clip = video_file.read(file, "x", config)
             tables.append(
@@ -102,7 +102,7 @@ def small(recurrent: str) -> VideoConfig:
     config = strong()
     sizes = {"filters": (16, 32, 48), "sound_filters": (16, 32), "recurrent": recurrent}
     model = config.model.model_copy(update=sizes)
-    return config.model_copy(update={"frame_size": 32, "model": model, "epochs": 6})
+    return config.model_copy(update={"frame_size": 32, "model": model, "epochs": 8})
 
 
 def test_the_order_of_frames_is_learnt_where_a_bag_of_frames_stays_at_chance(
@@ -110,7 +110,7 @@ def test_the_order_of_frames_is_learnt_where_a_bag_of_frames_stays_at_chance(
 ) -> None:
     reached = {}
     for recurrent in ("gru", "mean"):
-        training, validation = Blocks.of(generated[:480]), Blocks.of(generated[480:])
+        training, validation = Blocks.of(generated[:360]), Blocks.of(generated[360:])
         worker = Worker(0, 1, training, validation, lambda _: None, lambda *_: None)
         task = VideoTask(small(recurrent), demo.CLASS_NAMES)
         loop = loops.TrainingLoop(task, task.config, worker, create_strategy(1))

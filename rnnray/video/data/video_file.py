@@ -116,13 +116,13 @@ def read(file: Any, place: str, config: ClipConfig) -> Clip:
 def _decoded(av: Any, container: Any, video: Any, audio: Any, config: ClipConfig) -> Clip | None:
     """Decode the pictures and the sound of a clip; None without any picture."""
     video.thread_count = 1  # each CPU decodes a file of its own
-    pictures, sound = _Pictures(av, config), _Sound(av, config)
     usual = float(1 / video.average_rate) if video.average_rate else 1 / 25
+    pictures, sound = _Pictures(av, config, usual), _Sound(av, config)
     for frame in container.decode(*filter(None, (video, audio))):
         if isinstance(frame, av.AudioFrame):
             sound.add(frame)
             continue
-        pictures.add(frame, usual)
+        pictures.add(frame)
         if pictures.cropped and (audio is None or sound.reaches(pictures.end, pictures.now)):
             break
     frames = pictures.all()
@@ -133,43 +133,53 @@ def _decoded(av: Any, container: Any, video: Any, audio: Any, config: ClipConfig
 
 
 class _Pictures:
-    """The pictures that are shown at the moments of a clip, of frames in the order of time."""
+    """The pictures that are shown at the moments of a clip, of frames in the order of time.
 
-    def __init__(self, av: Any, config: ClipConfig) -> None:
-        self._config, self._reformatter = config, av.video.reformatter.VideoReformatter()
+    Args:
+        av: PyAV.
+        config: how a video becomes a clip.
+        usual: seconds that a frame is shown which does not say how long.
+    """
+
+    def __init__(self, av: Any, config: ClipConfig, usual: float) -> None:
+        self._config, self._usual = config, usual
+        self._reformatter = av.video.reformatter.VideoReformatter()
         self._taken: list[npt.NDArray[np.uint8]] = []
         self._shown: Any = None
-        self._lasts = 0.0
         self.first = self.now = 0.0
         """Times of the first frame and of the last one so far, in seconds."""
         self.cropped = False
-
-    @property
-    def end(self) -> float:
+        self.end = self._moment(config.max_frames)
         """Time at which the clip ends, in seconds."""
-        return self._moment(self._config.max_frames)
 
-    def add(self, frame: Any, usual: float) -> None:
-        """Take the next frame, which is shown for `usual` seconds if it does not say how long."""
+    def add(self, frame: Any) -> None:
+        """Take the next frame."""
         time = frame.time
         if self._shown is None:
-            self.first = self.now = 0.0 if time is None else time
+            self.first = self.now = time or 0.0
+            self.end = self._moment(self._config.max_frames)
         else:
             # Some containers have no timestamps, and damaged ones go back.
-            self.now = max(self.now, self.now + self._lasts if time is None else time)
-        self._take_until(self.now)
+            self.now = self._over() if time is None else max(self.now, time)
+            self._take_until(self.now)
         self.cropped = self.cropped or self.now > self.end - _SOON
-        lasts = float(frame.duration * frame.time_base) if frame.duration else 0.0
-        self._shown, self._lasts = frame, lasts or usual
+        self._shown = frame
 
     def all(self) -> npt.NDArray[np.uint8] | None:
         """Return the frames of the clip after the last frame of the video; None without any."""
         if self._shown is None:
             return None
-        self._take_until(self.now + self._lasts)
+        self._take_until(self._over())
         if not self._taken:
             self._taken.append(self._square())
         return np.stack(self._taken)
+
+    def _over(self) -> float:
+        """Return the time at which the last frame so far is over."""
+        frame = self._shown
+        return self.now + (
+            float(frame.duration * frame.time_base) if frame.duration else self._usual
+        )
 
     def _moment(self, number: int) -> float:
         return self.first + number / self._config.frames_per_second
@@ -178,8 +188,7 @@ class _Pictures:
         """Take what is shown at all moments before a time."""
         picture = None
         while (
-            self._shown is not None
-            and len(self._taken) < self._config.max_frames
+            len(self._taken) < self._config.max_frames
             and self._moment(len(self._taken)) < time - _SOON
         ):
             picture = self._square() if picture is None else picture
