@@ -5,8 +5,9 @@ ingest: drawings/s into padded training batches. train: sketches/s in training. 
 training workers hold during an epoch (use --data demo:1000000). compose: notes/s of new chorales.
 tune: time that a sweep of the composer takes in addition to its training (7 min). generate:
 chorales/s from checkpoint to stored files, by stage. own: rows/s of examples/own_network.py, by
-Keras's fit and by this project's loop on one and on two workers. Rates vary on a busy machine:
-compare ratios of one run. The last line of the output is JSON with all rates.
+Keras's fit and by this project's loop on one and on two workers. video: frames/s decoded, by PyAV
+alone in a process for each CPU and by this project's reader. Rates vary on a busy machine: compare
+ratios of one run. The last line of the output is JSON with all rates.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ class Options(job.JobOptions):
     """Options of this job."""
 
     what: tyro.conf.Positional[
-        Literal["ingest", "train", "memory", "compose", "tune", "generate", "own"]
+        Literal["ingest", "train", "memory", "compose", "tune", "generate", "own", "video"]
     ]
     """Kind of measurement."""
     data: str = "demo:100000"
@@ -45,7 +46,7 @@ def main(config: Options) -> dict[str, Any]:
     from rnnray import cluster
     from rnnray.benchmarks import composing_speed as chorale
     from rnnray.benchmarks import generation_speed as generation
-    from rnnray.benchmarks import own_speed
+    from rnnray.benchmarks import own_speed, video_speed
     from rnnray.benchmarks import sketch_speed as sketch
 
     cluster.connect(verbose=config.verbose)
@@ -59,6 +60,7 @@ def main(config: Options) -> dict[str, Any]:
             config.generated, config.chords, config.corpus, config.s3
         ),
         "own": own_speed.own,
+        "video": video_speed.video,
     }
     return {config.what: measures[config.what]()}
 

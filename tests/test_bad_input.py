@@ -44,6 +44,8 @@ FILES: dict[str, str | bytes] = {
 OPENING = "write a chorale and a number of chords, such as test:2:8"
 NO_COMPOSER = "not a checkpoint of the composer; checkpoints are the folders"
 NO_SKETCH = "not a checkpoint of the sketch classifier"
+NO_VIDEO = "not a checkpoint of the video classifier"
+VIDEO = "--data demo --output x"
 OF = "--checkpoint {composer} --data {corpus}"
 MELODY = f"{OF} --melody {{files}}"
 LISTEN = "--data {corpus} --name test:2"
@@ -97,6 +99,11 @@ HERE = [
     ("train_sketch", "--model.filters 8 8", 2, "Value error"),
     ("train_sketch", "--name ../elsewhere", 2, "--name"),
     ("train_sketch", "--gpu --no-gpu", 2, "gpu"),
+    ("train_video", "--split 80:20", 2, "--split"),
+    ("train_video", "--frames-per-second 0", 2, "--frames-per-second"),
+    ("train_video", "--model.frames xception --frame-size 64", 2, "frame_size of 71 at least"),
+    ("train_video", "--on-bad-file ignore", 2, "--on-bad-file"),
+    ("classify_video", "--data demo --output x", 2, "--checkpoint"),
     ("evaluate_sketch", "--split test", 2, "--data"),
     ("evaluate_sketch", "--checkpoint x --data demo --split half", 2, "--split"),
     ("classify_sketches", "--checkpoint x --data demo", 2, "--output"),
@@ -160,6 +167,8 @@ HERE = [
         1,
         "melody.txt: not a file of voices in a known format (.csv",
     ),
+    ("classify_video", f"{VIDEO} --checkpoint nowhere", 1, f"nowhere: {NO_VIDEO}"),
+    ("classify_video", f"{VIDEO} --checkpoint {{sketch}}", 1, "config.yaml: not the video classif"),
     ("evaluate_chorale", "--checkpoint {files}/empty", 1, f"{{files}}/empty: {NO_COMPOSER}"),
     ("evaluate_chorale", "--checkpoint {sketch}", 1, "{sketch}: a checkpoint of another model"),
     ("evaluate_chorale", "--checkpoint {many} --data {corpus}", 1, "{many}/config.yaml: window_ch"),
@@ -207,6 +216,9 @@ ON_A_CLUSTER = [
         *("train_sketch", "--data demo:100 --workers 3 --global-batch-size 2"),
         *(1, "3 workers cannot share a global batch of 2"),
     ),
+    ("train_video", "--data {files}/empty", 1, "{files}/empty: the folder has no files"),
+    ("train_video", "--data {files}/corpus", 1, "no file in it is a video (MP4, MOV, MKV, WebM"),
+    ("train_video", "--data demo:many", 1, "demo:COUNT takes a number of videos, such as"),
     ("train_chorale", "--data {files}/corpus", 1, "piece.csv, line 2, note2: 'sixty' is not"),
     ("train_chorale", "--data {files}/train.csv", 1, "'valid': the data have no chorales there"),
     ("train_chorale", f"{CHORALE} --window-chords 1000", 1, "fills a window of 1000 chords; use a"),

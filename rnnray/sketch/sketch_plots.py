@@ -133,7 +133,11 @@ def length_histogram(path: Path, lengths: NDArray[np.integer], max_points: int) 
 
 
 def confusion_matrix(
-    path: Path, counts: NDArray[np.integer], class_names: Sequence[str], worst: int = 20
+    path: Path,
+    counts: NDArray[np.integer],
+    class_names: Sequence[str],
+    worst: int = 20,
+    unit: str = "drawings",
 ) -> None:
     """Draw the confusion matrix of the `worst` classes, those most often confused.
 
@@ -148,6 +152,7 @@ def confusion_matrix(
         counts: int [C, C]; rows are true classes, columns predicted ones.
         class_names: C names.
         worst: the most classes that are shown.
+        unit: name of what is counted.
 
     Raises:
         ValueError: `counts` is not [C, C] for C > 0 names, or `worst` is less than 2.
@@ -176,7 +181,7 @@ def confusion_matrix(
     figure.set_layout_engine("compressed", w_pad=0.1, h_pad=0.1)
     bar = figure.colorbar(image, ax=axes, aspect=30, pad=0.02)
     bar.outline.set_visible(False)
-    bar.set_label("% of the true class's drawings", color=MUTED, fontsize=SMALL)
+    bar.set_label(f"% of the true class's {unit}", color=MUTED, fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL, colors=MUTED, length=0)
     for y, x in np.argwhere((share >= 0.5) & (len(shown) <= 40)):  # only if numbers are readable
         color = "white" if share[y, x] > 35 else TEXT

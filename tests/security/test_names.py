@@ -20,6 +20,7 @@ from rnnray.job import WrongUse, options_of
 WITH_A_NAME = {
     "train_sketch": {},
     "train_chorale": {},
+    "train_video": {},
     "tune_sketch": {},
     "tune_chorale": {},
     "generate_chorales": {"checkpoint": "x"},

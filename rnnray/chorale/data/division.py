@@ -30,7 +30,7 @@ def divide(corpus: pa.Table, split: str, data: str) -> pa.Table:
             f"{data}: already has splits, which --split {split} would mix; leave --split out"
         )
     order = sorted(range(len(names)), key=lambda row: hashlib.sha256(names[row].encode()).digest())
-    counts = _counts(len(names), parse_shares(split))
+    counts = shares_of(len(names), parse_shares(split))
     in_order = [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
     chosen = [name for _, name in sorted(zip(order, in_order, strict=True))]
     column = pa.array(chosen, pa.string())
@@ -40,8 +40,11 @@ def divide(corpus: pa.Table, split: str, data: str) -> pa.Table:
     return divided.take(rows)
 
 
-def _counts(pieces: int, percent: tuple[int, int, int]) -> list[int]:
-    """Return the number of pieces of each split."""
+def shares_of(pieces: int, percent: tuple[int, int, int]) -> list[int]:
+    """Return the number of pieces of each split: train, validation and test.
+
+    A split of more than 0 % has at least one piece if there are enough.
+    """
     held_out = [round(pieces * share / 100) or int(share > 0) for share in percent[1:]]
     while sum(held_out) >= pieces and any(held_out):
         held_out[held_out[1] >= held_out[0]] -= 1

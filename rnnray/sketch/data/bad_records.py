@@ -51,8 +51,13 @@ class BadRecords:
 
 
 @contextmanager
-def counted(mode: OnBadRecord) -> Iterator[BadRecords | None]:
-    """For `skip`, yield a counter of bad records, and print at the end what was skipped."""
+def counted(mode: OnBadRecord, unit: str = "drawings") -> Iterator[BadRecords | None]:
+    """For `skip`, yield a counter of bad records, and print at the end what was skipped.
+
+    Args:
+        mode: whether bad records are errors, or skipped.
+        unit: name of what is skipped.
+    """
     if mode == "error":
         yield None
         return
@@ -60,7 +65,7 @@ def counted(mode: OnBadRecord) -> Iterator[BadRecords | None]:
     yield bad
     count, messages = bad.messages()
     if count:
-        say(f"skipped {count:,} drawings that cannot be used:")
+        say(f"skipped {count:,} {unit} that cannot be used:")
         for message in messages[:_SHOWN]:
             say(f"    {message}")
         if count > _SHOWN:

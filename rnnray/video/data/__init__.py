@@ -1,0 +1,1 @@
+"""Videos from every source, and the frames and sounds that a classifier reads."""

@@ -1,0 +1,58 @@
+"""Video files made for tests: grey pictures at given times, tones of given loudness."""
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+RATE = 8000
+
+
+def video(
+    levels: Sequence[int] = (),
+    times: Sequence[float] | None = None,
+    sound: np.ndarray | None = None,
+    *,
+    kind: str = "mp4",
+    codecs: tuple[str, str] = ("mpeg4", "aac"),
+    rate: int = RATE,
+    ticks: int = 1000,
+) -> bytes:
+    """A video whose pictures are all of one grey, 0 to 255.
+
+    By default they follow each other twice a second; `sound` is int16 [samples] at `rate`. Times
+    are in whole ticks of a second.
+    """
+    times = [0.5 * number for number in range(len(levels))] if times is None else times
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        pictures: Any = container.add_stream(codecs[0], min(ticks, 50)) if levels else None
+        samples: Any = None
+        if sound is not None:
+            samples = container.add_stream(codecs[1], rate, layout="mono")
+        if pictures:
+            pictures.width, pictures.height, pictures.pix_fmt = 48, 32, "yuv420p"
+            pictures.codec_context.time_base = Fraction(1, ticks)
+            pictures.codec_context.gop_size = 1
+            for level, time in zip(levels, times, strict=True):
+                grey = np.full((32, 48, 3), level, np.uint8)
+                frame = av.VideoFrame.from_ndarray(grey)
+                frame.pts, frame.time_base = round(time * ticks), Fraction(1, ticks)
+                container.mux(pictures.encode(frame))
+            container.mux(pictures.encode())
+        if samples:
+            piece = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
+            piece.sample_rate, piece.pts, piece.time_base = rate, 0, Fraction(1, rate)
+            container.mux(samples.encode(piece))
+            container.mux(samples.encode())
+    return file.getvalue()
+
+
+def tones(loudness: Sequence[int], rate: int = RATE) -> np.ndarray:
+    """A second of 440 Hz for each loudness, the largest sample."""
+    tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    samples: np.ndarray = (np.array(loudness)[:, None] * tone).ravel().astype(np.int16)
+    return samples
