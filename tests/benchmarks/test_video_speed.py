@@ -9,7 +9,8 @@ from rnnray.benchmarks import video_speed
 def test_each_way_to_decode_has_its_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {"_FILES": 10, "_SECONDS": 1, "_WIDTH": 64, "_HEIGHT": 48}.items():
+    sizes = {"_FILES": 10, "_ROUNDS": 1, "_SECONDS": 1, "_WIDTH": 64, "_HEIGHT": 48}
+    for name, value in sizes.items():
         monkeypatch.setattr(video_speed, name, value)
     rates = video_speed.video()
     assert list(rates) == ["pyav", "ours"]
