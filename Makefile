@@ -40,7 +40,7 @@ quick: $(READY)
 	$(MAKE) --jobs=2 --keep-going quick-chorale quick-others
 
 test: $(READY) chromium
-	$(MAKE) --jobs=3 --keep-going without-ray with-trained with-ray
+	$(MAKE) --jobs=2 --keep-going without-ray with-ray
 
 quick-chorale:
 	$(BIN)/python -m pytest -m quick tests/chorale
@@ -48,22 +48,14 @@ quick-chorale:
 quick-others:
 	$(BIN)/python -m pytest -m quick --ignore tests/chorale
 
-# Tests with Ray wait more than they compute: two clusters of them fill two cores. The tests without
-# it are as nice as Ray's workers, which would starve beside them.
+# Prints its output in one piece at the end, since it runs beside other tests. As nice as Ray's
+# workers, which would starve beside it.
 without-ray:
-	$(call lane,nice -n 15,not ray and not faults)
-
-with-trained:
-	$(call lane,,trained and not faults)
+	@mkdir -p build; nice -n 15 $(BIN)/python -m pytest -m 'not ray and not faults' > build/$@.log 2>&1; \
+	code=$$?; cat build/$@.log; exit $$code
 
 with-ray:
-	$(BIN)/python -m pytest -m 'ray and not trained and not faults'
-
-# Prints its output in one piece at the end, since it runs beside `with-ray`.
-define lane
-@mkdir -p build; $(1) $(BIN)/python -m pytest -m '$(2)' > build/$@.log 2>&1; \
-code=$$?; cat build/$@.log; exit $$code
-endef
+	$(BIN)/python -m pytest -m 'ray and not faults'
 
 # The tests of the page need a browser, and skip without one.
 chromium:
@@ -94,4 +86,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo draw compose quick quick-chorale quick-others without-ray with-trained with-ray test chromium faults check audit format clean
+.PHONY: help setup demo draw compose quick quick-chorale quick-others without-ray with-ray test chromium faults check audit format clean

@@ -31,7 +31,6 @@ SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "quickdraw_tutorial_sam
 # What a test needs beside this process, by the fixtures that it uses, directly or not.
 NEEDS = {
     **dict.fromkeys(("ray_cluster", "own_ray", "nodes"), "ray"),
-    **dict.fromkeys(("trained", "trained_chorale"), "trained"),
     "chromium": "browser",
     **dict.fromkeys(("free_ports", "server", "site", "metadata"), "server"),
 }

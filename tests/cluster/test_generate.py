@@ -179,6 +179,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_unbroken_one(
     assert result["written"] < result["written"] + result["found"] == 2 * COUNT
 
 
+@pytest.mark.faults
 def test_a_run_survives_the_death_of_a_sampler(
     generate: Generate, unbroken: tuple[Path, Ended], tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def test_the_best_trial_is_the_one_that_learns_best_and_another_sweep_of_the_nam
         toy_sweep.run(tmp_path, RATES, scheduler="none")
 
 
+@pytest.mark.faults
 def test_a_diverging_a_killed_and_a_hanging_trial_with_a_damaged_checkpoint_do_not_end_the_sweep(
     ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_diverging_a_killed_and_a_hanging_trial_with_a_damaged_checkpoint_do_n
     assert out.count("trial-00001 epoch 2/3") == 2
 
 
+@pytest.mark.faults
 def test_a_trial_that_always_dies_is_marked_and_the_others_finish(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_trial_of_two_workers_trains_and_gives_its_workers_back_when_it_is_sto
     assert all((Path(checkpoint) / "model.keras").is_file() for checkpoint in checkpoints)
 
 
+@pytest.mark.faults
 def test_a_sweep_whose_driver_is_killed_goes_on_without_running_finished_trials_again(
     ray_cluster: None, tmp_path: Path
 ) -> None:
