@@ -11,8 +11,8 @@ help:
 	@echo 'make draw    write draw.html, a page to draw on, which recognises what you draw (10 s)'
 	@echo 'make compose compose four chorales to hear and to read, in composed/ (1 min)'
 	@echo 'make quick   run the tests that need no Ray, no browser and no server (4 min)'
-	@echo 'make test    run all tests but those of make faults (30 min); as root, install Chromium first'
-	@echo 'make faults  run the tests of kills, full disks, outages and lost nodes (75 min)'
+	@echo 'make test    run all tests but those of make faults (35 min); as root, install Chromium first'
+	@echo 'make faults  run the tests of kills, full disks, outages and lost nodes, and long trainings (90 min)'
 	@echo 'make check   check lint, format and types (1 min)'
 	@echo 'make audit   look up known vulnerabilities of the pinned packages (needs the network)'
 	@echo 'make format  format the code as make check requires (1 s)'
@@ -51,11 +51,11 @@ quick-others:
 # Prints its output in one piece at the end, since it runs beside other tests. As nice as Ray's
 # workers, which would starve beside it.
 without-ray:
-	@mkdir -p build; nice -n 15 $(BIN)/python -m pytest -m 'not ray and not faults' > build/$@.log 2>&1; \
+	@mkdir -p build; nice -n 15 $(BIN)/python -m pytest -m 'not (ray or faults or long)' > build/$@.log 2>&1; \
 	code=$$?; cat build/$@.log; exit $$code
 
 with-ray:
-	$(BIN)/python -m pytest -m 'ray and not faults'
+	$(BIN)/python -m pytest -m 'ray and not (faults or long)'
 
 # The tests of the page need a browser, and skip without one.
 chromium:
@@ -66,7 +66,7 @@ chromium:
 	> /dev/null; } || echo 'no Chromium here: the tests of the page will be skipped'
 
 faults: $(READY)
-	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest -m 'faults or long'
 
 check: $(READY)
 	$(BIN)/ruff check .

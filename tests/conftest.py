@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         needed = {NEEDS[name] for name in NEEDS.keys() & set(getattr(item, "fixturenames", ()))}
         for name in sorted(needed):
             item.add_marker(name)
-        if not any(item.get_closest_marker(name) for name in (*NEEDS.values(), "faults")):
+        if not any(item.get_closest_marker(name) for name in (*NEEDS.values(), "faults", "long")):
             item.add_marker("quick")
 
 

@@ -102,6 +102,7 @@ def test_optuna_learns_from_the_trials_before_and_keeps_to_the_range(
     assert [trial.curve.status for trial in trials] == ["finished"] * 2
 
 
+@pytest.mark.long
 def test_population_based_training_puts_a_poor_trial_on_a_good_ones_weights(
     ray_cluster: None, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def first_epoch_loss(checkpoint: str) -> float:
     return float(history[0]["loss"])
 
 
+@pytest.mark.long
 def test_the_best_configuration_of_a_sweep_trains_to_what_its_trial_trained_to(
     run_here: RunJob, tmp_path: Path
 ) -> None:

@@ -105,6 +105,7 @@ def small(recurrent: str) -> VideoConfig:
     return config.model_copy(update={"frame_size": 32, "model": model, "epochs": 8})
 
 
+@pytest.mark.long
 def test_the_order_of_frames_is_learnt_where_a_bag_of_frames_stays_at_chance(
     generated: list[pa.Table],
 ) -> None:
