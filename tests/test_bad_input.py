@@ -109,7 +109,7 @@ HERE = [
     ("classify_sketches", "--checkpoint x --data demo", 2, "--output"),
     ("train_forecast", "--split 80:20", 2, "--split"),
     ("train_forecast", "--missing drop", 2, "--missing"),
-    ("train_forecast", "--model.window-days 3", 2, "--model.window-days"),
+    ("train_forecast", "--model.window-days 3", 2, "window_days"),
     ("forecast", "--data demo --output x", 2, "--checkpoint"),
     ("compose", f"{OF} --seed-from test", 1, OPENING),
     ("compose", f"{OF} --seed-from test:2:", 1, OPENING),
