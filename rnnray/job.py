@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 143 ended by SIGTERM. The last line o
 object.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from typing import Any, NoReturn, Self, TypeVar, cast, get_type_hints
 
 import tyro
 from pydantic import ModelWrapValidatorHandler, ValidationError, create_model, model_validator
+from tyro.constructors._struct_spec_pydantic import pydantic_rule
 
 from rnnray.errors import Terminated, UserError, find_user_error
 from rnnray.progress import printable
@@ -186,6 +188,7 @@ def _parse(
     _reflow(options_type)
     options = tyro.cli(
         options_type,
+        registry=_PARTS_AS_MAPPINGS,
         prog=program,
         description=_one_line_a_paragraph(description),
         default=default,
@@ -194,6 +197,22 @@ def _parse(
     if not parts:
         return cast(JobConfig, options)
     return config_type(**{name: _part_of(options, kind) for name, kind in parts.items()})
+
+
+_PARTS_AS_MAPPINGS = tyro.constructors.ConstructorRegistry()
+
+
+@_PARTS_AS_MAPPINGS.struct_rule
+def _part_as_mapping(
+    info: tyro.constructors.StructTypeInfo,
+) -> tyro.constructors.StructConstructorSpec | None:
+    """Leave the checks of nested configurations to `JobOptions`, which refuses in one line."""
+    if not (isinstance(info.type, type) and issubclass(info.type, Config)):
+        return None
+    spec = pydantic_rule(info)
+    if spec is None or issubclass(info.type, JobOptions):
+        return spec
+    return dataclasses.replace(spec, instantiate=dict)
 
 
 def _reflow(config_type: Any) -> None:
