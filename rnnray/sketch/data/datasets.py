@@ -70,14 +70,12 @@ def open_drawings(
             `rnnray.sketch.data.detection`. Files of a folder that hold no drawings are passed over
             (`Drawings.passed_over`).
         class_names: class list for words, and for shards without one. Without it, files with words
-            are read once for their words. Lists of the same names in another order are mapped to
-            it.
+            are read once for their words. The same names in another order are mapped to it.
         labelled: whether the drawings' classes are needed; if not, words outside the class list
             give `sketch_table.UNKNOWN_CLASS`.
         recognized_only: leave out drawings marked as not recognised by the game.
         y_up: y grows upwards in the files; the drawings are turned over.
-        on_bad: takes the error of a drawing that cannot be used, and reading goes on; without it
-            the error ends the run.
+        on_bad: takes the errors of drawings that cannot be used; without it, one ends the run.
         split: see `TrainingConfig.split`; without it, drawings with words are divided 80:10:10.
 
     Raises:
