@@ -263,13 +263,14 @@ def learning_curves(
     best = None
     if not np.isnan(goal).all():
         # Of equal ones the last, whose checkpoint is kept.
-        best = int(np.flatnonzero(goal == (np.nanmax if score[1] == "max" else np.nanmin)(goal))[-1])
+        value = np.nanmax(goal) if score[1] == "max" else np.nanmin(goal)
+        best = int(np.flatnonzero(goal == value)[-1])
     titles = ["Loss", "Accuracy" if in_percent else "Metrics"]
     if best is not None:
         in_loss = score[0] in ("loss", "validation_loss")
-        value = f"{goal[best]:.1%}" if in_percent and not in_loss else f"{goal[best]:.4f}"
+        shown = f"{goal[best]:.1%}" if in_percent and not in_loss else f"{goal[best]:.4f}"
         titles[0 if in_loss else 1] += (
-            f": best {_words(score[0])} {value} in epoch {epochs[best]:g}"
+            f": best {_words(score[0])} {shown} in epoch {epochs[best]:g}"
         )
     count = 2 if metric_names else 1
     figure = plot_style.new(5 * count, 4.2)
