@@ -83,6 +83,19 @@ def test_a_batch_that_three_workers_do_not_divide_evenly_takes_no_more_steps(
     assert {share.counted for each in shares for share in each} == {batch // 3, batch // 3 + 1}
 
 
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 6))
+def test_the_shares_of_a_batch_differ_by_one_row_at_most(
+    rows: int, batch: int, workers: int
+) -> None:
+    shares = [
+        [*epoch_batches(blocks_of([rows]), batch_rows=batch, rank=rank, workers=workers)]
+        for rank in range(workers)
+    ]
+    for of_batch in zip(*shares, strict=True):
+        counted = [share.counted for share in of_batch]
+        assert max(counted) - min(counted) <= 1
+
+
 def test_a_worker_without_a_row_in_the_last_batch_has_one_that_does_not_count() -> None:
     first, second = (
         [*epoch_batches(blocks_of([5]), batch_rows=4, rank=rank, workers=2)][-1] for rank in (0, 1)
@@ -102,6 +115,11 @@ def test_neighbours_are_mixed_over_the_pool_and_blocks_over_the_epoch() -> None:
     first_pool = {row // 50 for row in order[:500]}
     assert len(first_pool) == 10
     assert max(first_pool) - min(first_pool) > 20
+
+
+def test_each_pool_is_mixed_in_its_own_way() -> None:
+    order = np.array(flat(batches_of([100] * 2, batch_rows=10, pool_rows=100, seed=(3,))))
+    assert (order[:100] % 100).tolist() != (order[100:] % 100).tolist()
 
 
 def test_each_epoch_has_another_order_and_the_same_seed_the_same_one() -> None:

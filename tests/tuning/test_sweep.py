@@ -3,19 +3,19 @@
 from typing import ClassVar, Literal
 
 import pytest
+from toy import ToyTask
 
 from rnnray.errors import UserError
 from rnnray.forecast.forecast_config import ForecastConfig
 from rnnray.forecast.forecast_task import ForecastTask
 from rnnray.sketch.sketch_config import SketchConfig
 from rnnray.sketch.sketch_task import SketchTask
-from rnnray.training.task import Task
 from rnnray.tuning.sweep import score_of
 
 
-class Counting(Task):
-    metric_names = ("hits", "strokes", "share")
-    shares = ("share",)
+class Counting(ToyTask):
+    metric_names: ClassVar[tuple[str, ...]] = ("hits", "strokes", "share")
+    shares: ClassVar[tuple[str, ...]] = ("share",)
     score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_hits", "max")
 
 

@@ -147,6 +147,18 @@ def test_a_group_that_started_again_begins_anew() -> None:
     assert watchdog.hear(replace(BEAT, process="third"), 160) is None
 
 
+def test_a_group_that_hangs_right_after_its_start_gets_the_time_that_the_one_before_took() -> None:
+    watchdog = Watchdog()
+    started = replace(BEAT, limit=float("inf"))
+    assert watchdog.hear(started, 100) is None
+    assert watchdog.hear(replace(started, moves=6), 36000) is None
+    assert watchdog.hear(replace(BEAT, moves=20), 36100) is None  # a minute a step is usual now
+    again = replace(started, process="again")
+    assert watchdog.hear(again, 40000) is None
+    assert watchdog.hear(again, 40000 + 2 * 36000 + 60) is None
+    assert watchdog.hear(again, 40000 + 2 * 36000 + 61) is not None
+
+
 def test_one_worker_that_may_take_longer_gives_all_of_them_the_time() -> None:
     watchdog = Watchdog()
     watchdog.hear(replace(OTHER, limit=600), 0)
