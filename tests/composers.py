@@ -62,7 +62,9 @@ def randomise(composer: Any, seed: int = 0) -> None:
 @cache
 def _compiled(composer: Any, length: int) -> Any:
     spec = tf.TensorSpec([_ROWS, length], tf.int32)
-    return tf.function(lambda tokens: composer(tokens, training=False), input_signature=[spec])
+    return tf.function(
+        lambda tokens: composer(tokens, training=False), input_signature=[spec], autograph=False
+    )
 
 
 def logits_of(composer: Any, tokens: npt.NDArray[np.integer]) -> np.ndarray:

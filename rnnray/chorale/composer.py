@@ -72,7 +72,9 @@ class TrainedComposer:
         with tempfile.TemporaryDirectory() as temporary:
             folder = storage.fetch_folder(located(checkpoint), Path(temporary))
             self.model = checkpoints.load_model(folder)
-        self._logits = tf.function(lambda tokens: self.model(tokens, training=False))
+        self._logits = tf.function(
+            lambda tokens: self.model(tokens, training=False), autograph=False
+        )
 
     def judge(
         self, tokens: npt.NDArray[np.integer], *, whole: bool = True

@@ -4,6 +4,9 @@ Gradients are summed over the workers, then divided by the weight of the global 
 then applied, so that N workers compute what one computes. `keras.Model.fit` cannot do that
 under MultiWorkerMirroredStrategy (keras issues 20585 and 20329), and a Keras optimizer inside
 `strategy.run` would clip before the sum.
+
+Functions are compiled without AutoGraph, as Keras compiles its own: it would translate the source
+of every layer at each start, and Keras models need none of it.
 """
 
 import math
@@ -63,7 +66,7 @@ def make_train_step(
 
     if xla:
         # Without the sum over workers, which XLA cannot compile on CPUs.
-        forward_and_backward = tf.function(forward_and_backward, jit_compile=True)
+        forward_and_backward = tf.function(forward_and_backward, jit_compile=True, autograph=False)
 
     def in_replica(inputs: Any, targets: Any, weights: Any, flags: Any) -> Any:
         before = [tf.identity(v.value) for v in moving] if options.skip_nonfinite else []
@@ -86,7 +89,7 @@ def make_train_step(
         optimizer.apply(clip(gradients, options), variables)
         after()
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(inputs: Any, targets: Any, weights: Any, flags_: Any) -> Any:
         vector, weight, norm, finite, *times = strategy.run(
             in_replica, args=(inputs, targets, weights, flags_)
@@ -115,7 +118,7 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
     It returns float32 [2 + metrics]: weights, loss, the metrics, summed over the rows.
     """
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(inputs: Any, targets: Any, weights: Any) -> Any:
         logits = _outputs(task, model(inputs, training=False))
         losses = _row_losses(task, targets, logits, weights) * weights

@@ -136,7 +136,7 @@ class Sums:
             # identity: an argument of the replica has no device yet, and the sum needs one.
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(values))
 
-        @tf.function(input_signature=[tf.TensorSpec([size], tf.float64)])
+        @tf.function(input_signature=[tf.TensorSpec([size], tf.float64)], autograph=False)
         def run(values: Any) -> Any:
             return strategy.run(add_up, args=(values,))
 

@@ -44,7 +44,7 @@ def step_by_step(
 ) -> np.ndarray:
     """The logits [batch, n, 47] of `step`, a note at a time; by default of whole pieces."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def chord(state: Any, notes: Any) -> Any:
         logits = []
         for voice in range(4):
