@@ -17,7 +17,7 @@ from rnnray.artifacts import Store, open_store
 from rnnray.artifacts.guarded import GuardedStore
 from rnnray.artifacts.local import LocalStore
 from rnnray.errors import UserError
-from rnnray.run_lock import STALE_SECONDS, LockLost, RunLock, place_of
+from rnnray.run_lock import STALE_SECONDS, LockLost, RunLock, lock_store
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_drive_that_is_gone_for_a_while_costs_neither_the_lock_nor_gets_a_fold
     tmp_path: Path,
 ) -> None:
     drive = tmp_path / "drive"
-    store = place_of(str(drive / "run"))
+    store = lock_store(str(drive / "run"))
     with RunLock(store, beat_seconds=0.01) as lock:
         drive.rename(tmp_path / "away")
         time.sleep(0.1)
@@ -148,13 +148,13 @@ def test_the_lock_of_a_store_that_only_arrow_reaches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_lock.fs, "LocalFileSystem", type("Another", (), {}))
-    place = place_of(f"file://{tmp_path}/run")
+    store = lock_store(f"file://{tmp_path}/run")
     monkeypatch.undo()
-    assert type(place).__name__ == "_ArrowPlace"
-    with RunLock(place, beat_seconds=0.01) as lock:
+    assert type(store).__name__ == "_ArrowStore"
+    with RunLock(store, beat_seconds=0.01) as lock:
         assert lock.held.check()
         with pytest.raises(UserError, match="another run is writing there"):
-            RunLock(place).__enter__()
+            RunLock(store).__enter__()
     assert not list((tmp_path / "run").iterdir())
 
 

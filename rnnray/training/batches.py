@@ -66,9 +66,9 @@ def epoch_batches(
         if batches:
             if number < len(pools):
                 blocks.fetch(pools[number])
-            place = np.arange(size)
+            mixed = np.arange(size)
             if pool_rows:
-                np.random.default_rng((*seed, number)).shuffle(place)
+                np.random.default_rng((*seed, number)).shuffle(mixed)
             shares = [
                 _share(
                     batch * batch_rows,
@@ -78,12 +78,12 @@ def epoch_batches(
                 )
                 for batch in batches
             ]
-            here = [
+            within = [
                 slice(*np.clip([share.start, share.stop], start, end) - start) for share in shares
             ]
-            rows = _rows(blocks, pool, np.concatenate([place[part] for part in here]))
+            rows = _rows(blocks, pool, np.concatenate([mixed[part] for part in within]))
             at = 0
-            for share, part in zip(shares, here, strict=True):
+            for share, part in zip(shares, within, strict=True):
                 length = part.stop - part.start
                 begun.append(rows.slice(at, length))
                 at += length

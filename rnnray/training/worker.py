@@ -210,7 +210,7 @@ def run_worker(arguments: dict[str, Any]) -> None:
 
 
 def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Put a checkpoint that `PatientFiles.saved` has saved into its place in the run's folder."""
+    """Put a checkpoint that `PatientFiles.saved` has saved into the run's folder."""
     run = ray.train.get_context().get_storage()
     path = run.build_checkpoint_path_from_name(name)
     run.storage_filesystem.create_dir(path)

@@ -97,7 +97,7 @@ def test_without_a_pool_the_order_of_the_data_is_kept(sizes: list[int], rows: in
 
 def test_neighbours_are_mixed_over_the_pool_and_blocks_over_the_epoch() -> None:
     order = np.array(flat(batches_of([50] * 40, batch_rows=10, pool_rows=500)))
-    # A row from anywhere: hundreds of places away, not a few.
+    # A row from anywhere: hundreds of rows away, not a few.
     assert np.abs(order - np.arange(len(order))).mean() > 300
     first_pool = {row // 50 for row in order[:500]}
     assert len(first_pool) == 10
@@ -109,9 +109,9 @@ def test_each_epoch_has_another_order_and_the_same_seed_the_same_one() -> None:
         return batches_of([5] * 400, batch_rows=10, pool_rows=100, seed=(42, number))
 
     assert epoch(0) == epoch(0)
-    places = [np.argsort(flat(epoch(number))) for number in range(3)]
+    orders = [np.argsort(flat(epoch(number))) for number in range(3)]
     for left, right in ((0, 1), (1, 2)):
-        assert abs(np.corrcoef(places[left], places[right])[0, 1]) < 0.2
+        assert abs(np.corrcoef(orders[left], orders[right])[0, 1]) < 0.2
 
 
 def test_the_pool_bounds_what_is_held_and_skipped_batches_are_not_read(

@@ -27,11 +27,11 @@ Save = Callable[[Path], None]
 """Writes a checkpoint into an empty folder."""
 
 
-def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = False) -> T:
+def retry_storage(uri: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = False) -> T:
     """Call `attempt` until it succeeds or `PATIENCE` seconds have passed; return its result.
 
     Args:
-        place: path or URI of the storage, for messages.
+        uri: path or URI of the storage, for messages.
         attempt: the call.
         tell: takes events {"kind": "storage", "message": ...}.
         writes: the call writes: a missing folder may come back, as a network drive's does.
@@ -46,11 +46,11 @@ def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: b
         return _reason(error) if isinstance(error, OSError) and not is_missing else ""
 
     def say(message: str) -> None:
-        tell({"kind": "storage", "message": f"{place}: {message}"})
+        tell({"kind": "storage", "message": f"{uri}: {message}"})
 
     try:
         return retry(
-            place,
+            uri,
             attempt,
             reason,
             patience=PATIENCE,
@@ -62,7 +62,7 @@ def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: b
     except GaveUp as error:
         # Not the storage's own error: Ray Train tries some of S3's again, which waited already.
         raise UserError(
-            f"{place}: the storage refuses ({error.reason}) for {error.seconds:.0f} s now; "
+            f"{uri}: the storage refuses ({error.reason}) for {error.seconds:.0f} s now; "
             "mend it, then run the same again"
         ) from None
 
@@ -112,7 +112,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     Args:
         filesystem: the file system underneath.
-        place: its path or URI, for messages.
+        uri: its path or URI, for messages.
         tell: see `retry_storage`.
         held: lock of the run, in the same storage; once another run has it, nothing is changed, and
             each attempt raises `LockLost`.
@@ -121,21 +121,21 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
     def __init__(
         self,
         filesystem: fs.FileSystem,
-        place: str,
+        uri: str,
         tell: Tell,
         held: Held | None = None,
     ) -> None:
-        self._files, self._place, self._tell = filesystem, place, tell
+        self._files, self._uri, self._tell = filesystem, uri, tell
         self._held = held
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PatientFiles) and bool(self._files == other._files)
 
     def __hash__(self) -> int:
-        return hash(self._place)
+        return hash(self._uri)
 
     def _retry(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
-        return retry_storage(self._place, attempt, self._tell, writes=writes)
+        return retry_storage(self._uri, attempt, self._tell, writes=writes)
 
     def _change(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
         def as_owner() -> T:
@@ -149,7 +149,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         if self._held is None:
             return
         # Through this file system: a store's own patience would add to ours.
-        folder = storage.open_uri(self._held.place.uri)[1]
+        folder = storage.open_uri(self._held.store.uri)[1]
         try:
             with self._files.open_input_stream(f"{folder}/{LOCK}") as stream:
                 found: bytes | None = stream.read()
@@ -157,7 +157,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
             if self._files.get_file_info(folder).type == fs.FileType.NotFound:
                 return
             found = None
-        check_owner(found, self._held.owner, self._place)
+        check_owner(found, self._held.owner, self._uri)
 
     def get_type_name(self) -> str:
         """The type of the file system underneath."""
