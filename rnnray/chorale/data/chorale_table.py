@@ -134,12 +134,12 @@ def named(table: pa.Table, which: str) -> tuple[str, Chords]:
             f"{which!r}: no such chorale; use a name{some}, or SPLIT:INDEX, such as test:2"
         )
     if len(found) > 1:
-        places = [
+        keys = [
             f"{split}:{members.index(which)}"
             for split, members in _names(table)
             if which in members
         ]
-        raise UserError(f"{which!r}: names {len(found)} chorales; write {' or '.join(places)}")
+        raise UserError(f"{which!r}: names {len(found)} chorales; write {' or '.join(keys)}")
     return which, chords_of(table.slice(found[0], 1))[0]
 
 

@@ -152,8 +152,8 @@ def _read_files(root: Path, files: list[Path], shown: str, *, twins: bool = True
     taken: set[tuple[str, str]] = set()
     repairs = Repairs()
     every = Every()
-    places, hashed = _splits_and_names(root, known)
-    for number, (file, (split, name)) in enumerate(zip(known, places, strict=True)):
+    named, hashed = _splits_and_names(root, known)
+    for number, (file, (split, name)) in enumerate(zip(known, named, strict=True)):
         if every():
             say(f"{number} of {len(known)} files read")
         try:
@@ -264,11 +264,11 @@ def _splits_and_names(root: Path, files: list[Path]) -> tuple[list[tuple[str, st
         # The root's own name counts too: the corpus may be the test folder of another one.
         top = root.parent if file == root else root
         folders = top.name, *file.relative_to(top).parts[:-1]
-        places = [i for i, folder in enumerate(folders) if folder.lower() in _SPLIT_FOLDERS]
+        at = [i for i, folder in enumerate(folders) if folder.lower() in _SPLIT_FOLDERS]
         found.append(
             (
-                _SPLIT_FOLDERS[folders[places[-1]].lower()] if places else "",
-                "/".join((*folders[places[-1] + 1 :], file.stem)) if places else "",
+                _SPLIT_FOLDERS[folders[at[-1]].lower()] if at else "",
+                "/".join((*folders[at[-1] + 1 :], file.stem)) if at else "",
             )
         )
     if any(split for split, _ in found):

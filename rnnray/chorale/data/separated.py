@@ -46,8 +46,8 @@ def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, s
     for key, chorales in splits.items():
         digits = len(str(len(chorales)))
         for number, chorale in enumerate(chorales):
-            place = f"{where}, {key} {number}"
-            rows.append((_SPLITS[key], f"{number:0{digits}}", _chords(chorale, place)))
+            chords = _chords(chorale, f"{where}, {key} {number}")
+            rows.append((_SPLITS[key], f"{number:0{digits}}", chords))
     return rows
 
 
@@ -107,30 +107,30 @@ def _unpadded(chorale: Any) -> Any:
     return chorale[: sounding[-1] + 1] if sounding.size else chorale[:0]
 
 
-def _chords(chorale: Any, place: str) -> Chords:
+def _chords(chorale: Any, where: str) -> Chords:
     if not len(chorale):
-        raise UserError(f"{place}: has no chords")
-    return np.array(list(_rows(chorale, place)), np.int16)
+        raise UserError(f"{where}: has no chords")
+    return np.array(list(_rows(chorale, where)), np.int16)
 
 
-def _rows(chorale: Any, place: str) -> Iterator[list[int]]:
+def _rows(chorale: Any, where: str) -> Iterator[list[int]]:
     for number, chord in enumerate(chorale):
         row = chord.tolist() if isinstance(chord, np.ndarray) else chord
         if not isinstance(row, list) or len(row) != VOICE_COUNT:
             raise UserError(
-                f"{place}, chord {number}: is not {VOICE_COUNT} pitches, one for each voice; use "
+                f"{where}, chord {number}: is not {VOICE_COUNT} pitches, one for each voice; use "
                 "a file with Separated in its name, which has voices"
             )
-        yield [_pitch(value, f"{place}, chord {number}, voice {v}") for v, value in enumerate(row)]
+        yield [_pitch(value, f"{where}, chord {number}, voice {v}") for v, value in enumerate(row)]
 
 
-def _pitch(value: Any, place: str) -> int:
+def _pitch(value: Any, where: str) -> int:
     if type(value) is float and math.isnan(value):
         return 0
     if type(value) not in (int, float) or math.isinf(value) or value != int(value):
-        raise UserError(f"{place}: {str(value)[:40]!r} is not a pitch as a whole number")
+        raise UserError(f"{where}: {str(value)[:40]!r} is not a pitch as a whole number")
     if value in (-1, 0):
         return 0
     if value not in PITCHES:
-        raise UserError(f"{place}: {out_of_range(int(value))}")
+        raise UserError(f"{where}: {out_of_range(int(value))}")
     return int(value)

@@ -41,7 +41,7 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
     if saved is not None and not options.overwrite:
         plan = folder.begun(store, saved, plan)
         complete = folder.is_complete(store)
-        missing = [plan.part(place) for place in folder.unfinished(store, plan)]
+        missing = [plan.part(index) for index in folder.unfinished(store, plan)]
     chorales, to_compose = count_chorales(plan.parts()), count_chorales(missing)
     # As long as the composed chorales, even if no chorale of Bach's is that long.
     excerpt = np.resize(plan.bach[0][1], (config.chords, VOICE_COUNT))

@@ -104,8 +104,8 @@ def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
                 "then run again"
             ) from error
         chords = rows["chords"].combine_chunks()
-        for place, row in enumerate(rows.drop_columns(["chords"]).to_pylist()):
-            flat = chords[place].values.to_numpy()
+        for index, row in enumerate(rows.drop_columns(["chords"]).to_pylist()):
+            flat = chords[index].values.to_numpy()
             yield row | {"chords": flat.astype(np.int16).reshape(-1, VOICE_COUNT)}
 
 
@@ -117,7 +117,7 @@ def _check(part: Part, rows: pa.Table) -> None:
     for index, files in zip(indices, rows["files"].to_pylist(), strict=True):
         keys = {part.key(index, suffix) for suffix in FORMATS}
         if not all(file["key"] in keys and file["size"] is not None for file in files):
-            raise ValueError("files of another place")
+            raise ValueError("files of another chorale")
     lengths = pc.list_value_length(rows["chords"]).to_pylist()
     pitches = pc.min_max(pc.list_flatten(rows["chords"])).as_py()
     if not all(length and length % VOICE_COUNT == 0 for length in lengths) or not (

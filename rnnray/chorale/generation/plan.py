@@ -127,12 +127,12 @@ class Plan:
     def parts(self) -> list[Part]:
         """Return all parts, one of each temperature in turn, so that all can soon be heard."""
         composed = len(self.config.temperatures) * -(-self.config.count // self.part_size)
-        return [self.part(place) for place in range(composed + 1)]
+        return [self.part(index) for index in range(composed + 1)]
 
-    def part(self, place: int) -> Part:
+    def part(self, part_index: int) -> Part:
         """Return the part with an index in that list; Bach's is the last."""
         temperatures, count = self.config.temperatures, self.config.count
-        number, which = divmod(place, len(temperatures))
+        number, which = divmod(part_index, len(temperatures))
         start = number * self.part_size
         if start >= count:
             return Part(None, 0, 0, len(self.bach))
@@ -228,7 +228,7 @@ def _excerpts(
         if fitting:
             count = min(BACH_COUNT, len(fitting))
             chosen = np.random.default_rng(seed).choice(len(fitting), count, replace=False)
-            return [fitting[place] for place in sorted(chosen.tolist())]
+            return [fitting[index] for index in sorted(chosen.tolist())]
     return sorted(groups[0], key=lambda piece: len(piece[1]), reverse=True)[:BACH_COUNT]
 
 

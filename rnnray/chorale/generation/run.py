@@ -118,11 +118,11 @@ def generate(
             if folder.is_complete(store):
                 return _complete_already(store, plan, options)
             provenance.say_differences(store, saved, made_with)
-        places = folder.unfinished(store, plan)
-        watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, places)))
+        part_indices = folder.unfinished(store, plan)
+        watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, part_indices)))
         say(f"{store.uri}: {watch}; composing on {'GPUs' if gpu else 'CPUs'}")
-        if places:
-            stored = batches(plan, places, store, resumes=resumes, samplers=options.samplers)
+        if part_indices:
+            stored = batches(plan, part_indices, store, resumes=resumes, samplers=options.samplers)
             collected = manifest.Parts(store, plan)
             for batch in watch.over(stored):
                 lock.check()

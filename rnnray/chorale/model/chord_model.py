@@ -114,8 +114,8 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         chords = ops.maximum(padded, 0)
         before = ops.pad(chords, [[0, 0], [1, 0], [0, 0]], constant_values=_START)[:, :-1]
         found, counts = echoes.find(padded, self.reach), None
-        place = ops.arange(count)[None] % BAR
-        embedded = self._embed(before, _held(chords), place, found)
+        bar_position = ops.arange(count)[None] % BAR
+        embedded = self._embed(before, _held(chords), bar_position, found)
         if self.edges:
             embedded = embedded + self._embed_edges(*_edges(padded, tokens[:, count * _V :]))
             counts = ops.cumsum(counted(chords), axis=1)
@@ -207,12 +207,12 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         known = (before, before, found, state.get("counts"))
         return self._head(0, hidden, *known, training=False), state
 
-    def _embed(self, before: Any, held: Any, place: Any, found: Any) -> Any:
+    def _embed(self, before: Any, held: Any, bar_position: Any, found: Any) -> Any:
         """Embed the inputs of a chord: [..., 4], [..., 4], [...], echoes -> [..., embedding]."""
         voices = ops.arange(_V)
         x = ops.sum(self.notes(before + (TOKENS + 1) * voices), axis=-2)
         x = x + ops.sum(self.held(held + (_MOST_HELD + 1) * voices), axis=-2)
-        x = x + self.place(place)
+        x = x + self.place(bar_position)
         for kind, (echo, level) in enumerate(found):
             y = ops.sum(self.echoed(echo + TOKENS * (voices + _V * kind)), axis=-2)
             y = y + self.level(level + echoes.LEVELS * kind)

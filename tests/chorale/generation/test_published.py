@@ -96,16 +96,16 @@ def links(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("links")
 def test_new_links_touch_nothing_but_the_page(made: Plan, unbroken: Path, tmp_path: Path) -> None:
-    place = tmp_path / "run-1"
-    shutil.copytree(unbroken, place)
-    (place / "summary.json").unlink()
-    publishing.publish(open_store(str(place)), made, 3, summarise=False)
-    before, after = contents(unbroken), contents(place)
+    copy = tmp_path / "run-1"
+    shutil.copytree(unbroken, copy)
+    (copy / "summary.json").unlink()
+    publishing.publish(open_store(str(copy)), made, 3, summarise=False)
+    before, after = contents(unbroken), contents(copy)
     changed = {key for key in after if after[key] != before[key]}
     assert "index.html" in changed
     assert all(key == "index.html" or key.startswith("page/") for key in changed)
     assert b"https://host/page/page.css?for=3" in after["index.html"]
-    assert not (place / "summary.json").exists()
+    assert not (copy / "summary.json").exists()
 
 
 @pytest.fixture

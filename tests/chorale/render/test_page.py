@@ -151,10 +151,10 @@ def test_nothing_is_loaded_from_elsewhere():
 
 
 @pytest.mark.parametrize(
-    ("place", "own"), [("", "'self' file:"), ("https://host:9000/b/", "'self' https://host:9000")]
+    ("base", "own"), [("", "'self' file:"), ("https://host:9000/b/", "'self' https://host:9000")]
 )
-def test_a_browser_may_load_the_pages_own_files_alone(place: str, own: str):
-    files = {file.key: file for file in build("", 80, [piece()], link=lambda key: place + key)}
+def test_a_browser_may_load_the_pages_own_files_alone(base: str, own: str):
+    files = {file.key: file for file in build("", 80, [piece()], link=lambda key: base + key)}
     index = files["index.html"].content.decode()
     found = re.search(r'<meta http-equiv="Content-Security-Policy" content="(.*?)">', index)
     assert found
