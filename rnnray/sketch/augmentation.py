@@ -17,7 +17,7 @@ from rnnray.training.step import COMMON_SEED
 _BITS = 31
 _MASK = (1 << _BITS) - 1
 _GRID = 1 << 15  # ink's values are told apart by steps of one part in so many
-_STROKE_BITS = 18  # of a stroke's random place; with 12 for the point they fit in 32
+_STROKE_BITS = 18  # of a stroke's random sort key; with 12 for the point they fit in 32
 _POINT_BITS = 12
 
 
@@ -79,7 +79,7 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         stroke = ops.pad(number, [[0, 0], [1, 0]])
         there = ops.concatenate([ops.ones_like(path.drawn[:, :1]), path.drawn], axis=1)
         kept = ops.logical_and(there, self._kept(draw, stroke, there))
-        order = ops.argsort(self._places(draw, stroke, kept), axis=1)
+        order = ops.argsort(self._sort_keys(draw, stroke, kept), axis=1)
         count = ops.cast(ops.sum(ops.cast(kept, "int64"), axis=1, keepdims=True), "int64")
         stroke = ops.take_along_axis(stroke, order, axis=1)
         points = ops.take_along_axis(self._moved(draw, points), order[..., None], axis=1)
@@ -100,7 +100,7 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         lost = draw.uniform(1, _numbers(stroke)) < options["drop_points"]
         return ops.logical_and(kept, ops.logical_not(ops.logical_and(lost, inside)))
 
-    def _places(self, draw: "_Numbers", stroke: Any, kept: Any) -> Any:
+    def _sort_keys(self, draw: "_Numbers", stroke: Any, kept: Any) -> Any:
         """Return the sort key of the points: strokes in their order, or another; dropped ones last.
 
         Two strokes of one drawing get the same random number once in 10,000 drawings, and are then
@@ -108,9 +108,9 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         """
         another = draw.uniform(2, ops.zeros_like(stroke[:, :1])) < self.options["reorder"]
         random = ops.cast(draw.uniform(3, stroke) * ((1 << _STROKE_BITS) - 1), stroke.dtype)
-        place = ops.where(another, random, stroke)
-        place = ops.where(kept, place, 1 << _STROKE_BITS)
-        return place * (1 << _POINT_BITS) + _numbers(stroke)
+        key = ops.where(another, random, stroke)
+        key = ops.where(kept, key, 1 << _STROKE_BITS)
+        return key * (1 << _POINT_BITS) + _numbers(stroke)
 
     def _moved(self, draw: "_Numbers", points: Any) -> Any:
         """The points turned, scaled, sheared, mirrored and jittered."""
