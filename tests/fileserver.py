@@ -50,10 +50,10 @@ class Handler(BaseHTTPRequestHandler):
         start, status = 0, 200
         if match and server.ranges and (current or not server.checks_if_range):
             start, status = int(match[1]) // server.align * server.align, 206
-            place = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            content_range = f"bytes {start}-{len(content) - 1}/{len(content)}"
             if start >= len(content):
-                status, place = 416, f"bytes */{len(content)}"
-            headers["Content-Range"] = place
+                status, content_range = 416, f"bytes */{len(content)}"
+            headers["Content-Range"] = content_range
         body = content[start:] if status != 416 else b""
         if server.chunked:
             self.protocol_version = "HTTP/1.1"

@@ -50,16 +50,16 @@ def generate(
         UserError: no such corpus, or the storage refuses.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        place = Path(temporary)
-        rates: dict[str, float | None] = {"book": _book(chords, place / "checkpoint")}
+        folder = Path(temporary)
+        rates: dict[str, float | None] = {"book": _book(chords, folder / "checkpoint")}
         asked = GenerationConfig(
-            checkpoint=str(place / "checkpoint"),
+            checkpoint=str(folder / "checkpoint"),
             temperatures=(1.0,),
             count=count,
             chords=chords,
             data=corpus,
         )
-        rates["local"] = _ours("local", asked, str(place / "generated"))
+        rates["local"] = _ours("local", asked, str(folder / "generated"))
         rates["s3"] = None if s3 is None else _ours("s3", asked, s3)
     for name in ("local", "s3"):
         if (rate := rates[name]) is not None:

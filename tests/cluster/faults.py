@@ -95,9 +95,9 @@ class Bucket:
         return bytes(answer["Body"].read())
 
 
-def owns(process: Process, place: Folder | Bucket) -> bool:
+def owns(process: Process, store: Folder | Bucket) -> bool:
     """Whether the process holds a run's lock."""
-    lock = place.get("lock.json")
+    lock = store.get("lock.json")
     return lock is not None and bool(json.loads(lock)["pid"] == process.pid)
 
 

@@ -104,8 +104,8 @@ def test_a_worker_that_is_alive_and_stuck_is_named_and_costs_one_failure(
     assert "worker 0 on" not in out.partition("stacks of")[0], out
     told = set(re.findall(r"stacks of worker (\d)", out))
     assert told == ({"0"} if where == "stopped" else {"0", "1"})
-    place = {"read": "toy_faults.py:", "step": "in _step", "stopped": "in _step"}[where]
-    assert place in out
+    source = {"read": "toy_faults.py:", "step": "in _step", "stopped": "in _step"}[where]
+    assert source in out
     assert out.count("starting the workers again, from the last checkpoint") == 1
     seconds = seconds_to_recover(tmp_path)
     costs.note(f"worker stuck ({where})", "named, the group starts again", 0, seconds)
