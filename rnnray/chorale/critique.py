@@ -283,7 +283,7 @@ def beside(composed: Critique, bach: Critique) -> list[str]:
     """Return the lines of a table for people: each statistic of `composed` beside Bach's."""
     rows = [("", "composed", "Bach")]
     for key, (name, form) in _ROWS.items():
-        left, right = (format(getattr(figures, key), form) for figures in (composed, bach))
+        left, right = (format(getattr(side, key), form) for side in (composed, bach))
         rows.append((name, left, right))
     return [f"{name:38}{left:>10}{right:>10}" for name, left, right in rows]
 

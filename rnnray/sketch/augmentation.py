@@ -16,7 +16,7 @@ from rnnray.training.step import COMMON_SEED
 # Numbers of 31 bits, whose products fit in 64: what 32-bit backends cut off is masked anyway.
 _BITS = 31
 _MASK = (1 << _BITS) - 1
-_GRID = 1 << 15  # ink's values are told apart by steps of one part in so many
+_GRID = 1 << 15  # ink's values are told apart by steps of 1 / _GRID
 _STROKE_BITS = 18  # of a stroke's random sort key; with 12 for the point they fit in 32
 _POINT_BITS = 12
 
@@ -29,10 +29,10 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
     without its first point, its end filled up with zeros.
 
     Args:
-        rotation: each drawing is turned by up to so many degrees.
+        rotation: largest angle by which a drawing is turned, in degrees.
         scale: each axis is scaled by up to 1 / (1 + scale) or 1 + scale. In the box, only what is
             turned or sheared afterwards differs.
-        shear: x grows by up to so many times y.
+        shear: x grows by up to this multiple of y.
         mirror: share of drawings that are mirrored, left to right.
         drop_strokes: share of strokes that are left out; one of each drawing stays.
         drop_points: share of points that are left out, between the ends of strokes.

@@ -3,7 +3,7 @@
     model.keras      the model; for Keras alone, first import the module that its error names
     optimizer.npz    the optimizer's variables, in its own order
     position.json    the run's position: epoch, step, sums of the epoch so far, history
-    README.md        the model card, if the task has one, with the scores of the last epoch
+    README.md        the model card, if the task has one, with the metrics of the last epoch
     config.yaml ...  the task's own files (`Task.checkpoint_files`)
 
 Nothing in it is pickled, and loading runs no code from it.
@@ -75,8 +75,8 @@ def save(
     card = files.get(model_card.FILE)
     if card is not None:
         last = position.history[-1] if position.history else {}
-        scored = model_card.with_scores(card, position.epoch, position.step, last)
-        files = {**files, model_card.FILE: scored}
+        card = model_card.with_metrics(card, position.epoch, position.step, last)
+        files = {**files, model_card.FILE: card}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / POSITION).write_text(json.dumps(dataclasses.asdict(position), indent=1))
@@ -254,9 +254,9 @@ class Initial:
         if left:
             rest = len(left) - _FEW
             more = f" and {rest} more" if rest > 0 else ""
-            words += f"; begins anew: {', '.join(left[:_FEW])}{more}"
+            words += f"; starts untrained: {', '.join(left[:_FEW])}{more}"
         unused = len(self.weights.keys() - fresh.keys())
-        return words + (f"; {unused} of the checkpoint's have no place here" if unused else "")
+        return words + (f"; {unused} of the checkpoint's are not used" if unused else "")
 
 
 def read_initial(uri: str, task: Task) -> Initial:

@@ -91,8 +91,8 @@ def make_train_step(
         vector, weight, norm, finite, *times = strategy.run(
             in_replica, args=(inputs, targets, weights, flags_)
         )
-        *flat, numbers = tf.split(vector, [*sizes, count])
-        numbers = tf.concat([numbers, norm[None]], 0)
+        *flat, sums = tf.split(vector, [*sizes, count])
+        sums = tf.concat([sums, norm[None]], 0)
         gradients = [
             tf.reshape(gradient, variable.shape) / weight
             for gradient, variable in zip(flat, variables, strict=True)
@@ -102,9 +102,9 @@ def make_train_step(
         else:
             apply(gradients)
         if not timed:
-            return numbers
+            return sums
         with tf.device("CPU:0"):
-            return numbers, tf.stack([time[0] for time in times])
+            return sums, tf.stack([time[0] for time in times])
 
     return step
 

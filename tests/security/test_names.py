@@ -1,4 +1,4 @@
-"""Names, keys and places that users or files give cannot lead out of where they belong."""
+"""Names, keys and URIs that users or files give cannot lead out of where they belong."""
 
 import json
 import runpy

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
-from rnnray.chorale.data.chorale_table import SPLITS, out_of_range
+from rnnray.chorale.data.chorale_table import SPLIT_NAMES, SPLITS, out_of_range
 from rnnray.errors import UserError
 
 SUFFIXES = (".json", ".npz")
 _MAX_BYTES = 64 << 20  # unpacked; 382 chorales have 1.7 MB
-_SPLITS = {**{split: split for split in SPLITS}, "validation": "valid"}
 
 
 def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, str, Chords]]:
@@ -47,7 +46,7 @@ def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, s
         digits = len(str(len(chorales)))
         for number, chorale in enumerate(chorales):
             chords = _chords(chorale, f"{where}, {key} {number}")
-            rows.append((_SPLITS[key], f"{number:0{digits}}", chords))
+            rows.append((SPLIT_NAMES[key], f"{number:0{digits}}", chords))
     return rows
 
 
@@ -56,7 +55,7 @@ def _from_json(content: bytes, where: str) -> dict[str, Any]:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict) or not values or not set(values) <= set(_SPLITS):
+    if not isinstance(values, dict) or not values or not set(values) <= set(SPLIT_NAMES):
         raise UserError(
             f"{where}: not a corpus in JSON, which has a list of chorales for each of "
             f"{', '.join(SPLITS)}"
@@ -78,7 +77,7 @@ def _from_npz(content: bytes, where: str) -> dict[str, Any]:
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError,
             TypeError, MemoryError, NotImplementedError, RuntimeError) as error:  # fmt: skip
         raise UserError(f"{where}: cannot be read as .npz ({error})") from error
-    if not values or not set(values) <= set(_SPLITS):
+    if not values or not set(values) <= set(SPLIT_NAMES):
         raise UserError(f"{where}: has no arrays named {', '.join(SPLITS)}")
     for key, array in values.items():
         if array.ndim != 3 or array.shape[2] != VOICE_COUNT or array.dtype.kind not in "iuf":

@@ -22,7 +22,7 @@ from rnnray.chorale.generation.in_order import in_order
 from rnnray.chorale.generation.plan import CONTENT_TYPES, SUMMARY, Part, Plan
 from rnnray.errors import UserError
 
-FIGURES = tuple(
+STATISTICS = tuple(
     field.name for field in fields(Critique) if field.name not in ("chorales", "steps", "frozen")
 )
 """Statistics of a single chorale; see `rnnray.chorale.critique.Critique`."""
@@ -38,17 +38,17 @@ SCHEMA = pa.schema(
         ("chords", pa.list_(pa.int16())),  # S A T B of each chord
         # mean of composed notes; for Bach's chorales, of all notes
         ("nats_per_note", pa.float64()),
-        *((name, pa.float64()) for name in FIGURES),
+        *((name, pa.float64()) for name in STATISTICS),
         ("files", pa.list_(FILE)),
     ]
 )
 ROW = pa.struct(list(SCHEMA))
 
 
-def figures_of(chords: Chords) -> dict[str, float]:
-    """Return the `FIGURES` of a chorale."""
-    figures = critique([chords]).as_dict()
-    return {name: float(figures[name]) for name in FIGURES}
+def statistics_of(chords: Chords) -> dict[str, float]:
+    """Return the `STATISTICS` of a chorale."""
+    statistics = critique([chords]).as_dict()
+    return {name: float(statistics[name]) for name in STATISTICS}
 
 
 class Parts:

@@ -23,7 +23,7 @@ from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.composing_options import rule_nats
 from rnnray.chorale.generation.generation_options import GenerationConfig
-from rnnray.chorale.generation.manifest import ROW, figures_of
+from rnnray.chorale.generation.manifest import ROW, statistics_of
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
 from rnnray.chorale.render.midi_writer import midi_bytes
 from rnnray.chorale.render.musicxml_writer import musicxml_bytes
@@ -144,7 +144,7 @@ def render(table: pa.Table, plan: Plan) -> pa.Table:
             }
             for suffix, content in files.items()
         ]
-        row.update(figures_of(chords))
+        row.update(statistics_of(chords))
     batch |= {"contents": contents, "render_seconds": time.process_time() - started}
     return _table(batch)
 

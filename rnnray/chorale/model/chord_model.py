@@ -62,6 +62,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         # One table for all voices, and for both kinds of echoes; see `_embed`.
         self.notes = layers.Embedding(_V * (TOKENS + 1), self.width)
         self.held = layers.Embedding(_V * (_MOST_HELD + 1), self.width)
+        # Of the bar position; files of weights have it under this name.
         self.place = layers.Embedding(BAR, self.width)
         self.echoed = layers.Embedding(kinds * _V * TOKENS, self.width)
         self.level = layers.Embedding(kinds * echoes.LEVELS, self.width)

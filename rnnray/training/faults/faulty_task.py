@@ -31,7 +31,7 @@ def checked_batch(task: Task, table: pa.Table) -> tuple[Arrays, Arrays, npt.NDAr
     """Return `task.batch` of rows, as float32 where it is float64.
 
     Raises:
-        UserError: these are not inputs, targets and weights of so many rows.
+        UserError: these are not inputs, targets and weights of that many rows.
     """
     given: Any = task.batch(table)
     if not isinstance(given, tuple) or len(given) != 3:

@@ -40,8 +40,8 @@ def test_the_manifest_tells_of_every_chorale_what_was_composed(made: Plan, unbro
             assert row["checkpoint"] == made.model
             assert row["rules"] == (None if part.temperature is None else "strict hidden=0")
             judged = critique([chords]).as_dict()
-            assert {name: row[name] for name in manifest.FIGURES} == {
-                name: judged[name] for name in manifest.FIGURES
+            assert {name: row[name] for name in manifest.STATISTICS} == {
+                name: judged[name] for name in manifest.STATISTICS
             }
             # The mean over composed notes, without the 2 given chords; of Bach's, over all notes.
             notes = np.arange(0 if part.temperature is None else 8, 4 * CHORDS)

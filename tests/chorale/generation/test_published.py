@@ -36,9 +36,9 @@ def test_the_summary_sets_each_temperature_beside_bach(made: Plan, unbroken: Pat
             if part.temperature == part_temperature
             for request in made.requests(part)
         ]
-        figures = summary["temperatures"][name]
-        nats = figures.pop("nats_per_note")
-        assert figures == critique(chords).as_dict()
+        statistics = summary["temperatures"][name]
+        nats = statistics.pop("nats_per_note")
+        assert statistics == critique(chords).as_dict()
         assert nats == pytest.approx(np.arange(8, 4 * CHORDS).mean())
     assert summary["rules"] == rule_nats(["strict", "hidden=0"])
     assert summary["temperature_on"] == "pitch"
