@@ -22,7 +22,7 @@ from typing import Any, NoReturn, Self, TypeVar, cast, get_type_hints
 
 import tyro
 from pydantic import ModelWrapValidatorHandler, ValidationError, create_model, model_validator
-from tyro.constructors._struct_spec_pydantic import pydantic_rule
+from tyro.constructors._struct_spec_pydantic import pydantic_rule  # private; tried with 1.0.17
 
 from rnnray.errors import Terminated, UserError, find_user_error
 from rnnray.progress import printable

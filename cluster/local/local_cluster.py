@@ -295,6 +295,7 @@ class LocalCluster:
             "ray_tmpdir": self.ray_tmpdir,
             "nodes": {name: asdict(node) for name, node in self.nodes.items()},
         }
+        # Not by `rnnray.whole_file`: `nodes` runs with any Python, also one without rnnray.
         temporary = self._file.with_suffix(".part")
         temporary.write_text(json.dumps(saved, indent=1))
         temporary.replace(self._file)

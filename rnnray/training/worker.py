@@ -65,9 +65,9 @@ def raise_failure(error: UserError | None, workers_that_failed: float) -> None:
         raise PeerStopped
 
 
-def resident_mib() -> float:
-    """Return this process's resident memory without what it shares, as Ray's object store, MiB."""
-    _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+def resident_mib(process: str = "self") -> float:
+    """Return a process's resident memory without what it shares, as Ray's object store, in MiB."""
+    _, resident, shared, *_ = map(int, Path(f"/proc/{process}/statm").read_text().split())
     return (resident - shared) * os.sysconf("SC_PAGESIZE") / 2**20
 
 

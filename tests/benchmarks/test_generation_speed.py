@@ -6,8 +6,9 @@ import pytest
 
 from rnnray.benchmarks import generation_speed
 from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.generation.folder import open_run
 from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
-from rnnray.chorale.generation.run import Generated, open_run
+from rnnray.chorale.generation.run import Generated
 from rnnray.errors import UserError
 
 

@@ -12,9 +12,12 @@ from rnnray.chorale.generation.generation_options import (
     GenerationConfig,
     GenerationOptions,
 )
-from rnnray.chorale.generation.pipeline import file_contents
-from rnnray.chorale.generation.plan import is_written_by_runs, make_plan
-from rnnray.chorale.generation.run import count_chorales, open_run
+from rnnray.chorale.generation.plan import (
+    count_chorales,
+    file_contents,
+    is_written_by_runs,
+    make_plan,
+)
 from rnnray.progress import say
 
 _SUFFIXES = tuple(f".{suffix}" for suffix in FORMATS)
@@ -34,7 +37,7 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
     Raises:
         UserError: see `generate`.
     """
-    store = open_run(options)
+    store = folder.open_run(options)
     plan = make_plan(options.name, config)
     saved = folder.saved_run(store, overwrite=options.overwrite)
     complete, missing = False, plan.parts()

@@ -8,12 +8,14 @@ from typing import Any
 
 import yaml
 
-from rnnray import run_folder
-from rnnray.artifacts import Exists, Store
+from rnnray import run_folder, storage
+from rnnray.artifacts import Exists, Store, open_store
 from rnnray.chorale.generation import provenance
+from rnnray.chorale.generation.generation_options import GenerationOptions
 from rnnray.chorale.generation.plan import (
     BACH_PART,
     CONTENT_TYPES,
+    PAGE,
     RUN,
     SUMMARY,
     Plan,
@@ -30,6 +32,18 @@ _MANIFESTS = ("manifest/", BACH_PART)
 # Sequentially, an object store deletes about ten files a second, and a run may have 30,000.
 _DELETING_THREADS = 8
 _DELETED_AT_ONCE = 1000  # most keys in memory
+
+
+def open_run(options: GenerationOptions) -> Store:
+    """Return the store of a run's folder.
+
+    Raises:
+        UserError: no such path or URI, or no presigned links there although they were requested.
+    """
+    store = open_store(storage.join(options.output, options.name))
+    if options.presign_hours is not None:
+        store.presign(PAGE, options.presign_hours)  # raises for a local folder, which has no links
+    return store
 
 
 def saved_run(store: Store, *, overwrite: bool = False) -> dict[str, Any] | None:

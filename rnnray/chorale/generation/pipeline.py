@@ -19,15 +19,12 @@ import ray.data
 
 from rnnray import cluster, reach
 from rnnray.artifacts import Store
-from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.chords import VOICE_COUNT
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.composing_options import rule_nats
 from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.manifest import ROW, statistics_of
-from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
-from rnnray.chorale.render.midi_writer import midi_bytes
-from rnnray.chorale.render.musicxml_writer import musicxml_bytes
-from rnnray.chorale.render.sound_files import SOUNDS, sound_files
+from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, file_contents, model_digest
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 
@@ -147,23 +144,6 @@ def render(table: pa.Table, plan: Plan) -> pa.Table:
         row.update(statistics_of(chords))
     batch |= {"contents": contents, "render_seconds": time.process_time() - started}
     return _table(batch)
-
-
-def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[str, bytes]:
-    """Return the files of a chorale by suffix: the same bytes for the same arguments.
-
-    Args:
-        chords: int16 [n, 4].
-        title: title of the chorale.
-        config: tempo, instrument and formats.
-    """
-    sounds = [name for name in config.formats if name in SOUNDS]
-    files = sound_files(chords, sounds, tempo=config.tempo, instrument=config.instrument)
-    if "mid" in config.formats:
-        files["mid"] = midi_bytes(chords, tempo=config.tempo, title=title)
-    if "musicxml" in config.formats:
-        files["musicxml"] = musicxml_bytes(chords, tempo=config.tempo, title=title)
-    return files
 
 
 class Upload:

@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from rnnray import cluster, reach, run_folder, storage
-from rnnray.artifacts import Store, open_store
+from rnnray import cluster, reach, run_folder
+from rnnray.artifacts import Store
 from rnnray.artifacts.guarded import GuardedStore
 from rnnray.chorale.composing_options import RuleName, rule_nats
 from rnnray.chorale.generation import folder, manifest, provenance
 from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import batches, rows_of
-from rnnray.chorale.generation.plan import PAGE, Part, Plan, make_plan
+from rnnray.chorale.generation.plan import PAGE, Plan, count_chorales, make_plan
 from rnnray.chorale.generation.publishing import publish
 from rnnray.progress import Every, say
 from rnnray.run_lock import RunLock
@@ -58,18 +58,6 @@ class Generated:
         return {"complete": True, **asdict(self), "chorales_per_second": rate}
 
 
-def open_run(options: GenerationOptions) -> Store:
-    """Return the store of a run's folder.
-
-    Raises:
-        UserError: no such path or URI, or no presigned links there although they were requested.
-    """
-    store = open_store(storage.join(options.output, options.name))
-    if options.presign_hours is not None:
-        store.presign(PAGE, options.presign_hours)  # raises for a local folder, which has no links
-    return store
-
-
 def generate(
     config: GenerationConfig, options: GenerationOptions, *, verbose: bool = False
 ) -> Generated:
@@ -89,7 +77,7 @@ def generate(
             refuses.
     """
     started = time.monotonic()
-    store = open_run(options)
+    store = folder.open_run(options)
     run_folder.say_if_short_lived(store.uri)
     plan = make_plan(options.name, config)
     saved = folder.saved_run(store, overwrite=options.overwrite)
@@ -174,11 +162,6 @@ class _Watch:
             if every():
                 rate = self._stored / self.seconds["pieces"]
                 say(f"{self}, {rate:.1f} a second")
-
-
-def count_chorales(parts: Iterable[Part]) -> int:
-    """Return the number of chorales of some parts, without Bach's."""
-    return sum(part.stop - part.start for part in parts if part.temperature is not None)
 
 
 def _complete_already(store: Store, plan: Plan, options: GenerationOptions) -> Generated:

@@ -21,8 +21,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from rnnray.chorale.chorale_config import ChoraleModelConfig
-from rnnray.chorale.chords import BAR, VOICES
+from rnnray.chorale.chorale_config import BAR, ChoraleModelConfig
+from rnnray.chorale.chords import VOICES
 from rnnray.chorale.harmony import CLASSES
 from rnnray.chorale.model import echoes
 from rnnray.chorale.model.key import Key, counted

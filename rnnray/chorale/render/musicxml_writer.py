@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnray.chorale.chords import BAR
+from rnnray.chorale.chorale_config import BAR
 from rnnray.chorale.render.midi_writer import (
     CHOIR_AAHS,
     PART_NAMES,
