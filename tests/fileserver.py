@@ -1,11 +1,14 @@
 """A server of one file on this computer, with the faults of servers and networks."""
 
+import io
 import re
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, no two neighbouring bytes alike
 HALF = len(CONTENT) // 2
@@ -89,3 +92,18 @@ def serving() -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def only_file(target: Path) -> bool:
+    """Whether nothing but the file itself and its lock was left."""
+    return {path.name for path in target.parent.iterdir()} == {target.name, target.name + ".lock"}
+
+
+def archive(member: str, content: bytes) -> bytes:
+    """An archive (tar.gz) of one file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        info = tarfile.TarInfo(member)
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()

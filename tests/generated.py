@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,12 +97,3 @@ def run(made: Plan, store: Store, *, resumes: bool = False) -> list[pa.Table]:
         collected.add(batches[index]["part"][0].as_py(), pipeline.rows_of(batches[index]))
     publishing.publish(store, made, None, summarise=True)
     return batches
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, by key."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray.data
+from observed import contents
 from tiny import Ended, RunJob
 from tiny_chorale import TrainedChorale, chorale, notes, sounds, write_csv
 
@@ -61,14 +62,6 @@ def compose(run_here: RunJob, trained: TrainedChorale, output: Path, *arguments:
     assert ended.code == 0, ended.err
     assert ended.err == ""
     return ended
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def test_every_chorale_is_written_in_every_form_at_every_temperature(

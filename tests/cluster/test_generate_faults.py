@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 import s3server
-from faults import Bucket, Folder, Process, end, is_kept, owns, settled, wait_until
+from faults import Bucket, Folder, Process, end, is_kept, owns, settled
 from object_store import ObjectStore
+from observed import wait_until
 from s3server import BUCKET, KEY_ID, SECRET
 from tiny import REPOSITORY, Ended, RunJob
 from tiny_chorale import TrainedChorale

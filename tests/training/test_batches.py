@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import ray.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
+from observed import wait_until
 from toy import ToyTask, rows
 
 from rnnray.errors import UserError
@@ -250,13 +251,6 @@ def test_the_thread_of_a_feed_that_is_closed_early_ends_without_reading_to_the_e
             feed.take()
     wait_until(lambda: threading.active_count() <= before)
     assert read < 100
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_it_reads_a_few_batches_ahead_and_not_the_whole_data_into_memory() -> None:

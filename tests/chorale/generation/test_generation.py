@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from generated import BACH, CHORDS, COUNT, TEMPERATURES, Sampler, contents, run, stored
+from generated import BACH, CHORDS, COUNT, TEMPERATURES, Sampler, run, stored
+from observed import contents
 
 from rnnray.artifacts import open_store
 from rnnray.chorale.critique import critique

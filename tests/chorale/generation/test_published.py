@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from generated import BACH, CHORDS, COUNT, PART_SIZE, Memory, Sampler, contents, run, stored
+from generated import BACH, CHORDS, COUNT, PART_SIZE, Memory, Sampler, run, stored
+from observed import contents
 
 from rnnray import cluster
 from rnnray.artifacts import open_store
