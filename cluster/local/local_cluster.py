@@ -192,11 +192,11 @@ class LocalCluster:
 
     @property
     def placement(self) -> Placement:
-        """Where its nodes run."""
+        """Placement of its nodes."""
         return Namespaces(self.name) if self.namespaces else Processes(self.name)
 
     def _placements(self) -> list[Placement]:
-        """Where its nodes may run; everywhere if the state is lost."""
+        """Return all possible placements of its nodes: every one if the state is lost."""
         if self.nodes:
             return [self.placement]
         return [*([Namespaces(self.name)] if Namespaces.allowed() else []), Processes(self.name)]

@@ -26,7 +26,7 @@ class Node:
     """Start of that process by the kernel's clock, since another process may get its id."""
 
     def runs(self) -> bool:
-        """Whether its `ray start` still runs."""
+        """Return whether its `ray start` still runs."""
         return bool(self.pid) and self.started == start_time(self.pid)
 
 

@@ -84,7 +84,7 @@ class Watched(threading.Thread, ABC):
 
     @abstractmethod
     def work(self) -> None:
-        """What the thread does."""
+        """Work of the thread."""
 
 
 class Runs(Watched):

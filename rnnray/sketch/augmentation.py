@@ -86,7 +86,7 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         return _as_ink(points, stroke, count)
 
     def _kept(self, draw: "_Numbers", stroke: Any, there: Any) -> Any:
-        """Which points stay, bool [batch, points]."""
+        """Return bool [batch, points], true for the points that stay."""
         options = self.options
         chance = draw.uniform(0, stroke)
         # One stroke stays in any case: the one of the largest number.
@@ -113,7 +113,7 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         return key * (1 << _POINT_BITS) + _numbers(stroke)
 
     def _moved(self, draw: "_Numbers", points: Any) -> Any:
-        """The points turned, scaled, sheared, mirrored and jittered."""
+        """Return the points turned, scaled, sheared, mirrored and jittered."""
         options = self.options
         one, two, three, four, five = (
             draw.uniform(4, ops.full((1, 1), number, dtype="int64")) for number in range(5)

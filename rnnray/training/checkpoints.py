@@ -42,7 +42,7 @@ NOT_OURS = (
 
 @dataclass
 class Position:
-    """How far a run is."""
+    """Progress of a run."""
 
     epoch: int = 0
     """Epochs that are done."""
@@ -103,7 +103,7 @@ def restore(folder: Path, model: Any, optimizer: Any) -> None:
 
 
 def read_position(folder: Path) -> Position:
-    """Return how far the run of a checkpoint is.
+    """Return the position of a checkpoint's run.
 
     Raises:
         UserError: its file is not one that `save` wrote.

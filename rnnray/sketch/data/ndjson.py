@@ -51,7 +51,7 @@ class Drawing(NamedTuple):
     line_number: int
     """Number of the line or record in its file, from 1; blank and bad lines count."""
     recognized: bool | None
-    """Whether the game recognised the drawing; None if absent."""
+    """True if the game recognised the drawing; None if absent."""
 
 
 class Record(NamedTuple):

@@ -125,7 +125,7 @@ def checked_rows(
 
 
 def _has_shape(given: Any, shape: Sequence[int]) -> bool:
-    """Whether a tensor may have a shape; TensorFlow does not know all sizes in advance."""
+    """Return whether a tensor may have a shape; TensorFlow does not know all sizes in advance."""
     sizes = getattr(given, "shape", None)
     if sizes is None:
         return False

@@ -164,27 +164,27 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         return str(self._files.type_name)
 
     def normalize_path(self, path: str) -> str:
-        """As underneath."""
+        """Return a path in the file system's own form."""
         return str(self._files.normalize_path(path))
 
     def get_file_info(self, paths: list[str]) -> Any:
-        """As underneath."""
+        """Return what is known of files."""
         return self._retry(lambda: self._files.get_file_info(paths))
 
     def get_file_info_selector(self, selector: fs.FileSelector) -> Any:
-        """As underneath."""
+        """Return what is known of the files of a folder."""
         return self._retry(lambda: self._files.get_file_info(selector))
 
     def create_dir(self, path: str, recursive: bool) -> None:
-        """As underneath."""
+        """Create a folder."""
         self._change(lambda: self._files.create_dir(path, recursive=recursive), writes=True)
 
     def delete_dir(self, path: str) -> None:
-        """As underneath."""
+        """Delete a folder."""
         self._change(lambda: self._files.delete_dir(path))
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
-        """As underneath."""
+        """Delete the files of a folder."""
         self._change(lambda: self._files.delete_dir_contents(path, missing_dir_ok=missing_dir_ok))
 
     def delete_root_dir_contents(self) -> None:
@@ -192,23 +192,23 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         raise OSError(errno.EPERM, "nobody should delete all of a storage")
 
     def delete_file(self, path: str) -> None:
-        """As underneath."""
+        """Delete a file."""
         self._change(lambda: self._files.delete_file(path))
 
     def move(self, src: str, dest: str) -> None:
-        """As underneath."""
+        """Rename a file or folder."""
         self._change(lambda: self._files.move(src, dest))
 
     def copy_file(self, src: str, dest: str) -> None:
-        """As underneath."""
+        """Copy a file."""
         self._change(lambda: self._files.copy_file(src, dest))
 
     def open_input_stream(self, path: str) -> Any:
-        """As underneath; it is opened with patience, not read."""
+        """Open a file with patience; reads are not retried."""
         return self._retry(lambda: self._files.open_input_stream(path))
 
     def open_input_file(self, path: str) -> Any:
-        """As underneath; it is opened with patience, not read."""
+        """Open a file with patience; reads are not retried."""
         return self._retry(lambda: self._files.open_input_file(path))
 
     def open_output_stream(self, path: str, metadata: dict[str, str]) -> Any:
