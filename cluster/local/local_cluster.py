@@ -60,7 +60,13 @@ class LocalCluster:
             self.nodes = {name: Node(**node) for name, node in saved["nodes"].items()}
 
     def up(self, workers: int, cpus: int, head_cpus: int, *, namespaces: bool) -> None:
-        """Start the head and `workers` nodes; return when all of them are in the cluster.
+        """Start the head and other nodes; return when all of them are in the cluster.
+
+        Args:
+            workers: number of nodes beside the head.
+            cpus: number of CPUs that each of them has for Ray.
+            head_cpus: number of CPUs of the head.
+            namespaces: give each node a network namespace of its own.
 
         Raises:
             Refused: a node does not start.

@@ -37,8 +37,9 @@ class Namespaces:
 
     @classmethod
     def allowed(cls) -> bool:
-        """Return whether this user may do what `create` and `enter` do: some containers allow namespaces,
-        but no mounts, bridges or cables.
+        """Return whether this user may do what `create` and `enter` do.
+
+        Some containers allow namespaces, but no mounts, bridges or cables.
         """
         probe = f"rnnray-probe-{os.getpid()}"
         try:

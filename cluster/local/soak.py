@@ -264,7 +264,12 @@ def failures(kinds: Iterable[Runs], watch: Watch) -> list[str]:
 
 
 def soak(cluster: LocalCluster, minutes: float, folder: Path) -> Result:
-    """Run the soak for these minutes, with the runs' folders in `folder`; return runs and memory.
+    """Run the soak; return its runs and their memory.
+
+    Args:
+        cluster: the cluster, which is up.
+        minutes: length of the soak.
+        folder: folder of all runs.
 
     Raises:
         Refused: no composer could be trained.

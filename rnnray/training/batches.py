@@ -140,6 +140,11 @@ def padded_batch(task: Task, share: Share, rows: int) -> Batch:
     One shape means one compiled graph. The share's own rows fill it up, since rows of zeros would
     shift the statistics of batch normalisation.
 
+    Args:
+        task: makes a batch of rows.
+        share: the rows.
+        rows: number of rows of the batch, not less than the share has.
+
     Raises:
         UserError: see `rnnray.training.faults.faulty_task.checked_batch`.
     """
@@ -164,6 +169,12 @@ class Feed:
     closes itself. A `UserError` of the data is not raised but stored in `error`: the worker must
     tell the others first, which would wait for its part of the next sum forever. `take` raises all
     other errors.
+
+    Args:
+        task: makes batches of rows.
+        shares: returns the worker's shares in order; called by the thread.
+        padded_rows: number of rows of each batch.
+        pulse: hears that this worker waits for data.
     """
 
     def __init__(

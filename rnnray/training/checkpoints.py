@@ -63,6 +63,13 @@ def save(
 ) -> None:
     """Write a checkpoint into an empty folder.
 
+    Args:
+        folder: the folder.
+        model: the model.
+        optimizer: its optimizer.
+        position: progress of the run.
+        files: texts by name that the task adds; a model card gets the metrics of `position`.
+
     Raises:
         UserError: a weight or a variable of the optimizer is not finite.
     """
@@ -84,6 +91,11 @@ def save(
 
 def restore(folder: Path, model: Any, optimizer: Any) -> None:
     """Load a checkpoint into a model and an optimizer that were built like the saved ones.
+
+    Args:
+        folder: folder of the checkpoint.
+        model: gets the weights.
+        optimizer: gets all its variables but the learning rate.
 
     Raises:
         UserError: the folder is not such a checkpoint.

@@ -61,7 +61,7 @@ class Generated:
 def generate(
     config: GenerationConfig, options: GenerationOptions, *, verbose: bool = False
 ) -> Generated:
-    """Compose, render and store all chorales of a run that do not exist yet.
+    """Compose, render and store all chorales of a run that do not exist yet; return the result.
 
     The files depend on `config`, the name, the kind of device and the software that run.yaml names,
     but not on interruptions or machines. With `presign_hours`, the page's links also depend on the

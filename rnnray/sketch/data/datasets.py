@@ -59,7 +59,7 @@ def open_drawings(
     on_bad: OnBad | None = None,
     split: str | None = None,
 ) -> Drawings:
-    """Open a source of drawings.
+    """Return the drawings of a source.
 
     Args:
         data: one of

@@ -93,7 +93,13 @@ class Pen:
     def line(
         self, *corners: Point, when: Flags | None = None, used: Integers | None = None
     ) -> None:
-        """Draw one stroke of straight edges through the corners, or the first `used` of them."""
+        """Draw one stroke of straight edges.
+
+        Args:
+            corners: points from end to end of the edges.
+            when: see the class.
+            used: int64 [count, 1], number of corners that count; by default all.
+        """
         samples = 4  # points on an edge, for the hand's sway to bend
         lengths = None if used is None else (used - 1) * samples + 1
         self._add(_along_edges(self._jitter(self._row(corners)), samples), when, lengths)
@@ -106,7 +112,14 @@ class Pen:
     def loop(
         self, *corners: Point, when: Flags | None = None, samples: int = 6, smooth: bool = False
     ) -> None:
-        """Draw a closed outline from any corner, in either direction, not quite closed."""
+        """Draw a closed outline from any corner, in either direction, not quite closed.
+
+        Args:
+            corners: corners of the outline, or points of it that lie close together.
+            when: see the class.
+            samples: points on an edge.
+            smooth: whether the corners stay where they are, as on a curve.
+        """
         path = self._row(corners) if smooth else self._jitter(self._row(corners))
         outline = _along_edges(np.concatenate([path, path[:, :1]], axis=1), samples)
         around = outline.shape[1] - 1
@@ -119,7 +132,13 @@ class Pen:
         self._add(points, when, np.minimum(lengths, most).astype(np.int64))
 
     def polygon(self, *corners: Point, when: Flags | None = None, apart: float = 0.15) -> None:
-        """Draw a closed outline with corners; with probability `apart`, as separate sides."""
+        """Draw a closed outline with corners.
+
+        Args:
+            corners: corners of the outline.
+            when: see the class.
+            apart: probability that it is drawn as separate sides.
+        """
         split = self.chance(apart)
         wanted = self.chance(1.0) if when is None else when
         path = self._row(corners)

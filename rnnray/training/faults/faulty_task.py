@@ -139,6 +139,11 @@ def _has_shape(given: Any, shape: Sequence[int]) -> bool:
 def checked_gradients(task: Task, gradients: Sequence[Any], variables: Sequence[Any]) -> Any:
     """Return gradients.
 
+    Args:
+        task: the problem.
+        gradients: a gradient for each variable, or None.
+        variables: all that is trained.
+
     Raises:
         UserError: the loss does not depend on a variable, which is named.
     """
