@@ -25,7 +25,7 @@ class Server(ThreadingHTTPServer):
         self.content = CONTENT
         self.headers: dict[str, str] = {"ETag": '"one"'}
         self.status: list[int] = []  # these answers first
-        self.drops: list[int] = []  # cut these answers after so many bytes
+        self.drops: list[int] = []  # numbers of bytes after which these answers are cut
         self.extra_length = 0  # lie by so much about the length
         self.chunked = False
         self.ranges = True

@@ -57,7 +57,7 @@ class Logged:
             "RAY_TMPDIR": str(self._ray_files),
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._server.server_port}",
             "AWS_DEFAULT_REGION": "us-east-1",
-            # The server of these tests takes bodies as they are, without checksums behind them.
+            # The server of these tests takes bodies as they are, without checksums after them.
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
         }
         done = subprocess.run(
