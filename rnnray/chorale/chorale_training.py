@@ -23,7 +23,7 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         config: the model and how to train it.
         corpus: a chorale table. Its train split is trained on, and its validation split selects the
             best checkpoint. Its test split, if there is one, is used once, at the end.
-        options: where to train, and on how many workers.
+        options: storage, workers and resources.
 
     Returns:
         The metrics of `chorale_evaluation.Evaluation` for the test split (for validation if there

@@ -276,7 +276,7 @@ def read_initial(uri: str, task: Task) -> Initial:
 
     Args:
         uri: path or URI of the checkpoint's folder, or the name of a packaged one.
-        task: what will be trained.
+        task: the problem to train on.
 
     Raises:
         UserError: the folder is no checkpoint of such a task.

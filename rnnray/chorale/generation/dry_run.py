@@ -31,8 +31,8 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
     left out. Missing chorales are counted by whole parts, as for CPUs if no run has begun.
 
     Args:
-        config: what to compose.
-        options: where to store it.
+        config: configuration of the chorales.
+        options: storage and resources.
 
     Raises:
         UserError: see `generate`.

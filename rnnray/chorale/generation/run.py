@@ -68,8 +68,8 @@ def generate(
     time.
 
     Args:
-        config: what to compose.
-        options: where to store it.
+        config: configuration of the chorales.
+        options: storage and resources.
         verbose: see `cluster.connect`.
 
     Raises:
