@@ -24,7 +24,7 @@ class ModelCard:
     """Configuration of the run, as YAML."""
 
     def text(self) -> str:
-        """Return the card without scores, which `with_scores` adds."""
+        """Return the card without metrics, which `with_metrics` adds."""
         return (
             f"# {self.title}\n\n{self.does}\n\n"
             f"## Data\n\n{self.data}\n\n## Licence of the data\n\n{self.licence}\n\n"
@@ -33,8 +33,8 @@ class ModelCard:
         )
 
 
-def with_scores(card: str, epochs: int, step: int, metrics: Mapping[str, float]) -> str:
-    """Return a card with the progress of training and the scores of the model at its end.
+def with_metrics(card: str, epochs: int, step: int, metrics: Mapping[str, float]) -> str:
+    """Return a card with the progress of training and the validation metrics at its end.
 
     Args:
         card: the card, as from `ModelCard.text`.
@@ -44,12 +44,13 @@ def with_scores(card: str, epochs: int, step: int, metrics: Mapping[str, float])
     """
     within = f" and {step:,} steps of the next" if step else ""
     done = f"After {epochs} epoch{'' if epochs == 1 else 's'}{within}."
-    scores = {name: value for name, value in metrics.items() if name.startswith("validation_")}
-    if not scores:
+    validation = {name: value for name, value in metrics.items() if name.startswith("validation_")}
+    if not validation:
         return f"{card}\n## Scores\n\n{done} Not validated yet.\n"
     of = f" Of epoch {epochs}, on the validation split:" if step else " On the validation split:"
     rows = "".join(
-        f"| {name.removeprefix('validation_')} | {value:.6g} |\n" for name, value in scores.items()
+        f"| {name.removeprefix('validation_')} | {value:.6g} |\n"
+        for name, value in validation.items()
     )
     return f"{card}\n## Scores\n\n{done}{of}\n\n| | |\n|---|---|\n{rows}"
 

@@ -90,7 +90,8 @@ def without_cudnn(model: Any) -> None:
     `keras.layers.LSTM.inner_loop` takes cuDNN wherever it sees a GPU, and then keeps XLA from
     compiling the layer.
     """
-    for layer in model._flatten_layers():  # nested ones too, as in Bidirectional
+    # Nested ones too, as in Bidirectional, which the public `layers` lacks; tried with Keras 3.15.
+    for layer in model._flatten_layers():
         if hasattr(layer, "use_cudnn"):
             layer.use_cudnn = False
 

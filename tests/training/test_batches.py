@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import ray.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
+from observed import wait_until
 from toy import ToyTask, rows
 
 from rnnray.errors import UserError
@@ -110,7 +111,7 @@ def test_without_a_pool_the_order_of_the_data_is_kept(sizes: list[int], rows: in
 
 def test_neighbours_are_mixed_over_the_pool_and_blocks_over_the_epoch() -> None:
     order = np.array(flat(batches_of([50] * 40, batch_rows=10, pool_rows=500)))
-    # A row from anywhere: hundreds of places away, not a few.
+    # A row from anywhere: hundreds of rows away, not a few.
     assert np.abs(order - np.arange(len(order))).mean() > 300
     first_pool = {row // 50 for row in order[:500]}
     assert len(first_pool) == 10
@@ -127,9 +128,9 @@ def test_each_epoch_has_another_order_and_the_same_seed_the_same_one() -> None:
         return batches_of([5] * 400, batch_rows=10, pool_rows=100, seed=(42, number))
 
     assert epoch(0) == epoch(0)
-    places = [np.argsort(flat(epoch(number))) for number in range(3)]
+    orders = [np.argsort(flat(epoch(number))) for number in range(3)]
     for left, right in ((0, 1), (1, 2)):
-        assert abs(np.corrcoef(places[left], places[right])[0, 1]) < 0.2
+        assert abs(np.corrcoef(orders[left], orders[right])[0, 1]) < 0.2
 
 
 def test_the_pool_bounds_what_is_held_and_skipped_batches_are_not_read(
@@ -268,13 +269,6 @@ def test_the_thread_of_a_feed_that_is_closed_early_ends_without_reading_to_the_e
             feed.take()
     wait_until(lambda: threading.active_count() <= before)
     assert read < 100
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_it_reads_a_few_batches_ahead_and_not_the_whole_data_into_memory() -> None:

@@ -196,7 +196,7 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Beat:
-    """How far a worker is."""
+    """Progress of a worker."""
 
     process: str
     """Identity of the process: another one after each start."""

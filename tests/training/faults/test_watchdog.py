@@ -139,7 +139,7 @@ def test_where_all_wait_for_one_another_nobody_is_blamed() -> None:
     assert "all workers wait for one another" in verdict
 
 
-def test_a_group_that_started_again_begins_anew() -> None:
+def test_a_group_that_started_again_begins_again_from_nothing() -> None:
     watchdog = Watchdog()
     watchdog.hear(BEAT, 0)
     assert watchdog.hear(BEAT, 100) is not None
