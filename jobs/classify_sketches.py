@@ -41,11 +41,10 @@ class Options(job.JobOptions):
 
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster
+    from rnnray import bad_records, cluster
     from rnnray.sketch.classifier import read_checkpoint
-    from rnnray.sketch.data import bad_records
     from rnnray.sketch.data.datasets import open_drawings
-    from rnnray.sketch.prediction import classify
+    from rnnray.sketch.sketch_classification import classify
 
     cluster.connect(verbose=config.verbose)
     _, class_names = read_checkpoint(config.checkpoint)

@@ -40,10 +40,9 @@ def main(config: Options) -> dict[str, Any]:
     from rnnray.video.video_classifier import read_checkpoint
 
     read_checkpoint(config.checkpoint)
-    from rnnray import cluster
-    from rnnray.sketch.data import bad_records
-    from rnnray.video.classification import classify
+    from rnnray import bad_records, cluster
     from rnnray.video.data.videos import open_videos
+    from rnnray.video.video_classification import classify
 
     cluster.connect(verbose=config.verbose)
     with bad_records.counted(config.on_bad_file, "videos") as bad:

@@ -47,9 +47,8 @@ class Options(job.JobOptions):
 
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster, storage
+    from rnnray import bad_records, cluster, storage
     from rnnray.sketch.classifier import read_checkpoint
-    from rnnray.sketch.data import bad_records
     from rnnray.sketch.data.datasets import open_drawings
     from rnnray.sketch.sketch_evaluation import evaluate
 

@@ -40,8 +40,7 @@ class Options(job.JobOptions):
 
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster
-    from rnnray.sketch.data import bad_records
+    from rnnray import bad_records, cluster
     from rnnray.sketch.data.datasets import open_drawings
     from rnnray.sketch.data.prepare import prepare
 

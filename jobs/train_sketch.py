@@ -42,9 +42,8 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster
+    from rnnray import bad_records, cluster
     from rnnray.sketch import sketch_training
-    from rnnray.sketch.data import bad_records
     from rnnray.sketch.data.datasets import open_drawings
 
     sketch, options = config.sketch, config.options

@@ -42,8 +42,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster
-    from rnnray.sketch.data import bad_records
+    from rnnray import bad_records, cluster
     from rnnray.video import video_training
     from rnnray.video.data.videos import open_videos
 

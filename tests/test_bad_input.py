@@ -12,7 +12,7 @@ import yaml
 from corpus_files import midi
 from tiny import RunJob
 
-from rnnray.sketch.data import demo
+from rnnray.sketch.data import demo_drawings
 from rnnray.sketch.sketch_config import notebook
 from rnnray.sketch.sketch_task import SketchTask
 
@@ -264,7 +264,10 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     config.write_text(
         yaml.safe_dump(yaml.safe_load(config.read_text()) | {"window_chords": "many"})
     )
-    classes = {"sketch": demo.CLASS_NAMES, "other": (*demo.CLASS_NAMES[:-1], "unicorn")}
+    classes = {
+        "sketch": demo_drawings.CLASS_NAMES,
+        "other": (*demo_drawings.CLASS_NAMES[:-1], "unicorn"),
+    }
     for name, names in classes.items():
         (folder / name).mkdir()
         for file, text in SketchTask(notebook(), names).checkpoint_files().items():

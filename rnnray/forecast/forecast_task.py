@@ -39,9 +39,9 @@ class ForecastTask(Task):
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """Return a new forecaster."""
-        from rnnray.forecast import model  # noqa: PLC0415  (imports Keras)
+        from rnnray.forecast import forecast_model  # noqa: PLC0415  (imports Keras)
 
-        return model.build(self.config.model, unroll=unroll)
+        return forecast_model.build(self.config.model, unroll=unroll)
 
     def batch(
         self, rows: pa.Table

@@ -58,7 +58,7 @@ class Forecaster:
         strategy.configure_devices(threads)
         import tensorflow as tf  # noqa: PLC0415
 
-        from rnnray.forecast import model  # noqa: F401, PLC0415  (registers our layers)
+        from rnnray.forecast import forecast_model  # noqa: F401, PLC0415  (registers our layers)
 
         with tempfile.TemporaryDirectory() as temporary:
             folder = storage.fetch_folder(checkpoint, Path(temporary))

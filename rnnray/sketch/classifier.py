@@ -96,7 +96,7 @@ class SketchClassifier:
         strategy.configure_devices(threads)
         import tensorflow as tf  # noqa: PLC0415
 
-        from rnnray.sketch import model  # noqa: F401, PLC0415  (registers our layers)
+        from rnnray.sketch import sketch_model  # noqa: F401, PLC0415  (registers our layers)
 
         with tempfile.TemporaryDirectory() as temporary:
             folder = storage.fetch_folder(located(checkpoint), Path(temporary))

@@ -41,9 +41,9 @@ class SketchTask(Task):
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """Return a new classifier."""
-        from rnnray.sketch import model  # noqa: PLC0415  (imports Keras)
+        from rnnray.sketch import sketch_model  # noqa: PLC0415  (imports Keras)
 
-        return model.build(self.config.model, len(self.class_names), unroll=unroll)
+        return sketch_model.build(self.config.model, len(self.class_names), unroll=unroll)
 
     def batch(
         self, rows: pa.Table

@@ -16,11 +16,11 @@ import ray
 import ray.data
 
 from rnnray import devices, storage
+from rnnray.batch_jobs import mapped_by
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
 from rnnray.training import strategy
 from rnnray.training.rows import Blocks
-from rnnray.video.actors import mapped_by
 from rnnray.video.data import clip_table
 from rnnray.video.video_config import ClipConfig, VideoConfig
 
@@ -118,7 +118,7 @@ def computed_once(
         identity: description of the videos as plain values; other videos get another file.
         folder: path or URI of the folder of such files.
         split: name of the split.
-        gpu: see `actors.mapped_by`.
+        gpu: see `batch_jobs.mapped_by`.
 
     Raises:
         UserError: the weights cannot be loaded, a video cannot be used, or the file not written.

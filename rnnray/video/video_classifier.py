@@ -71,7 +71,7 @@ class VideoClassifier:
         strategy.configure_devices(threads)
         import tensorflow as tf  # noqa: PLC0415
 
-        from rnnray.video import model  # noqa: F401, PLC0415  (registers our layers)
+        from rnnray.video import video_model  # noqa: F401, PLC0415  (registers our layers)
 
         with tempfile.TemporaryDirectory() as temporary:
             folder = storage.fetch_folder(checkpoint, Path(temporary))

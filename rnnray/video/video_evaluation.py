@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rnnray import reach
+from rnnray.batch_jobs import mapped_by
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
 from rnnray.sketch.sketch_task import found
-from rnnray.video.actors import mapped_by
 from rnnray.video.data.videos import Videos
 from rnnray.video.video_classifier import ClassifyingActor, read_checkpoint
 
@@ -63,7 +63,7 @@ def evaluate(
         checkpoint: path or URI of a checkpoint folder.
         videos: an opened source with the checkpoint's classes.
         split: train, validation, test or all.
-        workers: number of classifying processes; None: see `actors.mapped_by`.
+        workers: number of classifying processes; None: see `batch_jobs.mapped_by`.
         gpu: see there.
 
     Raises:

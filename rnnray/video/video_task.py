@@ -41,9 +41,9 @@ class VideoTask(Task):
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """Return a new classifier."""
-        from rnnray.video import model  # noqa: PLC0415  (imports Keras)
+        from rnnray.video import video_model  # noqa: PLC0415  (imports Keras)
 
-        return model.build(self.config, len(self.class_names), unroll=unroll)
+        return video_model.build(self.config, len(self.class_names), unroll=unroll)
 
     def batch(
         self, rows: pa.Table

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from lazily import tf
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.sketch_config import SketchConfig, notebook, strong
 from rnnray.sketch.sketch_evaluation import _Judge
 from rnnray.sketch.sketch_task import SketchTask, found
@@ -155,7 +155,7 @@ def test_long_drawings_are_cropped_or_simplified() -> None:
 
 
 def test_a_batch_is_padded_ink_and_class_indices() -> None:
-    rows = sketch_table.from_arrays(*demo.inks(7, seed=0), demo.CLASS_NAMES)
+    rows = sketch_table.from_arrays(*demo_drawings.inks(7, seed=0), demo_drawings.CLASS_NAMES)
     ink, classes, _ = TASK.batch(rows)
     assert ink.shape == (7, 100, 3)
     assert ink.dtype == np.float32

@@ -15,7 +15,7 @@ from pyarrow import fs
 
 from rnnray import reach, storage
 from rnnray.errors import UserError
-from rnnray.forecast.data import demo, ridership, series_files, series_table, windows
+from rnnray.forecast.data import demo_series, ridership, series_files, series_table, windows
 from rnnray.forecast.forecast_config import ForecastConfig, ForecastModelConfig, SeriesConfig
 from rnnray.progress import say
 from rnnray.run_folder import condensed
@@ -36,7 +36,7 @@ class DemoPart:
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the series as series tables."""
-        yield series_table.from_series([demo.series(number) for number in self.numbers])
+        yield series_table.from_series([demo_series.series(number) for number in self.numbers])
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from pyarrow import fs
 from rnnray import reach, storage
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.sketch.data import class_lists, demo, detection, formats, quickdraw, scans
+from rnnray.sketch.data import class_lists, demo_drawings, detection, formats, quickdraw, scans
 from rnnray.sketch.data.drawings import DEMO_CHUNK, DemoPart, Drawings, FileGroup, FilePart, Part
-from rnnray.sketch.data.splits import SPLITS, are_named, folder_split, split_files
 from rnnray.sketch.data.svg_files import SUFFIX
 from rnnray.sketch.data.tfrecord_file import OnBad
 from rnnray.sketch.data.unpacking import Archive, is_archive
+from rnnray.splits import SPLITS, are_named, folder_split, split_files
 from rnnray.training.training_options import parse_shares
 
 DEMO_COUNT = 12_000
@@ -184,7 +184,7 @@ def _demo(data: str) -> Drawings:
         )
         start += count
     splits["all"] = tuple(part for split in SPLITS for part in splits[split])
-    return Drawings(data, demo.CLASS_NAMES, splits)
+    return Drawings(data, demo_drawings.CLASS_NAMES, splits)
 
 
 def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:  # `demo` imports this module
-    from rnnray.sketch.data.demo import Pen, Place, Points, Reals
+    from rnnray.sketch.data.demo_drawings import Pen, Place, Points, Reals
 
 
 def _box(left: Place, top: Place, right: Place, bottom: Place) -> tuple[Place, ...]:

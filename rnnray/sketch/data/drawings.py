@@ -17,10 +17,10 @@ from ray.data.block import BlockMetadata
 
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.sketch.data import class_lists, demo, formats, sketch_table
+from rnnray.sketch.data import class_lists, demo_drawings, formats, sketch_table
 from rnnray.sketch.data.scans import Scan, Share
-from rnnray.sketch.data.splits import SPLITS
 from rnnray.sketch.data.tfrecord_file import OnBad
+from rnnray.splits import SPLITS
 
 # Size of Ray Data's blocks: about 8,000 drawings, so that training starts early and needs little
 # memory.
@@ -43,7 +43,7 @@ class DemoPart:
         for first in range(self.start, self.start + self.length, DEMO_CHUNK):
             count = min(DEMO_CHUNK, self.start + self.length - first)
             rows = sketch_table.from_arrays(
-                *demo.inks(count, seed=0, start=first), demo.CLASS_NAMES
+                *demo_drawings.inks(count, seed=0, start=first), demo_drawings.CLASS_NAMES
             )
             if origin:
                 rows = sketch_table.with_origin(rows, "demo", np.arange(first, first + count))

@@ -19,9 +19,9 @@ from rnnray.chorale.data.division import shares_of
 from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.run_folder import condensed
-from rnnray.sketch.data.splits import SPLITS, folder_split
+from rnnray.splits import SPLITS, folder_split
 from rnnray.training.training_options import parse_shares
-from rnnray.video.data import clip_table, demo, video_file
+from rnnray.video.data import clip_table, demo_videos, video_file
 from rnnray.video.data.video_file import BadVideo
 from rnnray.video.video_config import ClipConfig
 
@@ -45,16 +45,16 @@ class DemoVideo:
     @property
     def class_name(self) -> str | None:
         """Name of its class."""
-        return demo.name_of(self.number)[0]
+        return demo_videos.name_of(self.number)[0]
 
     @property
     def path(self) -> str:
         """Name of its class and its own."""
-        return "/".join(demo.name_of(self.number))
+        return "/".join(demo_videos.name_of(self.number))
 
     def open(self) -> Any:
         """Return it as an open file."""
-        return io.BytesIO(demo.content(self.number))
+        return io.BytesIO(demo_videos.content(self.number))
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def open_videos(
     kind, colon, count = data.partition(":")
     if kind == "demo" and (not colon or re.fullmatch(r"[1-9]\d{0,6}", count, re.ASCII)):
         demos = [DemoVideo(number) for number in range(int(count or _DEMO_COUNT))]
-        return Videos(data, demo.CLASS_NAMES, _divided(demos, split or _USUAL_SPLIT), on_bad)
+        return Videos(data, demo_videos.CLASS_NAMES, _divided(demos, split or _USUAL_SPLIT), on_bad)
     if kind == "demo":
         raise UserError(f"data {data}: demo:COUNT takes a number of videos, such as demo:100")
     where = reach.reading(data, "the videos")

@@ -1,6 +1,6 @@
 import pytest
 
-from rnnray.sketch.data.splits import are_named, split_files
+from rnnray.splits import are_named, split_files
 
 
 @pytest.mark.parametrize(

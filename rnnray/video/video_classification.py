@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnray import reach, storage
+from rnnray.batch_jobs import mapped_by
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
 from rnnray.sketch.sketch_task import TOP
-from rnnray.video.actors import mapped_by
 from rnnray.video.data.training_clips import say_of_clips
 from rnnray.video.data.videos import Videos
 from rnnray.video.video_classifier import ClassifyingActor, read_checkpoint
@@ -56,7 +56,7 @@ def classify(
         checkpoint: path or URI of a checkpoint folder.
         videos: an opened source, labelled or not.
         output: path or URI of the file, which appears only when it is whole.
-        workers: number of classifying processes; None: see `actors.mapped_by`.
+        workers: number of classifying processes; None: see `batch_jobs.mapped_by`.
         gpu: see there.
 
     Returns:
