@@ -18,10 +18,9 @@ from rnnray import storage
 from rnnray.archive import extract_tar
 from rnnray.chorale.chords import Chords
 from rnnray.chorale.data import scores, separated
-from rnnray.chorale.data.chorale_table import Skipped, check, from_chorales, hashed_split
+from rnnray.chorale.data.chorale_table import Skipped, check, divide, from_chorales, hashed_split
 from rnnray.chorale.data.corpus_report import SAME_MUSIC, report
 from rnnray.chorale.data.csv_file import read_csv
-from rnnray.chorale.data.division import divide
 from rnnray.chorale.data.jsb import jsb_folder
 from rnnray.chorale.data.music21_corpus import open_music21, same_music
 from rnnray.chorale.data.repairs import Repairs

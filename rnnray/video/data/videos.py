@@ -1,6 +1,5 @@
 """All sources of videos: `demo`, or a path or URI of a folder of classes; decoded by Ray Data."""
 
-import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,20 +13,16 @@ import pyarrow as pa
 import ray.data
 from pyarrow import fs
 
-from rnnray import reach, storage
-from rnnray.chorale.data.division import shares_of
+from rnnray import reach, splits, storage
 from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.run_folder import condensed
-from rnnray.splits import SPLITS, folder_split
-from rnnray.training.training_options import parse_shares
 from rnnray.video.data import clip_table, demo_videos, video_file
 from rnnray.video.data.video_file import BadVideo
 from rnnray.video.video_config import ClipConfig
 
 OnBad = Callable[[UserError], None]
 _DEMO_COUNT = 600
-_USUAL_SPLIT = "80:10:10"
 _BLOCK_BYTES = 4 << 20
 _FILES_A_TASK, _LEAST_TASKS = 16, 16
 # Many threads: reading the heads of files waits for storage, not for a processor.
@@ -158,7 +153,7 @@ def open_videos(
     kind, colon, count = data.partition(":")
     if kind == "demo" and (not colon or re.fullmatch(r"[1-9]\d{0,6}", count, re.ASCII)):
         demos = [DemoVideo(number) for number in range(int(count or _DEMO_COUNT))]
-        return Videos(data, demo_videos.CLASS_NAMES, _divided(demos, split or _USUAL_SPLIT), on_bad)
+        return Videos(data, demo_videos.CLASS_NAMES, _divided(demos, split or splits.USUAL), on_bad)
     if kind == "demo":
         raise UserError(f"data {data}: demo:COUNT takes a number of videos, such as demo:100")
     where = reach.reading(data, "the videos")
@@ -177,14 +172,11 @@ def open_videos(
                 f"{video.path}: lies in no folder of a class; put the videos of each class into a "
                 "folder of its own, named after it"
             )
-    if folders and split is not None:
-        raise UserError(
-            f"{data}: already has splits, which --split {split} would mix; leave --split out"
-        )
+    splits.check_undivided(data, split, has_splits=bool(folders))
     return Videos(
         data,
         tuple(sorted({video.class_name for video in videos if video.class_name is not None})),
-        _by_folder(videos, folders) if folders else _divided(videos, split or _USUAL_SPLIT),
+        _by_split(videos, folders) if folders else _divided(videos, split or splits.USUAL),
         on_bad,
         tuple(_below(root, path) for path in paths if path not in set(found)),
         where,
@@ -206,14 +198,14 @@ def _split_of_each(root: str, paths: Sequence[str]) -> list[str]:
 
     A class may be called "train", so all folders must be splits, and hold folders.
     """
-    splits = []
+    found = []
     for path in paths:
         parts = PurePosixPath(path).relative_to(root).parts
-        split = folder_split(root, f"{root}/{parts[0]}/x") if len(parts) > 2 else None
+        split = splits.folder_split(root, f"{root}/{parts[0]}/x") if len(parts) > 2 else None
         if split is None:
             return []
-        splits.append(split)
-    return splits
+        found.append(split)
+    return found
 
 
 def _class_of(root: str, path: str, in_splits: bool) -> str | None:
@@ -221,9 +213,9 @@ def _class_of(root: str, path: str, in_splits: bool) -> str | None:
     return parts[0] if len(parts) > 1 else None
 
 
-def _by_folder(videos: Sequence[Video], splits: Sequence[str]) -> dict[str, list[Video]]:
-    pairs = list(zip(videos, splits, strict=True))
-    return {name: [v for v, split in pairs if split == name] for name in SPLITS} | {
+def _by_split(videos: Sequence[Video], of_each: Sequence[str]) -> dict[str, list[Video]]:
+    pairs = list(zip(videos, of_each, strict=True))
+    return {name: [v for v, split in pairs if split == name] for name in splits.SPLITS} | {
         "all": list(videos)
     }
 
@@ -233,11 +225,9 @@ def _divided(videos: Sequence[Video], split: str) -> dict[str, list[Video]]:
     chosen: dict[str, str] = {}
     for class_name in {video.class_name for video in videos}:
         paths = [video.path for video in videos if video.class_name == class_name]
-        paths.sort(key=lambda path: hashlib.sha256(PurePosixPath(path).name.encode()).digest())
-        counts = shares_of(len(paths), parse_shares(split))
-        in_order = [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
-        chosen |= dict(zip(paths, in_order, strict=True))
-    return _by_folder(videos, [chosen[video.path] for video in videos])
+        names = [PurePosixPath(path).name for path in paths]
+        chosen |= dict(zip(paths, splits.divided(names, split), strict=True))
+    return _by_split(videos, [chosen[video.path] for video in videos])
 
 
 def _task_files(count: int) -> int:
