@@ -1,15 +1,14 @@
-"""Drawings that cannot be used: an error, or counted across all processes and reported."""
+"""Records of the data that cannot be used: counted across all processes, and reported."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import ray
 
 from rnnray import cluster
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.sketch.sketch_config import OnBadRecord
 
 _SHOWN = 5
 _KEPT = 1000
@@ -51,7 +50,7 @@ class BadRecords:
 
 
 @contextmanager
-def counted(mode: OnBadRecord, unit: str = "drawings") -> Iterator[BadRecords | None]:
+def counted(mode: Literal["error", "skip"], unit: str = "drawings") -> Iterator[BadRecords | None]:
     """For `skip`, yield a counter of bad records, and print at the end what was skipped.
 
     Args:

@@ -15,7 +15,7 @@ from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.sketch_table import ORIGIN_FIELDS
 from rnnray.sketch.sketch_evaluation import judge_with, say_cropped
-from rnnray.sketch.sketch_task import TOP
+from rnnray.training.task import TOP
 
 SCHEMA = pa.schema(
     [

@@ -18,7 +18,7 @@ from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.datasets import check_same_classes
 from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.sketch_config import SketchModelConfig
-from rnnray.sketch.sketch_task import found
+from rnnray.training.task import found
 
 BATCH_ROWS = 1024
 _FEW = 50  # number of drawings below which a share says little

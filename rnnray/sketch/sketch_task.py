@@ -14,14 +14,12 @@ from rnnray.sketch.data.shortening import shortened
 from rnnray.sketch.sketch_config import SketchConfig, SketchModelConfig
 from rnnray.training import model_card
 from rnnray.training.model_card import ModelCard
-from rnnray.training.task import Task, rivals
+from rnnray.training.task import Task, found
 
 if TYPE_CHECKING:
     import keras
 
 CONFIG_FILE, CLASSES_FILE = "config.yaml", "classes.txt"
-TOP = 5
-"""Number of most probable classes among which the right one counts as found."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +116,3 @@ def padded(
     if model.long_drawings == "simplify":
         rows = shortened(rows, model.max_points)
     return sketch_table.padded(rows, model.max_points)
-
-
-def found(targets: Any, logits: Any) -> Any:
-    """Return 1 where the right class is the first, and where it is among the first `TOP`.
-
-    A class as probable as the right one counts as before it, so ties and NaN never help.
-
-    Args:
-        targets: int [rows], class indices.
-        logits: float [rows, classes], or the logarithms of probabilities.
-
-    Returns:
-        float32 [rows, 2], top-1 and top-5, 0 or 1.
-    """
-    from keras import ops  # noqa: PLC0415
-
-    before = rivals(targets, logits)
-    return ops.stack([ops.cast(before < k, "float32") for k in (1, TOP)], axis=1)

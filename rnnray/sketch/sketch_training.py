@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from rnnray import storage
+from rnnray.confusion_plot import confusion_matrix
 from rnnray.progress import say
 from rnnray.sketch import sketch_plots
 from rnnray.sketch.classifier import SketchClassifier
@@ -16,10 +17,11 @@ from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.training_drawings import has_drawings, training_data
 from rnnray.sketch.sketch_config import SketchConfig
 from rnnray.sketch.sketch_evaluation import Evaluation, evaluate, say_cropped
-from rnnray.sketch.sketch_task import TOP, SketchTask
+from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.run_report import learning_curves
+from rnnray.training.task import TOP
 from rnnray.training.training_options import RunOptions
 
 _GRID, _PREDICTED, _LENGTHS = 28, 12, 5000
@@ -112,7 +114,7 @@ def _draw(
             score=SketchTask.score,
             share_label="share of drawings",
         )
-        sketch_plots.confusion_matrix(folder / "confusions.png", evaluation.confusion, names)
+        confusion_matrix(folder / "confusions.png", evaluation.confusion, names)
         sketch_plots.predictions(
             folder / "predictions.png",
             sketch_table.inks_of(held_out),

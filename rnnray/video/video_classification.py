@@ -11,7 +11,7 @@ from rnnray import reach, storage
 from rnnray.batch_jobs import mapped_by
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
-from rnnray.sketch.sketch_task import TOP
+from rnnray.training.task import TOP
 from rnnray.video.data.training_clips import say_of_clips
 from rnnray.video.data.videos import Videos
 from rnnray.video.video_classifier import ClassifyingActor, read_checkpoint

@@ -10,7 +10,7 @@ from rnnray import reach
 from rnnray.batch_jobs import mapped_by
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
-from rnnray.sketch.sketch_task import found
+from rnnray.training.task import found
 from rnnray.video.data.videos import Videos
 from rnnray.video.video_classifier import ClassifyingActor, read_checkpoint
 

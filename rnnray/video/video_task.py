@@ -9,10 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import yaml
 
-from rnnray.sketch.sketch_task import found
 from rnnray.training import model_card
 from rnnray.training.model_card import ModelCard
-from rnnray.training.task import Task
+from rnnray.training.task import Task, found
 from rnnray.video.data import clip_table
 from rnnray.video.video_config import FEATURES, VideoConfig
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     import keras
 
 CONFIG_FILE, CLASSES_FILE = "config.yaml", "classes.txt"
-TOP = 5
-"""Number of most probable classes among which the right one counts as found."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from rnnray import storage
+from rnnray.confusion_plot import confusion_matrix
 from rnnray.progress import say
-from rnnray.sketch import sketch_plots
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.run_report import learning_curves
@@ -92,9 +92,7 @@ def _draw(
             score=VideoTask.score,
             share_label="share of videos",
         )
-        sketch_plots.confusion_matrix(
-            folder / "confusions.png", evaluation.confusion, names, unit="videos"
-        )
+        confusion_matrix(folder / "confusions.png", evaluation.confusion, names, unit="videos")
         video_plots.predictions(
             folder / "predictions.png",
             clip_table.arrays(clips, "frames", (size, size, 3), np.uint8),

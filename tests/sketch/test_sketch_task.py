@@ -14,7 +14,8 @@ from lazily import tf
 from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.sketch_config import SketchConfig, notebook, strong
 from rnnray.sketch.sketch_evaluation import _Judge
-from rnnray.sketch.sketch_task import SketchTask, found
+from rnnray.sketch.sketch_task import SketchTask
+from rnnray.training.task import found
 
 NAMES = tuple("abcdefgh")
 TASK = SketchTask(notebook(), NAMES)

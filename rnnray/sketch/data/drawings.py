@@ -15,11 +15,10 @@ import ray.data
 from pyarrow import fs
 from ray.data.block import BlockMetadata
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError
 from rnnray.progress import say
 from rnnray.sketch.data import class_lists, demo_drawings, formats, sketch_table
 from rnnray.sketch.data.scans import Scan, Share
-from rnnray.sketch.data.tfrecord_file import OnBad
 from rnnray.splits import SPLITS
 
 # Size of Ray Data's blocks: about 8,000 drawings, so that training starts early and needs little

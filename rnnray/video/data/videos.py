@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,14 +14,13 @@ import ray.data
 from pyarrow import fs
 
 from rnnray import reach, splits, storage
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError
 from rnnray.progress import say
 from rnnray.run_folder import condensed
 from rnnray.video.data import clip_table, demo_videos, video_file
 from rnnray.video.data.video_file import BadVideo
 from rnnray.video.video_config import ClipConfig
 
-OnBad = Callable[[UserError], None]
 _DEMO_COUNT = 600
 _BLOCK_BYTES = 4 << 20
 _FILES_A_TASK, _LEAST_TASKS = 16, 16
