@@ -1,6 +1,6 @@
-"""Records of the data that cannot be used: counted across all processes, and reported."""
+"""Records and files that cannot be used: counted across all processes, and reported."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -69,3 +69,18 @@ def counted(mode: Literal["error", "skip"], unit: str = "drawings") -> Iterator[
             say(f"    {message}")
         if count > _SHOWN:
             say(f"    and {count - _SHOWN:,} more")
+
+
+def say_passed_over(files: Sequence[str], one: str, several: str) -> int:
+    """Print the names of a few files that are no data; return the number of all.
+
+    Args:
+        files: paths of the files.
+        one: what one of them is, such as "1 file that is no video".
+        several: what several are, after their number.
+    """
+    if count := len(files):
+        what = one if count == 1 else f"{count:,} {several}"
+        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+        say(f"passed over {what}: {', '.join(files[:_SHOWN])}{more}")
+    return count

@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from rnnray import storage
+from rnnray.class_evaluation import Evaluation, summary
 from rnnray.confusion_plot import confusion_matrix
+from rnnray.predictions import top_classes
 from rnnray.progress import say
 from rnnray.sketch import sketch_plots
 from rnnray.sketch.classifier import SketchClassifier
@@ -16,7 +18,7 @@ from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.training_drawings import has_drawings, training_data
 from rnnray.sketch.sketch_config import SketchConfig
-from rnnray.sketch.sketch_evaluation import Evaluation, evaluate, say_cropped
+from rnnray.sketch.sketch_evaluation import evaluate, say_cropped
 from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
@@ -64,24 +66,7 @@ def train(
     folder = _draw(run, classifier, drawings, sample, split, evaluation)
     if export is not None:
         classifier.export(export)
-    say(
-        f"{split}: loss {evaluation.loss:.4f}  "
-        f"top1 {evaluation.top1:.1%}  top5 {evaluation.top5:.1%}"
-    )
-    say(f"checkpoint {run.best}")
-    say(f"plots      {folder}")
-    return {
-        "top1": evaluation.top1,
-        "top5": evaluation.top5,
-        "loss": evaluation.loss,
-        "count": evaluation.count,
-        "split": split,
-        "epochs": len(run.history),
-        "checkpoint": run.best,
-        "last_checkpoint": run.last,
-        "pictures": folder,
-        "export": export,
-    }
+    return summary(run, evaluation, split, folder) | {"export": export}
 
 
 def _draw(
@@ -96,7 +81,7 @@ def _draw(
     names = drawings.class_names
     held_out = _first(drawings, split, _PREDICTED)
     inks = sketch_table.inks_of(training)
-    order, probabilities = classifier.top_classes(held_out, TOP)
+    order, probabilities = top_classes(classifier.log_probabilities(held_out), TOP)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         sketch_plots.sketch_grid(

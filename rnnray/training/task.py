@@ -120,3 +120,21 @@ def found(targets: Any, logits: Any) -> Any:
 
     before = rivals(targets, logits)
     return ops.stack([ops.cast(before < k, "float32") for k in (1, TOP)], axis=1)
+
+
+class ClassifierTask(Task):
+    """A task whose targets are the indices of classes: int [rows]."""
+
+    metric_names: ClassVar[tuple[str, ...]] = ("top1", "top5")
+    shares: ClassVar[tuple[str, ...]] = metric_names
+    score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_top1", "max")
+
+    def row_losses(self, targets: Any, logits: Any) -> Any:
+        """Return the cross-entropy in nats, [rows]."""
+        import keras  # noqa: PLC0415
+
+        return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+
+    def row_metrics(self, targets: Any, logits: Any) -> Any:
+        """See `found`."""
+        return found(targets, logits)

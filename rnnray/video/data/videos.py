@@ -14,8 +14,8 @@ import ray.data
 from pyarrow import fs
 
 from rnnray import reach, splits, storage
-from rnnray.errors import OnBad, UserError
-from rnnray.progress import say
+from rnnray.bad_records import say_passed_over
+from rnnray.errors import OnBad, UserError, report
 from rnnray.run_folder import condensed
 from rnnray.video.data import clip_table, demo_videos, video_file
 from rnnray.video.data.video_file import BadVideo
@@ -27,7 +27,6 @@ _FILES_A_TASK, _LEAST_TASKS = 16, 16
 # Many threads: reading the heads of files waits for storage, not for a processor.
 _READERS = 16
 _HEAD_BYTES = 12
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,8 @@ class Videos:
 
     def say_passed_over(self) -> int:
         """Print the names of a few files that are no videos; return the number of all."""
-        if count := len(self.passed_over):
-            more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
-            files = (
-                "1 file that is no video" if count == 1 else f"{count:,} files that are no videos"
-            )
-            say(f"passed over {files}: {', '.join(self.passed_over[:_SHOWN])}{more}")
-        return count
+        one, several = "1 file that is no video", "files that are no videos"
+        return say_passed_over(self.passed_over, one, several)
 
     def dataset(
         self, split: str, config: ClipConfig, class_names: Sequence[str] | None = None
@@ -248,9 +242,7 @@ def _clips(
             with video.open() as file:
                 clip = video_file.read(file, video.path, config)
         except BadVideo as bad:
-            if on_bad is None:
-                raise
-            on_bad(bad)
+            report(bad, on_bad)
             continue
         except OSError as error:
             raise UserError(f"{video.path}: cannot be read ({error})") from error
