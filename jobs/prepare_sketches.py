@@ -34,8 +34,6 @@ class Options(job.JobOptions):
     y_up: bool = False
     """Read the files' y as growing upwards, as in mathematics, and not downwards, as on screens."""
     on_bad_record: OnBadRecord = "error"
-    """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
-    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:

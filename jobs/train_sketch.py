@@ -25,8 +25,6 @@ class Options(job.PresetOptions):
 
     preset: Preset = "strong"
     on_bad_record: OnBadRecord = "error"
-    """Handling of drawings that cannot be used: error ends the run at the first one; skip counts
-    them and continues."""
     export: str | None = None
     """Folder or URI to which a SavedModel of the best checkpoint is written as well."""
 

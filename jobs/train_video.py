@@ -27,13 +27,11 @@ class Options(job.PresetOptions):
 
     preset: Preset = "strong"
     on_bad_file: OnBadFile = "error"
-    """Handling of files that cannot be decoded: error ends the run at the first one; skip counts
-    them and continues."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What this job is asked."""
+    """Options of this job, in groups."""
 
     video: VideoConfig
     run: VideoRun

@@ -106,6 +106,11 @@ class TrainingConfig(Config):
         return self
 
 
+NoGpu = Annotated[
+    bool,
+    tyro.conf.FlagCreatePairsOff,
+    Field(description="Use CPUs even if there are GPUs."),
+]
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=-]*$")]
 
 
@@ -121,8 +126,7 @@ class RunOptions(Config):
     nodes come or go. YAML needs quotes ("1:2"), since it reads 1:2 as minutes."""
     gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Require a GPU for each worker; without --gpu and --no-gpu, GPUs are used if there are any."""
-    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even if there are GPUs."""
+    no_gpu: NoGpu = False
     cpus_per_worker: Annotated[float, Gt(0)] | None = None
     """Number of CPUs that each worker reserves; by default one, or less if that leaves none to read
     data."""
