@@ -7,14 +7,12 @@ classes and probabilities (lists, the most probable first). Its rows are in the 
 last line of the output is JSON: output, count.
 """
 
-from typing import Annotated, Any
-
-import tyro
-from annotated_types import Ge
+from typing import Any
 
 from rnnray import job
 from rnnray.packaged import CLASSIFIER
 from rnnray.sketch.sketch_config import OnBadRecord
+from rnnray.training.training_options import NoGpu
 
 
 class Options(job.JobOptions):
@@ -29,23 +27,17 @@ class Options(job.JobOptions):
     that comes with the package."""
     y_up: bool = False
     """Read the files' y as growing upwards, as in mathematics, and not downwards, as on screens."""
-    workers: Annotated[int, Ge(1)] | None = None
-    """Number of processes that classify; by default one for each GPU or, on CPUs, one less than
-    there are CPUs, at most 8."""
-    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even if there are GPUs."""
+    workers: job.BatchWorkers = None
+    no_gpu: NoGpu = False
     on_bad_record: OnBadRecord = "error"
-    """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
-    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster
+    from rnnray import bad_records, cluster
     from rnnray.sketch.classifier import read_checkpoint
-    from rnnray.sketch.data import bad_records
     from rnnray.sketch.data.datasets import open_drawings
-    from rnnray.sketch.prediction import classify
+    from rnnray.sketch.sketch_classification import classify
 
     cluster.connect(verbose=config.verbose)
     _, class_names = read_checkpoint(config.checkpoint)

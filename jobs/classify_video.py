@@ -7,12 +7,10 @@ true_class (the folder that the file lies in; null if it lies in none), classes 
 the output is JSON: output, count.
 """
 
-from typing import Annotated, Any
-
-import tyro
-from annotated_types import Ge
+from typing import Any
 
 from rnnray import job
+from rnnray.training.training_options import NoGpu
 from rnnray.video.video_config import OnBadFile
 
 
@@ -25,26 +23,19 @@ class Options(job.JobOptions):
     """Videos: a path or URI of a file or folder, demo or demo:COUNT."""
     output: str
     """Path or URI of the Parquet file to write."""
-    workers: Annotated[int, Ge(1)] | None = None
-    """Number of processes that classify; by default one for each GPU or, on CPUs, one less than
-    there are CPUs, at most 8."""
-    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even if there are GPUs."""
+    workers: job.BatchWorkers = None
+    no_gpu: NoGpu = False
     on_bad_file: OnBadFile = "error"
-    """Handling of files that cannot be decoded: error ends the job at the first one; skip counts
-    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
+    from rnnray import bad_records, cluster
+    from rnnray.video.data.videos import open_videos
+    from rnnray.video.video_classification import classify
     from rnnray.video.video_classifier import read_checkpoint
 
-    read_checkpoint(config.checkpoint)
-    from rnnray import cluster
-    from rnnray.sketch.data import bad_records
-    from rnnray.video.classification import classify
-    from rnnray.video.data.videos import open_videos
-
+    read_checkpoint(config.checkpoint)  # a wrong one is told before Ray starts
     cluster.connect(verbose=config.verbose)
     with bad_records.counted(config.on_bad_file, "videos") as bad:
         videos = open_videos(config.data, labelled=False, on_bad=bad)

@@ -9,11 +9,11 @@ import json
 from typing import Annotated, Any, Literal
 
 import tyro
-from annotated_types import Ge
 
 from rnnray import job
 from rnnray.packaged import CLASSIFIER
 from rnnray.sketch.sketch_config import OnBadRecord
+from rnnray.training.training_options import NoGpu
 
 
 class Options(job.JobOptions):
@@ -33,23 +33,17 @@ class Options(job.JobOptions):
     """Leave out drawings that the game did not recognise ("recognized": false in ndjson)."""
     y_up: bool = False
     """Read the files' y as growing upwards, as in mathematics, and not downwards, as on screens."""
-    workers: Annotated[int, Ge(1)] | None = None
-    """Number of processes that classify; by default one for each GPU or, on CPUs, one less than
-    there are CPUs, at most 8."""
-    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even if there are GPUs."""
+    workers: job.BatchWorkers = None
+    no_gpu: NoGpu = False
     mirror: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Classify each drawing and its mirror image, and use the mean of their probabilities."""
     on_bad_record: OnBadRecord = "error"
-    """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
-    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster, storage
+    from rnnray import bad_records, cluster, storage
     from rnnray.sketch.classifier import read_checkpoint
-    from rnnray.sketch.data import bad_records
     from rnnray.sketch.data.datasets import open_drawings
     from rnnray.sketch.sketch_evaluation import evaluate
 

@@ -5,13 +5,11 @@ The output has the columns name, date, days_ahead (1 for the day after a series'
 The last line of the output is JSON: output, count (series that are forecast).
 """
 
-from typing import Annotated, Any
-
-import tyro
-from annotated_types import Ge
+from typing import Any
 
 from rnnray import job
 from rnnray.forecast.forecast_config import Column, Missing
+from rnnray.training.training_options import NoGpu
 
 
 class Options(job.JobOptions):
@@ -35,11 +33,8 @@ class Options(job.JobOptions):
     missing: Missing | None = None
     """Treatment of days without a value: error; fill (read as the same weekday of the week before);
     or zero. By default that of training."""
-    workers: Annotated[int, Ge(1)] | None = None
-    """Number of processes that forecast; by default one for each GPU or, on CPUs, one less than
-    there are CPUs, at most 8."""
-    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even if there are GPUs."""
+    workers: job.BatchWorkers = None
+    no_gpu: NoGpu = False
 
 
 def main(config: Options) -> dict[str, Any]:

@@ -34,14 +34,11 @@ class Options(job.JobOptions):
     y_up: bool = False
     """Read the files' y as growing upwards, as in mathematics, and not downwards, as on screens."""
     on_bad_record: OnBadRecord = "error"
-    """Handling of drawings that cannot be used: error ends the job at the first one; skip counts
-    them and continues."""
 
 
 def main(config: Options) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster
-    from rnnray.sketch.data import bad_records
+    from rnnray import bad_records, cluster
     from rnnray.sketch.data.datasets import open_drawings
     from rnnray.sketch.data.prepare import prepare
 

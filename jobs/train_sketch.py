@@ -25,8 +25,6 @@ class Options(job.PresetOptions):
 
     preset: Preset = "strong"
     on_bad_record: OnBadRecord = "error"
-    """Handling of drawings that cannot be used: error ends the run at the first one; skip counts
-    them and continues."""
     export: str | None = None
     """Folder or URI to which a SavedModel of the best checkpoint is written as well."""
 
@@ -42,9 +40,8 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster
+    from rnnray import bad_records, cluster
     from rnnray.sketch import sketch_training
-    from rnnray.sketch.data import bad_records
     from rnnray.sketch.data.datasets import open_drawings
 
     sketch, options = config.sketch, config.options

@@ -27,13 +27,11 @@ class Options(job.PresetOptions):
 
     preset: Preset = "strong"
     on_bad_file: OnBadFile = "error"
-    """Handling of files that cannot be decoded: error ends the run at the first one; skip counts
-    them and continues."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What this job is asked."""
+    """Options of this job, in groups."""
 
     video: VideoConfig
     run: VideoRun
@@ -42,8 +40,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Do the job."""
-    from rnnray import cluster
-    from rnnray.sketch.data import bad_records
+    from rnnray import bad_records, cluster
     from rnnray.video import video_training
     from rnnray.video.data.videos import open_videos
 

@@ -1,5 +1,7 @@
 """The one class of error that users can correct."""
 
+from collections.abc import Callable
+
 
 class UserError(Exception):
     """Something that the user gave us is wrong; the message says what, where and what to do.
@@ -11,6 +13,17 @@ class UserError(Exception):
     def __str__(self) -> str:
         # Ray Data appends lines about its retries to the message of a task's exception.
         return super().__str__().partition("\n")[0]
+
+
+OnBad = Callable[[UserError], None]
+"""Takes the error of a record or a file that cannot be used, which is then left out."""
+
+
+def report(error: UserError, on_bad: OnBad | None) -> None:
+    """Pass an error to `on_bad`, or raise it without one."""
+    if on_bad is None:
+        raise error
+    on_bad(error)
 
 
 def find_user_error(error: BaseException) -> UserError | None:

@@ -18,10 +18,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from types import FrameType
-from typing import Any, NoReturn, Self, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, NoReturn, Self, TypeVar, cast, get_type_hints
 
 import tyro
-from pydantic import ModelWrapValidatorHandler, ValidationError, create_model, model_validator
+from annotated_types import Ge
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from tyro.constructors._struct_spec_pydantic import pydantic_rule  # private; tried with 1.0.17
 
 from rnnray.errors import Terminated, UserError, find_user_error
@@ -75,6 +82,15 @@ class FileOptions(JobOptions):
 
     config: str | None = None
     """YAML file with values of these options; the command line overrides it."""
+
+
+BatchWorkers = Annotated[
+    Annotated[int, Ge(1)] | None,
+    Field(
+        description="Number of processes that compute; by default one for each GPU or, on CPUs, "
+        "one less than there are CPUs, at most 8."
+    ),
+]
 
 
 class PresetOptions(JobOptions):

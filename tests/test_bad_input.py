@@ -12,7 +12,7 @@ import yaml
 from corpus_files import midi
 from tiny import RunJob
 
-from rnnray.sketch.data import demo
+from rnnray.sketch.data import demo_drawings
 from rnnray.sketch.sketch_config import notebook
 from rnnray.sketch.sketch_task import SketchTask
 
@@ -42,9 +42,11 @@ FILES: dict[str, str | bytes] = {
     "units.yaml": "model.lstm_units: [8, 16]",
 }
 OPENING = "write a chorale and a number of chords, such as test:2:8"
-NO_COMPOSER = "not a checkpoint of the composer; checkpoints are the folders"
-NO_SKETCH = "not a checkpoint of the sketch classifier"
-NO_VIDEO = "not a checkpoint of the video classifier"
+NO_CONFIG = "it has no config.yaml; checkpoints are the folders named epoch-*"
+NO_COMPOSER = f"not a checkpoint of the composer: {NO_CONFIG}"
+NO_SKETCH = f"not a checkpoint of the sketch classifier: {NO_CONFIG}"
+NO_VIDEO = f"not a checkpoint of the video classifier: {NO_CONFIG}"
+ANOTHER = "a checkpoint of another model, not of the"
 VIDEO = "--data demo --output x"
 OF = "--checkpoint {composer} --data {corpus}"
 MELODY = f"{OF} --melody {{files}}"
@@ -168,9 +170,9 @@ HERE = [
         "melody.txt: not a file of voices in a known format (.csv",
     ),
     ("classify_video", f"{VIDEO} --checkpoint nowhere", 1, f"nowhere: {NO_VIDEO}"),
-    ("classify_video", f"{VIDEO} --checkpoint {{sketch}}", 1, "config.yaml: not the video classif"),
+    ("classify_video", f"{VIDEO} --checkpoint {{sketch}}", 1, f"{{sketch}}: {ANOTHER} video"),
     ("evaluate_chorale", "--checkpoint {files}/empty", 1, f"{{files}}/empty: {NO_COMPOSER}"),
-    ("evaluate_chorale", "--checkpoint {sketch}", 1, "{sketch}: a checkpoint of another model"),
+    ("evaluate_chorale", "--checkpoint {sketch}", 1, f"{{sketch}}: {ANOTHER} composer"),
     ("evaluate_chorale", "--checkpoint {many} --data {corpus}", 1, "{many}/config.yaml: window_ch"),
     ("generate_chorales", f"{GENERATE} --checkpoint {{corpus}}", 1, f"{{corpus}}: {NO_COMPOSER}"),
     ("generate_chorales", f"{GENERATE} --chords 100000", 1, "last more than an hour"),
@@ -180,9 +182,9 @@ HERE = [
         "forecast",
         f"{FORECAST} --checkpoint {{files}}/empty",
         1,
-        "not a checkpoint of the forecaster",
+        f"not a checkpoint of the forecaster: {NO_CONFIG}",
     ),
-    ("forecast", f"{FORECAST} --checkpoint {{sketch}}", 1, "config.yaml: not the forecaster's ("),
+    ("forecast", f"{FORECAST} --checkpoint {{sketch}}", 1, f"{{sketch}}: {ANOTHER} forecaster"),
     ("listen", f"{LISTEN} --tempo 0", 1, "tempo 0: it must be quarter notes a minute"),
     ("listen", f"{LISTEN} --tempo inf", 1, "tempo inf: it must be quarter notes a minute"),
     ("listen", "--data {corpus} --name test:7", 1, "'test:7': test has 3 chorales, test:0 to"),
@@ -200,7 +202,7 @@ ON_A_CLUSTER = [
     ("evaluate_sketch", SKETCH, 1, "{files}/empty: the folder has no files"),
     ("classify_sketches", f"{SKETCH} --output x", 1, "{files}/empty: the folder has no files"),
     ("evaluate_sketch", "--checkpoint nowhere --data demo", 1, f"nowhere: {NO_SKETCH}"),
-    ("evaluate_sketch", "--checkpoint {composer} --data demo", 1, f"{{composer}}: {NO_SKETCH}"),
+    ("evaluate_sketch", "--checkpoint {composer} --data demo", 1, f"{ANOTHER} sketch classifier"),
     ("evaluate_sketch", "--checkpoint {other} --data demo", 1, "class 29: 'zigzag' and 'unicorn'"),
     ("evaluate_sketch", "--checkpoint {sketch} --data demo:30", 1, "{sketch}/model.keras: cannot"),
     ("classify_sketches", f"{SKETCH} --checkpoint {{files}} --output x", 1, f"files: {NO_SKETCH}"),
@@ -264,7 +266,10 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     config.write_text(
         yaml.safe_dump(yaml.safe_load(config.read_text()) | {"window_chords": "many"})
     )
-    classes = {"sketch": demo.CLASS_NAMES, "other": (*demo.CLASS_NAMES[:-1], "unicorn")}
+    classes = {
+        "sketch": demo_drawings.CLASS_NAMES,
+        "other": (*demo_drawings.CLASS_NAMES[:-1], "unicorn"),
+    }
     for name, names in classes.items():
         (folder / name).mkdir()
         for file, text in SketchTask(notebook(), names).checkpoint_files().items():

@@ -86,6 +86,14 @@ def test_nothing_imports_the_comparisons_with_the_book() -> None:
             assert "rnnray.benchmarks" not in file.read_text(), file
 
 
+def test_no_package_of_a_model_needs_another_nor_do_their_common_parts() -> None:
+    packages = {"chorale", "forecast", "sketch", "video"}
+    for file in (REPOSITORY / "rnnray").rglob("*.py"):
+        own = file.relative_to(REPOSITORY / "rnnray").parts[0]
+        others = rf"rnnray\.({'|'.join(packages - {own})})\b"
+        assert own == "benchmarks" or not re.search(others, file.read_text()), file
+
+
 if __name__ == "__main__":
     asked = [f"rnnray/{module.replace('.', '/')}.py" for module in sys.argv[1:]]
     text = "".join(f"{each}\n" for each in expected(asked or paths(written())))

@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import yaml
 
 from rnnray.chorale import tokens
 from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chords import VOICE_COUNT, Chords
 from rnnray.chorale.data.corpus_statistics import STATISTICS_FILE
 from rnnray.chorale.tokens import NONE, Tokens
-from rnnray.training import model_card
+from rnnray.training import model_card, task_files
 from rnnray.training.model_card import ModelCard
 from rnnray.training.task import Task, rivals
 
 if TYPE_CHECKING:
     import keras
-
-CONFIG_FILE = "config.yaml"
 
 # One window in this many does not say how many chords follow, so that the model also learns to
 # compose pieces of unknown length.
@@ -87,11 +84,10 @@ class ChoraleTask(Task):
 
     def checkpoint_files(self) -> Mapping[str, str]:
         """Return the configuration, the statistics of the corpus, and the model card."""
-        config = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         statistics = {STATISTICS_FILE: self.statistics} if self.statistics else {}
-        return {CONFIG_FILE: config, **statistics, model_card.FILE: self._card(config).text()}
+        return task_files.files_of(self.config, self._card()) | statistics
 
-    def _card(self, configuration: str) -> ModelCard:
+    def _card(self) -> ModelCard:
         return ModelCard(
             title="Composer of chorales",
             does=(
@@ -113,7 +109,6 @@ class ChoraleTask(Task):
                 "than four-part chorales: it knows no words, no dynamics, no instruments. What it "
                 "composes can repeat phrases of the chorales that it was trained on."
             ),
-            configuration=configuration,
         )
 
 

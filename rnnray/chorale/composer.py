@@ -1,21 +1,15 @@
 """A trained composer, loaded from a checkpoint and ready to judge chorales and compose them."""
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
-from rnnray import storage
 from rnnray.chorale.chorale_config import ChoraleConfig
-from rnnray.chorale.chorale_task import CONFIG_FILE, right_notes
+from rnnray.chorale.chorale_task import right_notes
 from rnnray.chorale.tokens import NONE
-from rnnray.errors import UserError
-from rnnray.packaged import COMPOSER, located
-from rnnray.training import checkpoints, strategy
-from rnnray.yaml_file import read_mapping
+from rnnray.packaged import COMPOSER
+from rnnray.training import checkpoints, strategy, task_files
 
 if TYPE_CHECKING:
     from rnnray.chorale.sampler import Sampler
@@ -27,25 +21,7 @@ def read_checkpoint(uri: str) -> ChoraleConfig:
     Raises:
         UserError: the folder is not a checkpoint of the composer.
     """
-    uri = located(uri)
-    hint = "checkpoints are the folders named epoch-* below --storage-path/--name"
-    content = storage.read_bytes(storage.join(uri, CONFIG_FILE))
-    if content is None or storage.read_bytes(storage.join(uri, checkpoints.POSITION)) is None:
-        raise UserError(f"{uri}: not a checkpoint of the composer; {hint}")
-    try:
-        values = read_mapping(content, f"{uri}/{CONFIG_FILE}")
-        model = values.get("model")
-        if not isinstance(model, dict) or "architecture" not in model:
-            raise UserError(
-                f"{uri}: a checkpoint of another model, not of the composer; use one that "
-                "jobs/train_chorale.py wrote"
-            )
-        return ChoraleConfig.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        )
-        raise UserError(f"{uri}/{CONFIG_FILE}: {problems}") from error
+    return task_files.read_config(uri, ChoraleConfig, "the composer", "train_chorale")
 
 
 class TrainedComposer:
@@ -69,9 +45,7 @@ class TrainedComposer:
 
         from rnnray.chorale.model import architectures  # noqa: F401, PLC0415  (registers our layers)
 
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = storage.fetch_folder(located(checkpoint), Path(temporary))
-            self.model = checkpoints.load_model(folder)
+        self.model = checkpoints.fetch_model(checkpoint)
         self._logits = tf.function(
             lambda tokens: self.model(tokens, training=False), autograph=False
         )

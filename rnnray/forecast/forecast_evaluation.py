@@ -1,21 +1,20 @@
 """Evaluation of a forecaster beside the naive forecast, over all windows of a split."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import ray.data
 
-from rnnray import cluster, reach
+from rnnray import batch_jobs
 from rnnray.errors import UserError
 from rnnray.forecast.data import windows
 from rnnray.forecast.data.daily_series import DailySeries
-from rnnray.forecast.forecaster import ForecastingActor, read_checkpoint
+from rnnray.forecast.forecaster import Forecaster, read_checkpoint
 from rnnray.progress import Every, say
 
-_BATCH_ROWS = 1024
 # Rows of the sums: of the forecaster and of the naive forecast, absolute errors and errors as
 # shares of the value; then the days that each kind of error is known for.
 _ABSOLUTE, _RELATIVE, _NAIVE_ABSOLUTE, _NAIVE_RELATIVE, _DAYS, _DAYS_NOT_ZERO = range(6)
@@ -95,50 +94,10 @@ def errors_of(
     )
 
 
-class _Judge(ForecastingActor):
-    """Adds up the errors of a batch's windows."""
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        forecasts = self.forecaster.forecast(rows)
-        sums = errors_of(rows, forecasts, self.forecaster.config.model.window_days)
-        return pa.table({"windows": [len(rows)], "sums": [sums.ravel()]})
-
-
-def forecast_with(
-    dataset: ray.data.Dataset,
-    actor: type,
-    checkpoint: str,
-    workers: int | None,
-    *,
-    gpu: bool | None = None,
-) -> ray.data.Dataset:
-    """Map an actor class that holds a forecaster over windows, in order.
-
-    Args:
-        dataset: tables of windows.
-        actor: class whose constructor takes `checkpoint` and `actors`, the number of actors.
-        checkpoint: path or URI of a checkpoint folder.
-        workers: number of actors; None for one a GPU, or without GPUs for one less than there are
-            CPUs, at most 8.
-        gpu: whether each actor gets a GPU; None: if the cluster has any.
-
-    Raises:
-        UserError: no node that runs tasks reaches the checkpoint.
-    """
-    gpus = cluster.has_gpus() if gpu is None else gpu
-    most = int(cluster.most("GPU")) if gpus else min(int(cluster.most("CPU")) - 1, 8)
-    actors = workers or max(1, most)
-    resources = cluster.worker_resources(actors, gpus, None)
-    return dataset.map_batches(
-        actor,
-        fn_constructor_kwargs={"checkpoint": checkpoint, "actors": actors},
-        batch_format="pyarrow",
-        batch_size=_BATCH_ROWS,
-        compute=ray.data.ActorPoolStrategy(min_size=workers or 1, max_size=actors),
-        num_cpus=resources["CPU"],
-        num_gpus=resources.get("GPU"),
-        **reach.reading(checkpoint, "the checkpoint's files"),
-    )
+def _judge(forecaster: Forecaster, rows: pa.Table) -> pa.Table:
+    """Add up the errors of some windows."""
+    sums = errors_of(rows, forecaster.forecast(rows), forecaster.config.model.window_days)
+    return pa.table({"windows": [len(rows)], "sums": [sums.ravel()]})
 
 
 def evaluate(
@@ -155,8 +114,8 @@ def evaluate(
         checkpoint: path or URI of a checkpoint folder.
         series: the opened source, divided as the checkpoint's configuration says.
         split: train, validation or test.
-        workers: see `forecast_with`.
-        gpu: see `forecast_with`.
+        workers: see `batch_jobs.mapped`.
+        gpu: see `batch_jobs.mapped`.
 
     Raises:
         UserError: not a checkpoint, no window in the split, or forecasts that are not finite.
@@ -165,7 +124,8 @@ def evaluate(
     model = config.model
     rows = series.windows(model, series.splits(config.split)[split])
     sums, count, progress = np.zeros((6, model.horizon_days)), 0, Every()
-    judged = forecast_with(rows, _Judge, checkpoint, workers, gpu=gpu)
+    load = partial(Forecaster, checkpoint)
+    judged = batch_jobs.mapped(rows, load, _judge, checkpoint, workers, gpu=gpu)
     for batch in judged.iter_batches(batch_size=None, batch_format="pyarrow"):
         count += int(batch["windows"].to_numpy().sum())
         for each in batch["sums"]:

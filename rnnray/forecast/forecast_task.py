@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import yaml
 
 from rnnray.forecast.data import windows
 from rnnray.forecast.data.windows import WEEK
 from rnnray.forecast.forecast_config import ForecastConfig, ForecastModelConfig
-from rnnray.training import model_card
+from rnnray.training import model_card, task_files
 from rnnray.training.model_card import ModelCard
 from rnnray.training.task import Task
 
 if TYPE_CHECKING:
     import keras
 
-CONFIG_FILE = "config.yaml"
 _YEAR = 365.2425
 _THURSDAY = 3  # the weekday of 1970-01-01, Monday being 0
 
@@ -39,9 +37,9 @@ class ForecastTask(Task):
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """Return a new forecaster."""
-        from rnnray.forecast import model  # noqa: PLC0415  (imports Keras)
+        from rnnray.forecast import forecast_model  # noqa: PLC0415  (imports Keras)
 
-        return model.build(self.config.model, unroll=unroll)
+        return forecast_model.build(self.config.model, unroll=unroll)
 
     def batch(
         self, rows: pa.Table
@@ -74,13 +72,9 @@ class ForecastTask(Task):
 
     def checkpoint_files(self) -> Mapping[str, str]:
         """Return the configuration and the model card."""
-        configuration = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        return {
-            CONFIG_FILE: configuration,
-            model_card.FILE: self._card(configuration).text(),
-        }
+        return task_files.files_of(self.config, self._card())
 
-    def _card(self, configuration: str) -> ModelCard:
+    def _card(self) -> ModelCard:
         model = self.config.model
         train, validation, test = self.config.split.split(":")
         return ModelCard(
@@ -102,7 +96,6 @@ class ForecastTask(Task):
                 "Series of another rhythm than days and weeks, days after a break of that rhythm "
                 "(a strike, a pandemic), and decisions that need to know how sure a forecast is."
             ),
-            configuration=configuration,
         )
 
 

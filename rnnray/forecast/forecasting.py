@@ -1,18 +1,14 @@
 """Batch forecasting: daily series in, the days after the end of each out, as Parquet."""
 
-import tempfile
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rnnray import storage
+from rnnray import batch_jobs
 from rnnray.errors import UserError
 from rnnray.forecast.data.daily_series import DailySeries, say_too_short
-from rnnray.forecast.forecast_evaluation import forecast_with
-from rnnray.forecast.forecaster import ForecastingActor, read_checkpoint
-from rnnray.progress import Every, say
+from rnnray.forecast.forecaster import Forecaster, read_checkpoint
 
 SCHEMA = pa.schema(
     [
@@ -24,23 +20,20 @@ SCHEMA = pa.schema(
 )
 
 
-class _Forecaster(ForecastingActor):
-    """Forecasts the days after windows."""
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        forecasts = self.forecaster.forecast(rows)
-        count, horizon = forecasts.shape
-        ahead = np.arange(horizon, dtype=np.int32)
-        days = rows["day"].to_numpy()[:, None] + ahead
-        return pa.table(
-            [
-                rows["name"].take(np.repeat(np.arange(count), horizon)),
-                pa.array(days.ravel().astype(np.int32)).cast(pa.date32()),
-                pa.array(np.tile(ahead + 1, count)),
-                pa.array(forecasts.ravel()),
-            ],
-            schema=SCHEMA,
-        )
+def _forecast(forecaster: Forecaster, rows: pa.Table) -> pa.Table:
+    forecasts = forecaster.forecast(rows)
+    count, horizon = forecasts.shape
+    ahead = np.arange(horizon, dtype=np.int32)
+    days = rows["day"].to_numpy()[:, None] + ahead
+    return pa.table(
+        [
+            rows["name"].take(np.repeat(np.arange(count), horizon)),
+            pa.array(days.ravel().astype(np.int32)).cast(pa.date32()),
+            pa.array(np.tile(ahead + 1, count)),
+            pa.array(forecasts.ravel()),
+        ],
+        schema=SCHEMA,
+    )
 
 
 def forecast(
@@ -59,7 +52,7 @@ def forecast(
         checkpoint: path or URI of a checkpoint folder.
         series: an opened source.
         output: path or URI of the file, which appears only when it is whole.
-        workers: see `forecast_evaluation.forecast_with`.
+        workers: see `batch_jobs.mapped`.
         gpu: see there.
 
     Returns:
@@ -69,24 +62,17 @@ def forecast(
         UserError: not a checkpoint, no series is long enough, or an output that cannot be written.
     """
     model = read_checkpoint(checkpoint).model
-    folder, _, name = storage.absolute(output).rpartition("/")
-    storage.check_writable(folder)
     if say_too_short(series, model.window_days) == series.blocks.rows:
         raise UserError(
             f"{series.data}: no series has {model.window_days} days, which the forecaster reads; "
             "nothing is written"
         )
-    rows = forecast_with(
-        series.last_windows(model), _Forecaster, checkpoint, workers, gpu=gpu
-    ).iter_batches(batch_size=None, batch_format="pyarrow")
-    count, progress = 0, Every()
-    with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / name
-        with pq.ParquetWriter(file, SCHEMA, write_page_checksum=True) as writer:
-            for some in rows:
-                writer.write_table(some.cast(SCHEMA))
-                count += len(some) // model.horizon_days
-                if progress():
-                    say(f"forecast {count:,} series")
-        storage.put_file(file, f"{folder}/{name}")
+    rows, load = series.last_windows(model), partial(Forecaster, checkpoint)
+    count, _ = batch_jobs.write_parquet(
+        batch_jobs.mapped(rows, load, _forecast, checkpoint, workers, gpu=gpu),
+        SCHEMA,
+        output,
+        progress="forecast {:,} series",
+        rows_each=model.horizon_days,
+    )
     return count

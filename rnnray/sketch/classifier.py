@@ -1,28 +1,26 @@
 """A trained sketch classifier, loaded from a checkpoint and ready to classify."""
 
 import tempfile
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ValidationError
 
-from rnnray import devices, storage
+from rnnray import predictions, storage
 from rnnray.errors import UserError
-from rnnray.packaged import CLASSIFIER, located
+from rnnray.packaged import CLASSIFIER
+from rnnray.predictions import ClassProbability, Floats
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.canvas import drawing_to_ink
 from rnnray.sketch.sketch_config import SketchConfig
-from rnnray.sketch.sketch_task import CLASSES_FILE, CONFIG_FILE, padded
-from rnnray.training import checkpoints, strategy
-from rnnray.yaml_file import read_mapping
+from rnnray.sketch.sketch_task import padded
+from rnnray.training import checkpoints, strategy, task_files
+from rnnray.training.checkpoints import CLASSES
 
-# Rows of every batch, filled up if needed: one shape is compiled once, and no result depends on the
-# other rows.
-_ROWS = 256
+_ROWS = 256  # of every batch; see `predictions`
+_WHAT = "the sketch classifier"
 
 
 def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
@@ -31,46 +29,8 @@ def read_checkpoint(uri: str) -> tuple[SketchConfig, tuple[str, ...]]:
     Raises:
         UserError: the folder is no such checkpoint.
     """
-    uri = located(uri)
-    config = storage.read_bytes(storage.join(uri, CONFIG_FILE))
-    classes = storage.read_bytes(storage.join(uri, CLASSES_FILE))
-    if config is None or classes is None:
-        missing = CONFIG_FILE if config is None else CLASSES_FILE
-        raise UserError(
-            f"{uri}: not a checkpoint of the sketch classifier: it has no {missing}; checkpoints "
-            "are the folders named epoch-* below --storage-path/--name"
-        )
-    try:
-        checked = SketchConfig.model_validate(read_mapping(config, CONFIG_FILE))
-    except (UserError, ValidationError) as error:
-        problem = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" if problem else error
-        raise UserError(f"{uri}/{CONFIG_FILE}: not the sketch classifier's ({reason})") from error
-    return checked, tuple(classes.decode(errors="replace").split("\n")[:-1])
-
-
-class ClassifyingActor:
-    """Base of the actors of batch jobs; loads its classifier with the first batch.
-
-    Not in the constructor: Ray passes on only the text of a failure there, and starts the actor
-    again.
-    """
-
-    def __init__(self, checkpoint: str, actors: int, *, mirror: bool = False) -> None:
-        self._checkpoint, self._actors, self._mirror = checkpoint, actors, mirror
-
-    @cached_property
-    def classifier(self) -> "SketchClassifier":
-        """The checkpoint's classifier, with threads for its share of this node's CPUs."""
-        threads = max(1, devices.node_cpus() // self._actors)
-        return SketchClassifier(self._checkpoint, threads=threads, mirror=self._mirror)
-
-
-class ClassProbability(NamedTuple):
-    """Name of a class, and the probability from 0 to 1 that a drawing shows it."""
-
-    name: str
-    probability: float
+    config = task_files.read_config(uri, SketchConfig, _WHAT, "train_sketch")
+    return config, task_files.read_classes(uri, _WHAT)
 
 
 class SketchClassifier:
@@ -96,11 +56,9 @@ class SketchClassifier:
         strategy.configure_devices(threads)
         import tensorflow as tf  # noqa: PLC0415
 
-        from rnnray.sketch import model  # noqa: F401, PLC0415  (registers our layers)
+        from rnnray.sketch import sketch_model  # noqa: F401, PLC0415  (registers our layers)
 
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = storage.fetch_folder(located(checkpoint), Path(temporary))
-            self.model = checkpoints.load_model(folder)
+        self.model = checkpoints.fetch_model(checkpoint)
         self._logits = tf.function(
             lambda ink: self.model(ink, training=False),
             input_signature=[tf.TensorSpec([_ROWS, self.config.model.max_points, 3], tf.float32)],
@@ -125,30 +83,9 @@ class SketchClassifier:
         """
         ink = drawing_to_ink(drawing, y_up=y_up)
         rows = sketch_table.from_inks([ink], [sketch_table.UNKNOWN_CLASS], self.class_names)
-        order, probabilities = self.top_classes(rows, top)
-        return [
-            ClassProbability(self.class_names[index], float(probability))
-            for index, probability in zip(order[0], probabilities[0], strict=True)
-        ]
+        return predictions.named(self.log_probabilities(rows), self.class_names, top)
 
-    def top_classes(
-        self, drawings: pa.Table, top: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Return the classes of each drawing of a sketch table, the most probable first.
-
-        Args:
-            drawings: a sketch table.
-            top: number of classes.
-
-        Returns:
-            int64 [drawings, top] class indices and float32 [drawings, top] probabilities; fewer
-            columns if there are fewer classes.
-        """
-        scores = self.log_probabilities(drawings)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-        return order, np.exp(np.take_along_axis(scores, order, axis=1))
-
-    def log_probabilities(self, drawings: pa.Table) -> npt.NDArray[np.float32]:
+    def log_probabilities(self, drawings: pa.Table) -> Floats:
         """Return the natural logarithms of the probabilities: float32 [drawings, classes].
 
         Raises:
@@ -158,24 +95,21 @@ class SketchClassifier:
             :1
         ]:
             raise UserError(f"drawing {row}: {reason}")
-        parts = [np.zeros((0, len(self.class_names)), np.float32)]
-        for start in range(0, len(drawings), _ROWS):
-            ink, _ = padded(drawings.slice(start, _ROWS), self.config.model)
-            scores = self._batch(ink)
-            if self._mirror:
-                mirrored = self._batch(ink * np.array([-1, 1, 1], np.float32))
-                scores = np.logaddexp(scores, mirrored) - np.float32(np.log(2))
-            parts.append(scores)
-        return np.concatenate(parts)
+        inks = [
+            padded(drawings.slice(start, _ROWS), self.config.model)[0]
+            for start in range(0, len(drawings), _ROWS)
+        ]
+        logarithms = self._logarithms(inks)
+        if self._mirror:
+            mirrored = self._logarithms([ink * np.array([-1, 1, 1], np.float32) for ink in inks])
+            logarithms = np.logaddexp(logarithms, mirrored) - np.float32(np.log(2))
+        return logarithms
 
-    def _batch(self, ink: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Log probabilities of at most `_ROWS` drawings, as padded ink."""
-        filled = np.zeros((_ROWS, *ink.shape[1:]), np.float32)
-        filled[: len(ink)] = ink
-        logits = self._logits(filled).numpy()[: len(ink)].astype(np.float32)
-        shifted = logits - logits.max(1, keepdims=True)
-        scores: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-        return scores
+    def _logarithms(self, inks: Sequence[Floats]) -> Floats:
+        """Return the logarithms of the probabilities of padded ink."""
+        batches = ((ink,) for ink in inks)
+        logits = predictions.outputs_of(self._logits, batches, _ROWS, len(self.class_names))
+        return predictions.log_probabilities(logits)
 
     def export(self, folder: str) -> None:
         """Write a SavedModel: float32 [n, max_points, 3] -> probabilities float32 [n, classes].
@@ -189,5 +123,5 @@ class SketchClassifier:
             target = Path(temporary) / "model"
             keras.Model(self.model.input, probabilities).export(target, verbose=False)
             names = "".join(f"{name}\n" for name in self.class_names)
-            (target / CLASSES_FILE).write_text(names, encoding="utf-8")
+            (target / CLASSES).write_text(names, encoding="utf-8")
             storage.copy_folder(target, folder)

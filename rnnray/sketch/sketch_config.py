@@ -7,7 +7,13 @@ from pydantic import Field, model_validator
 
 from rnnray.training.training_options import Config, OptimizerConfig, TrainingConfig
 
-OnBadRecord = Literal["error", "skip"]
+OnBadRecord = Annotated[
+    Literal["error", "skip"],
+    Field(
+        description="Handling of drawings that cannot be used: error ends the job at the first "
+        "one; skip counts them and continues."
+    ),
+]
 
 
 class AugmentationConfig(Config):

@@ -2,30 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import yaml
 
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.shortening import shortened
 from rnnray.sketch.sketch_config import SketchConfig, SketchModelConfig
-from rnnray.training import model_card
+from rnnray.training import model_card, task_files
+from rnnray.training.checkpoints import CLASSES
 from rnnray.training.model_card import ModelCard
-from rnnray.training.task import Task, rivals
+from rnnray.training.task import ClassifierTask
 
 if TYPE_CHECKING:
     import keras
 
-CONFIG_FILE, CLASSES_FILE = "config.yaml", "classes.txt"
-TOP = 5
-"""Number of most probable classes among which the right one counts as found."""
-
 
 @dataclass(frozen=True)
-class SketchTask(Task):
+class SketchTask(ClassifierTask):
     """Classify drawings into `class_names`."""
 
     config: SketchConfig
@@ -33,17 +29,14 @@ class SketchTask(Task):
 
     row_unit: ClassVar[str] = "sketches"
     unit: ClassVar[str] = "sketches"
-    metric_names: ClassVar[tuple[str, ...]] = ("top1", "top5")
-    shares: ClassVar[tuple[str, ...]] = metric_names
-    score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_top1", "max")
     evaluation_rows: ClassVar[int] = 256
     unrolls: ClassVar[bool] = True
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """Return a new classifier."""
-        from rnnray.sketch import model  # noqa: PLC0415  (imports Keras)
+        from rnnray.sketch import sketch_model  # noqa: PLC0415  (imports Keras)
 
-        return model.build(self.config.model, len(self.class_names), unroll=unroll)
+        return sketch_model.build(self.config.model, len(self.class_names), unroll=unroll)
 
     def batch(
         self, rows: pa.Table
@@ -51,12 +44,6 @@ class SketchTask(Task):
         """Return ink [rows, max_points, 3], class indices int64 [rows], float32 weights [rows]."""
         ink, classes = padded(rows, self.config.model)
         return ink, classes, sketch_table.weights_of(rows)
-
-    def row_losses(self, targets: Any, logits: Any) -> Any:
-        """Return the cross-entropy in nats, [rows]."""
-        import keras  # noqa: PLC0415
-
-        return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
 
     def objective(self, row_losses: Any, logits: Any) -> Any:
         """Return the losses, or with label smoothing the cross-entropy to smoothed targets."""
@@ -68,26 +55,17 @@ class SketchTask(Task):
         uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
         return (1 - smoothing) * row_losses + smoothing * uniform
 
-    def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """See `found`."""
-        return found(targets, logits)
-
     def checkpoint_files(self) -> Mapping[str, str]:
         """Return the configuration, the class names, and the model card."""
-        configuration = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        return {
-            CONFIG_FILE: configuration,
-            CLASSES_FILE: "".join(f"{name}\n" for name in self.class_names),
-            model_card.FILE: self._card(configuration).text(),
-        }
+        return task_files.files_of(self.config, self._card(), self.class_names)
 
-    def _card(self, configuration: str) -> ModelCard:
+    def _card(self) -> ModelCard:
         names = ", ".join(map(model_card.code, self.class_names))
         return ModelCard(
             title="Sketch classifier",
             does=(
                 "Takes a drawing as strokes, and gives a probability for each of "
-                f"{len(self.class_names)} classes, in the order of `{CLASSES_FILE}`: {names}."
+                f"{len(self.class_names)} classes, in the order of `{CLASSES}`: {names}."
             ),
             data=(
                 f"Drawings of {model_card.code(self.config.data)}. "
@@ -107,7 +85,6 @@ class SketchTask(Task):
                 "bitmaps without strokes. The drawings of Quick, Draw! were made in 20 seconds by "
                 "people who knew the word; their idea of a thing is not everybody's."
             ),
-            configuration=configuration,
         )
 
 
@@ -118,21 +95,3 @@ def padded(
     if model.long_drawings == "simplify":
         rows = shortened(rows, model.max_points)
     return sketch_table.padded(rows, model.max_points)
-
-
-def found(targets: Any, logits: Any) -> Any:
-    """Return 1 where the right class is the first, and where it is among the first `TOP`.
-
-    A class as probable as the right one counts as before it, so ties and NaN never help.
-
-    Args:
-        targets: int [rows], class indices.
-        logits: float [rows, classes], or the logarithms of probabilities.
-
-    Returns:
-        float32 [rows, 2], top-1 and top-5, 0 or 1.
-    """
-    from keras import ops  # noqa: PLC0415
-
-    before = rivals(targets, logits)
-    return ops.stack([ops.cast(before < k, "float32") for k in (1, TOP)], axis=1)

@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from rnnray import storage
+from rnnray.class_evaluation import Evaluation, summary
+from rnnray.confusion_plot import confusion_matrix
+from rnnray.predictions import top_classes
 from rnnray.progress import say
 from rnnray.sketch import sketch_plots
 from rnnray.sketch.classifier import SketchClassifier
@@ -15,11 +18,12 @@ from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.training_drawings import has_drawings, training_data
 from rnnray.sketch.sketch_config import SketchConfig
-from rnnray.sketch.sketch_evaluation import Evaluation, evaluate, say_cropped
-from rnnray.sketch.sketch_task import TOP, SketchTask
+from rnnray.sketch.sketch_evaluation import evaluate, say_cropped
+from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.run_report import learning_curves
+from rnnray.training.task import TOP
 from rnnray.training.training_options import RunOptions
 
 _GRID, _PREDICTED, _LENGTHS = 28, 12, 5000
@@ -62,24 +66,7 @@ def train(
     folder = _draw(run, classifier, drawings, sample, split, evaluation)
     if export is not None:
         classifier.export(export)
-    say(
-        f"{split}: loss {evaluation.loss:.4f}  "
-        f"top1 {evaluation.top1:.1%}  top5 {evaluation.top5:.1%}"
-    )
-    say(f"checkpoint {run.best}")
-    say(f"plots      {folder}")
-    return {
-        "top1": evaluation.top1,
-        "top5": evaluation.top5,
-        "loss": evaluation.loss,
-        "count": evaluation.count,
-        "split": split,
-        "epochs": len(run.history),
-        "checkpoint": run.best,
-        "last_checkpoint": run.last,
-        "pictures": folder,
-        "export": export,
-    }
+    return summary(run, evaluation, split, folder) | {"export": export}
 
 
 def _draw(
@@ -94,7 +81,7 @@ def _draw(
     names = drawings.class_names
     held_out = _first(drawings, split, _PREDICTED)
     inks = sketch_table.inks_of(training)
-    order, probabilities = classifier.top_classes(held_out, TOP)
+    order, probabilities = top_classes(classifier.log_probabilities(held_out), TOP)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         sketch_plots.sketch_grid(
@@ -112,7 +99,7 @@ def _draw(
             score=SketchTask.score,
             share_label="share of drawings",
         )
-        sketch_plots.confusion_matrix(folder / "confusions.png", evaluation.confusion, names)
+        confusion_matrix(folder / "confusions.png", evaluation.confusion, names)
         sketch_plots.predictions(
             folder / "predictions.png",
             sketch_table.inks_of(held_out),

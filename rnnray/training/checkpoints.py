@@ -32,6 +32,7 @@ from rnnray.training.faults.divergence import not_finite
 from rnnray.training.task import Task
 
 MODEL, OPTIMIZER, POSITION = "model.keras", "optimizer.npz", "position.json"
+CLASSES = "classes.txt"  # of the tasks whose outputs have names: one a line
 
 # What Keras and NumPy raise for damaged files and for files that other programs made.
 NOT_OURS = (
@@ -174,12 +175,17 @@ def load_model(folder: Path) -> Any:
     return model
 
 
+def fetch_model(checkpoint: str) -> Any:
+    """Load the Keras model of a checkpoint by its path, URI or packaged name; see `load_model`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        return load_model(storage.fetch_folder(located(checkpoint), Path(temporary)))
+
+
 def _cannot_be_loaded(file: Path, error: BaseException) -> UserError:
     text = str(error).strip().splitlines() or [type(error).__name__]
     return UserError(f"{file}: cannot be loaded ({text[0][:300]})")
 
 
-_CLASSES = "classes.txt"  # of the tasks whose outputs have names: one a line
 _WEIGHTS = "model.weights.h5"  # in a `.keras` file
 _LARGEST = 4 << 30  # bytes of weights
 _FEW = 5  # weights that a message names; it counts the rest
@@ -282,7 +288,7 @@ def read_initial(uri: str, task: Task) -> Initial:
         UserError: the folder is no checkpoint of such a task.
     """
     # The task's other files may be of a later version than the checkpoint.
-    names = [MODEL, *({_CLASSES} & task.checkpoint_files().keys())]
+    names = [MODEL, *({CLASSES} & task.checkpoint_files().keys())]
     folder = located(uri)
     contents = {name: storage.read_bytes(storage.join(folder, name)) for name in names}
     missing = [name for name, content in contents.items() if content is None]
@@ -333,7 +339,7 @@ def _output_paths(model: Any, fresh: Mapping[str, Array]) -> set[str]:
 
 
 def _names(files: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(files.get(_CLASSES, "").split("\n")[:-1])
+    return tuple(files.get(CLASSES, "").split("\n")[:-1])
 
 
 def _shape(array: Array) -> str:

@@ -20,16 +20,17 @@ class ModelCard:
     """Licence of the data."""
     not_for: str
     """Uses that the model is not made for."""
-    configuration: str
-    """Configuration of the run, as YAML."""
 
-    def text(self) -> str:
-        """Return the card without metrics, which `with_metrics` adds."""
+    def text(self, configuration: str) -> str:
+        """Return the card of a run with this configuration (YAML), without metrics.
+
+        `with_metrics` adds them.
+        """
         return (
             f"# {self.title}\n\n{self.does}\n\n"
             f"## Data\n\n{self.data}\n\n## Licence of the data\n\n{self.licence}\n\n"
             f"## Not for\n\n{self.not_for}\n\n"
-            f"## Configuration\n\n{_FENCE}yaml\n{self.configuration}{_FENCE}\n"
+            f"## Configuration\n\n{_FENCE}yaml\n{configuration}{_FENCE}\n"
         )
 
 

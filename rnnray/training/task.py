@@ -76,6 +76,8 @@ class Task(Protocol):
         return {}
 
 
+TOP = 5
+"""Number of most probable classes among which the right one counts as found."""
 _NEVER = 2**30  # more rivals than there are classes, for NaN
 
 
@@ -100,3 +102,39 @@ def rivals(targets: Any, logits: Any) -> Any:
     right = ops.take_along_axis(logits, ops.cast(targets, "int32")[..., None], axis=-1)
     less = ops.sum(ops.cast(logits < right, "int32"), axis=-1)
     return ops.where(ops.isnan(right[..., 0]), _NEVER, logits.shape[-1] - 1 - less)
+
+
+def found(targets: Any, logits: Any) -> Any:
+    """Return 1 where the right class is the first, and where it is among the first `TOP`.
+
+    A class as probable as the right one counts as before it, so ties and NaN never help.
+
+    Args:
+        targets: int [rows], class indices.
+        logits: float [rows, classes], or the logarithms of probabilities.
+
+    Returns:
+        float32 [rows, 2], top-1 and top-5, 0 or 1.
+    """
+    from keras import ops  # noqa: PLC0415
+
+    before = rivals(targets, logits)
+    return ops.stack([ops.cast(before < k, "float32") for k in (1, TOP)], axis=1)
+
+
+class ClassifierTask(Task):
+    """A task whose targets are the indices of classes: int [rows]."""
+
+    metric_names: ClassVar[tuple[str, ...]] = ("top1", "top5")
+    shares: ClassVar[tuple[str, ...]] = metric_names
+    score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_top1", "max")
+
+    def row_losses(self, targets: Any, logits: Any) -> Any:
+        """Return the cross-entropy in nats, [rows]."""
+        import keras  # noqa: PLC0415
+
+        return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+
+    def row_metrics(self, targets: Any, logits: Any) -> Any:
+        """See `found`."""
+        return found(targets, logits)

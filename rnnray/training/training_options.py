@@ -8,23 +8,7 @@ import tyro
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Percentages = tuple[int, int, int]
-
-
-def parse_shares(text: str) -> Percentages:
-    """Parse TRAIN:VALIDATION:TEST, percent of the data, such as 80:10:10.
-
-    Raises:
-        ValueError: these are not three numbers whose sum is 100, or one of the first two is 0.
-    """
-    found = re.fullmatch(r"(\d{1,3}):(\d{1,3}):(\d{1,3})", text, re.ASCII)
-    train, validation, test = map(int, found.groups()) if found else (0, 0, 0)
-    if train + validation + test != 100 or not train or not validation:
-        raise ValueError(
-            "TRAIN:VALIDATION:TEST in percent, such as 80:10:10; they make 100, and TRAIN and "
-            "VALIDATION are not 0"
-        )
-    return train, validation, test
+from rnnray.splits import parse_shares
 
 
 def _checked(text: str) -> str:
@@ -122,6 +106,11 @@ class TrainingConfig(Config):
         return self
 
 
+NoGpu = Annotated[
+    bool,
+    tyro.conf.FlagCreatePairsOff,
+    Field(description="Use CPUs even if there are GPUs."),
+]
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=-]*$")]
 
 
@@ -137,8 +126,7 @@ class RunOptions(Config):
     nodes come or go. YAML needs quotes ("1:2"), since it reads 1:2 as minutes."""
     gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Require a GPU for each worker; without --gpu and --no-gpu, GPUs are used if there are any."""
-    no_gpu: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Use CPUs even if there are GPUs."""
+    no_gpu: NoGpu = False
     cpus_per_worker: Annotated[float, Gt(0)] | None = None
     """Number of CPUs that each worker reserves; by default one, or less if that leaves none to read
     data."""

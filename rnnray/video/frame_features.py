@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,18 +13,18 @@ import pyarrow.parquet as pq
 import ray
 import ray.data
 
-from rnnray import devices, storage
+from rnnray import batch_jobs, storage
 from rnnray.errors import UserError
-from rnnray.progress import Every, say
+from rnnray.predictions import Floats, outputs_of
+from rnnray.progress import say
 from rnnray.training import strategy
 from rnnray.training.rows import Blocks
-from rnnray.video.actors import mapped_by
 from rnnray.video.data import clip_table
-from rnnray.video.video_config import ClipConfig, VideoConfig
+from rnnray.video.video_config import FEATURES, ClipConfig, VideoConfig
 
-# Frames of every batch, filled up if needed: one shape is compiled once, and no result depends on
-# the other frames.
-_FRAMES = 32
+CLIPS = 32
+"""Number of clips that an actor takes at once."""
+_FRAMES = 32  # of every batch; see `predictions`
 
 
 class Xception:
@@ -63,15 +61,11 @@ class Xception:
         index = clips.schema.get_field_index("frames")
         return clips.set_column(index, "frames", pa.array(column, pa.large_binary()))
 
-    def _features(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        parts = []
-        for start in range(0, len(frames), _FRAMES):
-            some = frames[start : start + _FRAMES]
-            whole = np.zeros((_FRAMES, *some.shape[1:]), np.float32)
-            whole[: len(some)] = some
-            parts.append(self._outputs(whole).numpy()[: len(some)])
-        features: npt.NDArray[np.float32] = np.concatenate(parts)
-        return features
+    def _features(self, frames: npt.NDArray[np.uint8]) -> Floats:
+        batches = (
+            (frames[i : i + _FRAMES].astype(np.float32),) for i in range(0, len(frames), _FRAMES)
+        )
+        return outputs_of(self._outputs, batches, _FRAMES, FEATURES)
 
 
 def _loaded(size: int) -> Any:
@@ -88,18 +82,8 @@ def _loaded(size: int) -> Any:
         ) from error
 
 
-class _Features:
-    """Actor that computes the outputs of Xception; loads it with the first batch."""
-
-    def __init__(self, size: int, actors: int) -> None:
-        self._size, self._actors = size, actors
-
-    @cached_property
-    def _network(self) -> Xception:
-        return Xception(self._size, threads=max(1, devices.node_cpus() // self._actors))
-
-    def __call__(self, clips: pa.Table) -> pa.Table:
-        return self._network.features_of(clips) if len(clips) else clips
+def _features(network: Xception, clips: pa.Table) -> pa.Table:
+    return network.features_of(clips) if len(clips) else clips
 
 
 def computed_once(
@@ -119,7 +103,7 @@ def computed_once(
         identity: description of the videos as plain values; other videos get another file.
         folder: path or URI of the folder of such files.
         split: name of the split.
-        gpu: see `actors.mapped_by`.
+        gpu: see `batch_jobs.mapped`.
 
     Raises:
         UserError: the weights cannot be loaded, a video cannot be used, or the file not written.
@@ -129,24 +113,18 @@ def computed_once(
     file = storage.join(folder, f"xception-{split}-{digest}.parquet")
     filesystem, path = storage.open_uri(file)
     if not filesystem.get_file_info(path).is_file:
-        _write(mapped_by(clips, _Features, {"size": config.frame_size}, gpu=gpu), file, split)
+        load = partial(Xception, config.frame_size)
+        features = batch_jobs.mapped(clips, load, _features, gpu=gpu, batch_rows=CLIPS)
+        batch_jobs.write_parquet(
+            features,
+            clip_table.SCHEMA,
+            file,
+            progress=f"{split} videos: computed Xception's outputs of {{:,}}",
+        )
     else:
         say(f"{split} videos: the outputs of Xception are in {file}")
     tables = [ray.put(table) for table in _tables(file)]
     return Blocks(tuple(tables), tuple(Blocks(tuple(tables), ()).of_each(len)))
-
-
-def _write(clips: ray.data.Dataset, file: str, split: str) -> None:
-    count, progress = 0, Every()
-    with tempfile.TemporaryDirectory() as temporary:
-        local = Path(temporary) / "features.parquet"
-        with pq.ParquetWriter(local, clip_table.SCHEMA, write_page_checksum=True) as writer:
-            for rows in clips.iter_batches(batch_size=None, batch_format="pyarrow"):
-                writer.write_table(rows.cast(clip_table.SCHEMA))
-                count += len(rows)
-                if progress():
-                    say(f"{split} videos: computed Xception's outputs of {count:,}")
-        storage.put_file(local, file)
 
 
 def _tables(file: str) -> Iterator[pa.Table]:

@@ -7,7 +7,13 @@ from pydantic import Field, model_validator
 
 from rnnray.training.training_options import Config, OptimizerConfig, Split, TrainingConfig
 
-OnBadFile = Literal["error", "skip"]
+OnBadFile = Annotated[
+    Literal["error", "skip"],
+    Field(
+        description="Handling of files that cannot be decoded: error ends the job at the first "
+        "one; skip counts them and continues."
+    ),
+]
 Sizes = Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
 FEATURES = 2048
 """Size of a frame's vector from Xception."""

@@ -2,30 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import yaml
 
-from rnnray.sketch.sketch_task import found
-from rnnray.training import model_card
+from rnnray.training import model_card, task_files
+from rnnray.training.checkpoints import CLASSES
 from rnnray.training.model_card import ModelCard
-from rnnray.training.task import Task
+from rnnray.training.task import ClassifierTask
 from rnnray.video.data import clip_table
 from rnnray.video.video_config import FEATURES, VideoConfig
 
 if TYPE_CHECKING:
     import keras
 
-CONFIG_FILE, CLASSES_FILE = "config.yaml", "classes.txt"
-TOP = 5
-"""Number of most probable classes among which the right one counts as found."""
-
 
 @dataclass(frozen=True)
-class VideoTask(Task):
+class VideoTask(ClassifierTask):
     """Classify videos into `class_names`."""
 
     config: VideoConfig
@@ -33,17 +28,14 @@ class VideoTask(Task):
 
     row_unit: ClassVar[str] = "videos"
     unit: ClassVar[str] = "videos"
-    metric_names: ClassVar[tuple[str, ...]] = ("top1", "top5")
-    shares: ClassVar[tuple[str, ...]] = metric_names
-    score: ClassVar[tuple[str, Literal["max", "min"]]] = ("validation_top1", "max")
     evaluation_rows: ClassVar[int] = 32
     unrolls: ClassVar[bool] = True
 
     def build_model(self, *, unroll: bool) -> "keras.Model":
         """Return a new classifier."""
-        from rnnray.video import model  # noqa: PLC0415  (imports Keras)
+        from rnnray.video import video_model  # noqa: PLC0415  (imports Keras)
 
-        return model.build(self.config, len(self.class_names), unroll=unroll)
+        return video_model.build(self.config, len(self.class_names), unroll=unroll)
 
     def batch(
         self, rows: pa.Table
@@ -52,26 +44,11 @@ class VideoTask(Task):
         classes = rows["class_index"].to_numpy()
         return inputs_of(rows, self.config), classes, np.ones(len(rows), np.float32)
 
-    def row_losses(self, targets: Any, logits: Any) -> Any:
-        """Return the cross-entropy in nats, [rows]."""
-        import keras  # noqa: PLC0415
-
-        return keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-
-    def row_metrics(self, targets: Any, logits: Any) -> Any:
-        """See `found`."""
-        return found(targets, logits)
-
     def checkpoint_files(self) -> Mapping[str, str]:
         """Return the configuration, the class names, and the model card."""
-        configuration = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        return {
-            CONFIG_FILE: configuration,
-            CLASSES_FILE: "".join(f"{name}\n" for name in self.class_names),
-            model_card.FILE: self._card(configuration).text(),
-        }
+        return task_files.files_of(self.config, self._card(), self.class_names)
 
-    def _card(self, configuration: str) -> ModelCard:
+    def _card(self) -> ModelCard:
         names = ", ".join(map(model_card.code, self.class_names))
         config = self.config
         return ModelCard(
@@ -80,7 +57,7 @@ class VideoTask(Task):
                 f"Takes the first {config.max_frames} frames of a video, "
                 f"{config.frames_per_second:g} a second, {'with' if config.sound else 'without'} "
                 f"their sound, and gives a probability for each of {len(self.class_names)} "
-                f"classes, in the order of `{CLASSES_FILE}`: {names}."
+                f"classes, in the order of `{CLASSES}`: {names}."
             ),
             data=(
                 f"Videos of {model_card.code(config.data)}. {model_card.split_text(config.split)} "
@@ -96,7 +73,6 @@ class VideoTask(Task):
                 "classes: one of them is named in any case, and the probability is no measure of "
                 "whether the video shows any. What happens between two frames, or after the last."
             ),
-            configuration=configuration,
         )
 
 

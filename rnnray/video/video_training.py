@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from rnnray import storage
+from rnnray.class_evaluation import Evaluation, summary
+from rnnray.confusion_plot import confusion_matrix
+from rnnray.predictions import top_classes
 from rnnray.progress import say
-from rnnray.sketch import sketch_plots
 from rnnray.training import driver
 from rnnray.training.driver import TrainedRun
 from rnnray.training.run_report import learning_curves
@@ -20,7 +22,7 @@ from rnnray.video.data.training_clips import training_data
 from rnnray.video.data.videos import Videos
 from rnnray.video.video_classifier import VideoClassifier
 from rnnray.video.video_config import VideoConfig
-from rnnray.video.video_evaluation import Evaluation, evaluate
+from rnnray.video.video_evaluation import evaluate
 from rnnray.video.video_task import VideoTask
 
 _PREDICTED = 12
@@ -55,23 +57,7 @@ def train(config: VideoConfig, videos: Videos, options: RunOptions) -> dict[str,
     say(f"evaluating the best checkpoint on the {split} split")
     evaluation = evaluate(run.best, videos, split, gpu=gpu)
     pictures = _draw(run, config, videos, split, evaluation)
-    say(
-        f"{split}: loss {evaluation.loss:.4f}  "
-        f"top1 {evaluation.top1:.1%}  top5 {evaluation.top5:.1%}"
-    )
-    say(f"checkpoint {run.best}")
-    say(f"plots      {pictures}")
-    return {
-        "top1": evaluation.top1,
-        "top5": evaluation.top5,
-        "loss": evaluation.loss,
-        "count": evaluation.count,
-        "split": split,
-        "epochs": len(run.history),
-        "checkpoint": run.best,
-        "last_checkpoint": run.last,
-        "pictures": pictures,
-    }
+    return summary(run, evaluation, split, pictures)
 
 
 def _draw(
@@ -81,7 +67,7 @@ def _draw(
     names = videos.class_names
     batches = videos.dataset(split, config).limit(_PREDICTED)
     clips = pa.concat_tables(batches.iter_batches(batch_size=None, batch_format="pyarrow"))
-    order, probabilities = VideoClassifier(run.best).top_classes(clips, 1)
+    order, probabilities = top_classes(VideoClassifier(run.best).log_probabilities(clips), 1)
     size = config.frame_size
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -92,9 +78,7 @@ def _draw(
             score=VideoTask.score,
             share_label="share of videos",
         )
-        sketch_plots.confusion_matrix(
-            folder / "confusions.png", evaluation.confusion, names, unit="videos"
-        )
+        confusion_matrix(folder / "confusions.png", evaluation.confusion, names, unit="videos")
         video_plots.predictions(
             folder / "predictions.png",
             clip_table.arrays(clips, "frames", (size, size, 3), np.uint8),

@@ -10,7 +10,7 @@ from lazily import Lazily, keras
 from page_waits import wait_for
 
 from rnnray.errors import UserError
-from rnnray.sketch.data import demo
+from rnnray.sketch.data import demo_drawings
 from rnnray.sketch.sketch_config import SketchConfig, notebook, strong
 from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training.checkpoints import Position
@@ -26,7 +26,7 @@ STRONG = SMALL | {"bitmap": {"size": 16, "filters": (3, 4)}}
 def checkpoint(folder: Path, config: SketchConfig, model: dict[str, Any]) -> str:
     """One of random weights, also where fresh ones are 0 or 1."""
     values = config.model_dump() | {"model": config.model.model_dump() | model}
-    task = SketchTask(SketchConfig.model_validate(values), tuple(demo.CLASS_NAMES))
+    task = SketchTask(SketchConfig.model_validate(values), tuple(demo_drawings.CLASS_NAMES))
     classifier = task.build_model(unroll=True)
     random = np.random.default_rng(0)
     fresh = classifier.get_weights()

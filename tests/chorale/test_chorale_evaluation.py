@@ -162,8 +162,8 @@ def test_a_checkpoint_of_anything_else_is_refused_in_a_line(tmp_path: Path) -> N
         (folder / "config.yaml").write_text(text)
         refused(str(folder), words)
     (good / "position.json").unlink()
-    for folder in (good, tmp_path / "none", tmp_path):
-        refused(str(folder), "not a checkpoint of the composer")
+    for folder, file in ((good, "position"), (tmp_path / "none", "config"), (tmp_path, "config")):
+        refused(str(folder), f"not a checkpoint of the composer: it has no {file}")
 
 
 def refused(folder: str, words: str) -> None:

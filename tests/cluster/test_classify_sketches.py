@@ -8,19 +8,19 @@ from tiny import RunJob, Trained
 
 from rnnray.errors import UserError
 from rnnray.sketch.classifier import SketchClassifier
-from rnnray.sketch.data import demo
+from rnnray.sketch.data import demo_drawings
 from rnnray.sketch.data.ink import ink_to_strokes
 
 
 def ndjson_of(count: int, words: dict[int, str]) -> str:
     """Demo drawings as official ndjson, with other words for some."""
-    values, lengths, classes = demo.inks(count, seed=7)
+    values, lengths, classes = demo_drawings.inks(count, seed=7)
     ends = np.cumsum(lengths)
     lines = []
     for row, (end, length, index) in enumerate(zip(ends, lengths, classes, strict=True)):
         strokes = ink_to_strokes(values[end - length : end])
         drawing = [np.round(stroke * 255).astype(int).tolist() for stroke in strokes]
-        word = words.get(row, demo.CLASS_NAMES[index])
+        word = words.get(row, demo_drawings.CLASS_NAMES[index])
         lines.append(json.dumps({"word": word, "key_id": f"k{row}", "drawing": drawing}))
     return "\n".join(lines)
 
@@ -48,16 +48,17 @@ def test_each_drawing_gets_its_five_most_probable_classes_in_the_files_order(
     assert rows[3]["true_class"] == "a word that the model does not know"
     for row in rows:
         assert len(set(row["classes"])) == 5
-        assert set(row["classes"]) <= set(demo.CLASS_NAMES)
+        assert set(row["classes"]) <= set(demo_drawings.CLASS_NAMES)
         assert row["probabilities"] == sorted(row["probabilities"], reverse=True)
         assert 0 < sum(row["probabilities"]) < 1.0001
     right = np.mean([row["classes"][0] == row["true_class"] for row in rows])
-    assert right > 3 / len(demo.CLASS_NAMES)  # three times what guessing gives, after one epoch
+    # Three times what guessing gives, after one epoch.
+    assert right > 3 / len(demo_drawings.CLASS_NAMES)
 
 
 def test_a_drawing_from_a_canvas_gets_the_same_names_in_every_form(trained: Trained) -> None:
     classifier = SketchClassifier(str(trained.checkpoint))
-    values, lengths, _ = demo.inks(1, seed=7)
+    values, lengths, _ = demo_drawings.inks(1, seed=7)
     official = [np.round(s * 255).astype(int) for s in ink_to_strokes(values[: lengths[0]])]
     found = classifier.classify([stroke.tolist() for stroke in official])
     assert len(found) == 5

@@ -9,7 +9,7 @@ from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.datasets import open_drawings
 from rnnray.sketch.data.drawings import Drawings
 from rnnray.sketch.data.prepare import prepare
-from rnnray.sketch.data.splits import SPLITS
+from rnnray.splits import SPLITS
 
 COUNTS = {"train": 300, "validation": 30, "test": 30}
 

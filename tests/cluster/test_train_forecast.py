@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import Ended, RunJob
 
-from rnnray.forecast.data import demo, series_table
+from rnnray.forecast.data import demo_series, series_table
 
 SERIES = 12
 
@@ -46,7 +46,7 @@ def test_a_checkpoint_forecasts_the_days_after_series_in_files(
 ) -> None:
     tables = []
     for number in range(2):
-        name, first_day, values = demo.series(number)
+        name, first_day, values = demo_series.series(number)
         days = pa.array(np.arange(len(values), dtype=np.int32) + first_day).cast(pa.date32())
         columns = {"shop": [name] * len(values), "date": days, "sold": values}
         tables.append(pa.table(columns)[: 400 if number else None])
@@ -66,10 +66,10 @@ def test_a_checkpoint_forecasts_the_days_after_series_in_files(
     assert rows["days_ahead"].to_pylist() == [*range(1, 8)] * 2
     assert rows["date"].to_pylist()[6:8] == [
         date(2024, 1, 7),
-        series_table.to_date(demo.FIRST_DAY + 400),
+        series_table.to_date(demo_series.FIRST_DAY + 400),
     ]
     # A week of the second series, which goes on in what the forecaster has not read.
-    actual = demo.series(1)[2][400:407]
+    actual = demo_series.series(1)[2][400:407]
     assert np.abs(rows["forecast"].to_numpy()[7:] / actual - 1).mean() < 0.3
 
 

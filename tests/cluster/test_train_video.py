@@ -7,7 +7,7 @@ import pytest
 from tiny import Ended, RunJob
 from video_files import video
 
-from rnnray.video.data import demo
+from rnnray.video.data import demo_videos
 from rnnray.video.video_classifier import VideoClassifier
 
 VIDEOS = 40
@@ -17,8 +17,8 @@ VIDEOS = 40
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of classes of video files, one of them broken, and a file that is no video."""
     folder = tmp_path_factory.mktemp("videos")
-    demo.write(folder, range(VIDEOS))
-    (folder / "clockwise-rising" / "broken.mp4").write_bytes(demo.content(0)[:3000])
+    demo_videos.write(folder, range(VIDEOS))
+    (folder / "clockwise-rising" / "broken.mp4").write_bytes(demo_videos.content(0)[:3000])
     (folder / "notes.txt").write_text("Of balls and tones")
     return folder
 
@@ -59,7 +59,7 @@ def test_each_file_gets_its_most_probable_classes_in_the_files_order(
 ) -> None:
     (tmp_path / "new").mkdir()
     for number in (3, 1, 2):
-        (tmp_path / "new" / f"{number}.mp4").write_bytes(demo.content(number))
+        (tmp_path / "new" / f"{number}.mp4").write_bytes(demo_videos.content(number))
     (tmp_path / "new" / "silent.mkv").write_bytes(video([90] * 3, kind="matroska"))
     (tmp_path / "new" / "cat").mkdir()
     (tmp_path / "new" / "cat" / "short.avi").write_bytes(video([90], kind="avi", ticks=2))
@@ -75,7 +75,7 @@ def test_each_file_gets_its_most_probable_classes_in_the_files_order(
     assert [row["true_class"] for row in rows] == [None] * 3 + ["cat", None]
     classifier = VideoClassifier(trained.result["checkpoint"])
     for row in rows:
-        assert sorted(row["classes"]) == list(demo.CLASS_NAMES)
+        assert sorted(row["classes"]) == list(demo_videos.CLASS_NAMES)
         assert row["probabilities"] == sorted(row["probabilities"], reverse=True)
         found = classifier.classify(row["file"])
         assert [name for name, _ in found] == row["classes"]
@@ -87,7 +87,7 @@ def test_a_run_does_not_go_on_with_other_files(
     run_here: RunJob, trained: Ended, files: Path
 ) -> None:
     storage = Path(trained.result["checkpoint"]).parents[1]
-    (files / "clockwise-rising" / "new.mp4").write_bytes(demo.content(VIDEOS + 1))
+    (files / "clockwise-rising" / "new.mp4").write_bytes(demo_videos.content(VIDEOS + 1))
     ended = run_here(
         "train_video",
         *("--config", str(storage / "video" / "config.yaml"), "--on-bad-file", "skip"),

@@ -18,7 +18,7 @@ from observed import wait_until
 from tiny import REPOSITORY, TINY, Ended
 from toy_faults import Aside, Traced, check_history, train_toy
 
-from rnnray.sketch.data import demo, sketch_table, tfrecords
+from rnnray.sketch.data import demo_drawings, sketch_table, tfrecords
 
 pytestmark = pytest.mark.faults
 
@@ -101,12 +101,12 @@ def write_shards(folder: Path) -> list[Path]:
     names = [f"training.tfrecord-{i:05d}-of-00003" for i in range(3)]
     for name, count in [*((name, 1000) for name in names), ("eval.tfrecord-00000-of-00001", 60)]:
         drawings = sketch_table.from_arrays(
-            *demo.inks(count, seed=0, start=first), demo.CLASS_NAMES
+            *demo_drawings.inks(count, seed=0, start=first), demo_drawings.CLASS_NAMES
         )
         first += count
         with (folder / name).open("wb") as stream:
             tfrecords.write_table(stream, drawings)
-    (folder / "training.tfrecord.classes").write_text("\n".join(demo.CLASS_NAMES) + "\n")
+    (folder / "training.tfrecord.classes").write_text("\n".join(demo_drawings.CLASS_NAMES) + "\n")
     return [folder / name for name in names]
 
 

@@ -12,7 +12,7 @@ from recorded import same_values
 from rnnray.chorale import chorale_config as chorale
 from rnnray.chorale.chorale_task import ChoraleTask, training_rows
 from rnnray.sketch import sketch_config as sketch
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training.rows import Blocks
 from rnnray.training.task import Task
@@ -71,13 +71,13 @@ def summary(model: Any) -> dict[str, list[float]]:
 
 
 def test_the_weights_of_the_sketch_classifier(tmp_path: Path) -> None:
-    rows = sketch_table.from_arrays(*demo.inks(60, seed=1), demo.CLASS_NAMES)
+    rows = sketch_table.from_arrays(*demo_drawings.inks(60, seed=1), demo_drawings.CLASS_NAMES)
     about = {"points": sketch_table.lengths_of(rows).tolist()}
     for name, preset in sketch.PRESETS.items():
         bitmap = preset().model.bitmap.model_copy(update={"filters": (4, 4)})
         model = {"filters": (6, 7, 8), "units": 8, "bitmap": bitmap.model_dump()}
         config = small(preset(), model, global_batch_size=16)
-        task = SketchTask(config, tuple(demo.CLASS_NAMES))
+        task = SketchTask(config, tuple(demo_drawings.CLASS_NAMES))
         about[name] = trained(task, config, rows.slice(0, 50), rows.slice(50), tmp_path / name)
     same_values("weights_sketch.json", about)
 

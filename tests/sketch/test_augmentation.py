@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lazily import Lazily
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.data.ink import ink_to_strokes, strokes_to_ink
 
 augmentation = Lazily("rnnray.sketch.augmentation")
@@ -25,7 +25,7 @@ EVERYTHING = {
 
 
 def drawings(count: int) -> np.ndarray:
-    rows = sketch_table.from_arrays(*demo.inks(count, seed=2), demo.CLASS_NAMES)
+    rows = sketch_table.from_arrays(*demo_drawings.inks(count, seed=2), demo_drawings.CLASS_NAMES)
     return sketch_table.padded(rows, POINTS)[0]
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from lazily import Lazily, keras, tf
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.data.ink import ink_to_strokes
 from rnnray.sketch.sketch_config import SketchConfig
 from rnnray.sketch.sketch_task import SketchTask
@@ -39,7 +39,7 @@ CONFIG = SketchConfig.model_validate(
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("checkpoint")
-    task = SketchTask(CONFIG, tuple(demo.CLASS_NAMES))
+    task = SketchTask(CONFIG, tuple(demo_drawings.CLASS_NAMES))
     keras.utils.set_random_seed(0)
     model = task.build_model(unroll=True)
     optimizer = keras.optimizers.SGD(0.1)
@@ -49,12 +49,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def drawings() -> pa.Table:
-    return sketch_table.from_arrays(*demo.inks(8, seed=1), demo.CLASS_NAMES)
+    return sketch_table.from_arrays(*demo_drawings.inks(8, seed=1), demo_drawings.CLASS_NAMES)
 
 
 def mirrored(table: pa.Table) -> pa.Table:
     inks = [ink * np.array([-1, 1, 1], np.float32) for ink in sketch_table.inks_of(table)]
-    return sketch_table.from_inks(inks, table["class_index"].to_pylist(), demo.CLASS_NAMES)
+    return sketch_table.from_inks(inks, table["class_index"].to_pylist(), demo_drawings.CLASS_NAMES)
 
 
 def test_mirroring_takes_the_mean_over_both_images(checkpoint: str) -> None:
@@ -73,10 +73,10 @@ def test_an_exported_model_needs_ink_and_nothing_else(checkpoint: str, tmp_path:
     classifier = classifiers.SketchClassifier(checkpoint)
     classifier.export(str(tmp_path / "saved"))
     served = tf.saved_model.load(str(tmp_path / "saved"))
-    ink, *_ = SketchTask(CONFIG, tuple(demo.CLASS_NAMES)).batch(drawings())
+    ink, *_ = SketchTask(CONFIG, tuple(demo_drawings.CLASS_NAMES)).batch(drawings())
     np.testing.assert_allclose(
         served.serve(ink), np.exp(classifier.log_probabilities(drawings())), atol=1e-5
     )
     name, probability = classifier.classify([s.T.tolist() for s in ink_to_strokes(ink[0])])[0]
-    assert name in demo.CLASS_NAMES
+    assert name in demo_drawings.CLASS_NAMES
     assert 0 < probability <= 1

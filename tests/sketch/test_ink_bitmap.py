@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lazily import Lazily
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.data.ink import ink_to_strokes, strokes_to_ink
 
 ink_bitmap = Lazily("rnnray.sketch.ink_bitmap")
@@ -24,7 +24,7 @@ def drawn(*inks: np.ndarray, size: int = SIZE, **options: int) -> np.ndarray:
 
 
 def demo_inks(count: int) -> list[np.ndarray]:
-    rows = sketch_table.from_arrays(*demo.inks(count, seed=3), demo.CLASS_NAMES)
+    rows = sketch_table.from_arrays(*demo_drawings.inks(count, seed=3), demo_drawings.CLASS_NAMES)
     return [ink for ink in sketch_table.inks_of(rows) if len(ink) <= 100]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from lazily import Lazily
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.data.ink import ink_to_strokes, strokes_to_ink
 
 ink_features = Lazily("rnnray.sketch.ink_features")
@@ -17,7 +17,7 @@ def padded(*inks: np.ndarray, points: int = 60) -> np.ndarray:
 
 
 def demo_inks(count: int) -> list[np.ndarray]:
-    rows = sketch_table.from_arrays(*demo.inks(count, seed=3), demo.CLASS_NAMES)
+    rows = sketch_table.from_arrays(*demo_drawings.inks(count, seed=3), demo_drawings.CLASS_NAMES)
     return sketch_table.inks_of(rows)
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from rnnray.sketch import model
+from rnnray.sketch import sketch_model
 from rnnray.sketch.sketch_config import PRESETS, SketchConfig, SketchModelConfig, notebook, strong
 
 
@@ -79,7 +79,8 @@ def test_values_that_cannot_work_are_refused_by_name(values: dict[str, Any], fie
 
 def test_the_fewest_points_that_the_convolutions_can_read_are_accepted() -> None:
     # 21 points -> 9 -> 3 -> 1 step, without padding; 20 points -> 10 -> 5 -> 3 with it.
-    assert model.build(SketchModelConfig(max_points=21, units=2), 5).output.shape == (None, 5)
+    model = sketch_model.build(SketchModelConfig(max_points=21, units=2), 5)
+    assert model.output.shape == (None, 5)
     assert SketchModelConfig(max_points=20, same_padding=True)
     with pytest.raises(ValidationError, match="leave no step"):
         SketchModelConfig(max_points=20)

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from lazily import tf
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.class_evaluation import judged
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.sketch_config import SketchConfig, notebook, strong
-from rnnray.sketch.sketch_evaluation import _Judge
-from rnnray.sketch.sketch_task import SketchTask, found
+from rnnray.sketch.sketch_task import SketchTask
+from rnnray.training.task import found
 
 NAMES = tuple("abcdefgh")
 TASK = SketchTask(notebook(), NAMES)
@@ -99,17 +101,9 @@ def test_evaluation_counts_right_drawings_as_training_does(
     if diverged:
         logits = np.full_like(logits, np.nan)
 
-    class Fake:
-        """A classifier whose scores are the logits, which keeps their order and their ties."""
-
-        def log_probabilities(self, drawings: object) -> np.ndarray:
-            return logits
-
-    judge = _Judge("no checkpoint", 1)
-    judge.classifier = Fake()  # type: ignore[misc, assignment]
-    rows = sketch_table.from_inks([np.ones((2, 3), np.float32)] * len(targets), targets, NAMES)
-    judged = judge(rows)
-    ours = np.stack([judged["top1"].to_numpy(), judged["top5"].to_numpy()], axis=1)
+    rows = pa.table({"class_index": targets})
+    found_there = judged(rows, logits, np.zeros(len(targets), np.bool_))
+    ours = np.stack([found_there["top1"].to_numpy(), found_there["top5"].to_numpy()], axis=1)
     np.testing.assert_array_equal(ours, metrics(logits, targets))
 
 
@@ -155,7 +149,7 @@ def test_long_drawings_are_cropped_or_simplified() -> None:
 
 
 def test_a_batch_is_padded_ink_and_class_indices() -> None:
-    rows = sketch_table.from_arrays(*demo.inks(7, seed=0), demo.CLASS_NAMES)
+    rows = sketch_table.from_arrays(*demo_drawings.inks(7, seed=0), demo_drawings.CLASS_NAMES)
     ink, classes, _ = TASK.batch(rows)
     assert ink.shape == (7, 100, 3)
     assert ink.dtype == np.float32

@@ -73,17 +73,17 @@ def test_the_outputs_are_computed_once_and_kept_as_parquet(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Lengths:
-        """Stands for the actor: gives each frame the number of its clip's frames."""
+        """Gives each frame the number of its clip's frames."""
 
-        def __init__(self, size: int, actors: int) -> None:
+        def __init__(self, size: int, *, threads: int) -> None:
             pass
 
-        def __call__(self, clips: pa.Table) -> pa.Table:
+        def features_of(self, clips: pa.Table) -> pa.Table:
             counts = clips["count"].to_pylist()
             features = [np.full((n, FEATURES), n, np.float32).tobytes() for n in counts]
             return clips.set_column(3, "frames", pa.array(features, pa.large_binary()))
 
-    monkeypatch.setattr(frame_features, "_Features", Lengths)
+    monkeypatch.setattr(frame_features, "Xception", Lengths)
     identity = {"file_bytes": {"1.mp4": 9}}
 
     def computed(rows: pa.Table, identity: dict[str, Any]) -> list[int]:

@@ -12,7 +12,7 @@ from lazily import Lazily, keras
 from rnnray.training.rows import Blocks
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Worker
-from rnnray.video.data import clip_table, demo, video_file
+from rnnray.video.data import clip_table, demo_videos, video_file
 from rnnray.video.data.video_file import Clip
 from rnnray.video.video_config import FEATURES, VideoConfig, VideoModelConfig, strong
 from rnnray.video.video_task import VideoTask
@@ -86,14 +86,16 @@ def generated() -> list[pa.Table]:
     """480 generated videos as small clips."""
     with pytest.MonkeyPatch.context() as patch:
         # One picture a second is all that is read, and low rates take less time to encode.
-        patch.setattr(demo, "_FRAMES_A_SECOND", 1)
-        patch.setattr(demo, "_RATE", 8000)
+        patch.setattr(demo_videos, "_FRAMES_A_SECOND", 1)
+        patch.setattr(demo_videos, "_RATE", 8000)
         config, tables = small("gru"), []
         for number in range(480):
-            file = io.BytesIO(demo.content(number))
+            file = io.BytesIO(demo_videos.content(number))
             clip = video_file.read(file, "x", config)
             tables.append(
-                clip_table.from_clip(clip, "x", demo.name_of(number)[0], demo.CLASS_NAMES)
+                clip_table.from_clip(
+                    clip, "x", demo_videos.name_of(number)[0], demo_videos.CLASS_NAMES
+                )
             )
     return tables
 
@@ -113,7 +115,7 @@ def test_the_order_of_frames_is_learnt_where_a_bag_of_frames_stays_at_chance(
     for recurrent in ("gru", "mean"):
         training, validation = Blocks.of(generated[:360]), Blocks.of(generated[360:])
         worker = Worker(0, 1, training, validation, lambda _: None, lambda *_: None)
-        task = VideoTask(small(recurrent), demo.CLASS_NAMES)
+        task = VideoTask(small(recurrent), demo_videos.CLASS_NAMES)
         loop = loops.TrainingLoop(task, task.config, worker, create_strategy(1))
         reached[recurrent] = loop.run()[-1]["validation_top1"]
     assert reached["gru"] > 0.9

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rnnray import splits
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, VOICE_COUNT, Chords
 from rnnray.errors import UserError
 
@@ -177,9 +178,9 @@ def check(table: pa.Table, where: str) -> pa.Table:
     rows_of_four = table["chords"].combine_chunks().flatten()
     if rows_of_four.null_count or rows_of_four.flatten().null_count:
         raise UserError(f"{where}: column 'chords' has nulls; silence is 0")
-    names, splits = table["name"].to_pylist(), table["split"].to_pylist()
+    names, there = table["name"].to_pylist(), table["split"].to_pylist()
     rows = []
-    for row, (name, split, chords) in enumerate(zip(names, splits, chords_of(table), strict=True)):
+    for row, (name, split, chords) in enumerate(zip(names, there, chords_of(table), strict=True)):
         if split not in SPLITS:
             raise UserError(f"{where}, row {row}, {name}: split {split!r} is none of {SPLITS}")
         # Names become file names below a folder that the user gives.
@@ -205,6 +206,33 @@ def hashed_split(name: str) -> str:
     """
     tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 10
     return {8: "valid", 9: "test"}.get(tenth, "train")
+
+
+def divide(corpus: pa.Table, split: str, data: str) -> pa.Table:
+    """Divide the pieces of a corpus by a hash of their names, in exactly the given shares.
+
+    See `splits.divided`. Unlike with `hashed_split`, further pieces may move earlier ones to
+    another split.
+
+    Args:
+        corpus: a chorale table.
+        split: see `TrainingConfig.split`.
+        data: the source, for messages.
+
+    Raises:
+        UserError: the source has splits of its own.
+    """
+    names, there = corpus["name"].to_pylist(), corpus["split"].to_pylist()
+    pairs = zip(names, there, strict=True)
+    own = len(set(there)) > 1 and any(hashed_split(name) != its for name, its in pairs)
+    splits.check_undivided(data, split, has_splits=own)
+    ours = dict(zip(splits.SPLITS, SPLITS, strict=True))
+    chosen = [ours[name] for name in splits.divided(names, split)]
+    column = pa.array(chosen, pa.string())
+    divided = corpus.set_column(corpus.schema.get_field_index("split"), "split", column)
+    # In the order of `from_chorales`.
+    rows = sorted(range(len(names)), key=lambda row: (SPLITS.index(chosen[row]), names[row]))
+    return divided.take(rows)
 
 
 def out_of_range(pitch: int, pitches: range = PITCHES) -> str:

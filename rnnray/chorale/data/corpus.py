@@ -22,12 +22,12 @@ from rnnray.chorale.data.chorale_table import (
     SPLIT_NAMES,
     Skipped,
     check,
+    divide,
     from_chorales,
     hashed_split,
 )
 from rnnray.chorale.data.corpus_report import SAME_MUSIC, report
 from rnnray.chorale.data.csv_file import read_csv
-from rnnray.chorale.data.division import divide
 from rnnray.chorale.data.jsb import jsb_folder
 from rnnray.chorale.data.music21_corpus import open_music21, same_music
 from rnnray.chorale.data.repairs import Repairs

@@ -13,14 +13,13 @@ import ray
 import ray.data
 from pyarrow import fs
 
-from rnnray import reach, storage
+from rnnray import reach, splits, storage
 from rnnray.errors import UserError
-from rnnray.forecast.data import demo, ridership, series_files, series_table, windows
+from rnnray.forecast.data import demo_series, ridership, series_files, series_table, windows
 from rnnray.forecast.forecast_config import ForecastConfig, ForecastModelConfig, SeriesConfig
 from rnnray.progress import say
 from rnnray.run_folder import condensed
 from rnnray.training.rows import Blocks, TrainingData, mixed, read
-from rnnray.training.training_options import parse_shares
 
 _DEMO_COUNT = 100
 _DEMO_CHUNK, _FILES_A_PART = 100, 50
@@ -36,7 +35,7 @@ class DemoPart:
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the series as series tables."""
-        yield series_table.from_series([demo.series(number) for number in self.numbers])
+        yield series_table.from_series([demo_series.series(number) for number in self.numbers])
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,8 @@ class DailySeries:
         Args:
             split: TRAIN:VALIDATION:TEST, shares of the days in percent.
         """
-        train, validation, _ = parse_shares(split)
-        ends = [len(self.days) * share // 100 for share in (train, train + validation)]
-        starts = [0, *ends, len(self.days)]
-        names = ("train", "validation", "test")
-        return {
-            name: self.days[start:end]
-            for name, start, end in zip(names, starts[:-1], starts[1:], strict=True)
-        }
+        ranges = splits.ranges(split, len(self.days))
+        return {name: self.days[each.start : each.stop] for name, each in ranges.items()}
 
     def windows(
         self, model: ForecastModelConfig, days: range, *, most: int = 0, seed: int = 0
@@ -152,17 +145,17 @@ def training_data(config: ForecastConfig, series: DailySeries) -> TrainingData:
     Raises:
         UserError: a split has no window.
     """
-    model, splits = config.model, series.splits(config.split)
-    validation = read(series.windows(model, splits["validation"]), "validation windows")
+    model, days = config.model, series.splits(config.split)
+    validation = read(series.windows(model, days["validation"]), "validation windows")
     training = read(
-        series.windows(model, splits["train"], most=config.windows_per_series, seed=config.seed),
+        series.windows(model, days["train"], most=config.windows_per_series, seed=config.seed),
         "training windows",
     )
     for split, blocks in (("train", training), ("validation", validation)):
         if not blocks.rows:
             raise UserError(
                 f"{series.data}: no window of {model.window_days} and {model.horizon_days} days "
-                f"in the {len(splits[split])} days of the {split} split; use longer series, "
+                f"in the {len(days[split])} days of the {split} split; use longer series, "
                 "fewer --model.window-days, or another --split"
             )
     say_too_short(series, model.window_days + model.horizon_days)

@@ -7,29 +7,23 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from pyarrow import fs
 
-from rnnray import reach, storage
-from rnnray.errors import UserError
+from rnnray import reach, splits, storage
+from rnnray.errors import OnBad, UserError
 from rnnray.progress import say
-from rnnray.sketch.data import class_lists, demo, detection, formats, quickdraw, scans
+from rnnray.sketch.data import class_lists, demo_drawings, detection, formats, quickdraw, scans
 from rnnray.sketch.data.drawings import DEMO_CHUNK, DemoPart, Drawings, FileGroup, FilePart, Part
-from rnnray.sketch.data.splits import SPLITS, are_named, folder_split, split_files
 from rnnray.sketch.data.svg_files import SUFFIX
-from rnnray.sketch.data.tfrecord_file import OnBad
 from rnnray.sketch.data.unpacking import Archive, is_archive
-from rnnray.training.training_options import parse_shares
 
 DEMO_COUNT = 12_000
 
 # jobs/prepare_sketches.py writes this file first and deletes it last.
 UNFINISHED_MARK = "unfinished-preparation.json"
-# The split of drawings with words, if no name of a file or folder splits them.
-_USUAL_SPLIT = "80:10:10"
 # Many threads: reading the heads of files waits for storage, not for a processor.
 _READERS = 16
 _FILES_A_GROUP = 500
@@ -83,7 +77,7 @@ def open_drawings(
             divided.
     """
     if data == "quickdraw" or data.partition(":")[0] == "demo":
-        _check_undivided(data, {"test": [data]}, split)
+        splits.check_undivided(data, split, has_splits=True)
     if data == "demo" or data.startswith("demo:"):
         if recognized_only:
             raise _says_nothing_of_recognition(data, "generated drawings")
@@ -118,11 +112,11 @@ def open_drawings(
     else:
         parts, names = _parts_with_indices(data, filesystem, files, class_names, labelled, lists)
     parts = [replace(part, y_up=y_up) for part in parts]
-    splits = _splits(data, root, parts, recognized_only, split)
+    by_split = _by_split(data, root, parts, recognized_only, split)
     return Drawings(
         data,
         names,
-        {name: _grouped(chosen) for name, chosen in splits.items()},
+        {name: _grouped(chosen) for name, chosen in by_split.items()},
         on_bad,
         tuple(str(PurePosixPath(path).relative_to(root)) for path in passed_over),
         where,
@@ -151,40 +145,22 @@ def check_same_classes(drawings: Drawings, class_names: Sequence[str], whose: st
     )
 
 
-def _shares(split: str | None) -> dict[str, range]:
-    """Return each split's range of a hash from 0 to 99; empty if nothing is to be divided."""
-    if split is None:
-        return {}
-    train, validation, _ = parse_shares(split)
-    bounds = (0, train, train + validation, 100)
-    shares = zip(SPLITS, pairwise(bounds), strict=True)
-    return {name: range(*share) for name, share in shares if range(*share)}
-
-
-def _check_undivided(data: str, by_name: Mapping[str, Sequence[str]], split: str | None) -> None:
-    """Refuse to divide data that have drawings held out."""
-    if split is not None and (by_name.get("validation") or by_name.get("test")):
-        raise UserError(
-            f"{data}: already has splits, which --split {split} would mix; leave --split out"
-        )
-
-
 def _demo(data: str) -> Drawings:
     text = data.partition(":")[2] or str(DEMO_COUNT)
-    if not text.isdecimal() or int(text) < len(SPLITS) * 10:
+    if not text.isdecimal() or int(text) < len(splits.SPLITS) * 10:
         raise UserError(f"{data}: demo:COUNT needs a whole number of drawings, at least 30")
     train = int(text)
     held_out = train // 10
-    splits: dict[str, tuple[Part, ...]] = {}
+    parts: dict[str, tuple[Part, ...]] = {}
     start = 0
     for split, count in (("validation", held_out), ("test", held_out), ("train", train)):
-        splits[split] = tuple(
+        parts[split] = tuple(
             DemoPart(first, min(DEMO_CHUNK, start + count - first))
             for first in range(start, start + count, DEMO_CHUNK)
         )
         start += count
-    splits["all"] = tuple(part for split in SPLITS for part in splits[split])
-    return Drawings(data, demo.CLASS_NAMES, splits)
+    parts["all"] = tuple(part for split in splits.SPLITS for part in parts[split])
+    return Drawings(data, demo_drawings.CLASS_NAMES, parts)
 
 
 def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequence[str]) -> None:
@@ -192,7 +168,7 @@ def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequ
     marks = [path for path in paths if PurePosixPath(path).name == UNFINISHED_MARK]
     folder = PurePosixPath(root)
     above = f"{folder.parent}/{UNFINISHED_MARK}"
-    if not marks and folder_split(str(folder.parent), f"{root}/x"):
+    if not marks and splits.folder_split(str(folder.parent), f"{root}/x"):
         marks = [above] if filesystem.get_file_info(above).type == fs.FileType.File else []
     if marks:
         raise UserError(
@@ -251,7 +227,7 @@ def _lists_around(filesystem: fs.FileSystem, root: str, *, is_file: bool) -> lis
     """Return the class lists beside a file, and those above a folder that is one split."""
     folder = PurePosixPath(root).parent if is_file else PurePosixPath(root)
     found = class_lists.beside(filesystem, str(folder)) if is_file else []
-    if not found and folder_split(str(folder.parent), f"{folder}/x"):
+    if not found and splits.folder_split(str(folder.parent), f"{folder}/x"):
         found = class_lists.beside(filesystem, str(folder.parent))
     return found
 
@@ -361,7 +337,7 @@ def _parts_with_indices(
     ], names
 
 
-def _splits(
+def _by_split(
     data: str, root: str, parts: Sequence[FilePart], recognized_only: bool, split: str | None
 ) -> dict[str, list[FilePart]]:
     """Return the parts of each split, by names, or by a hash of the drawings' names or ink."""
@@ -369,23 +345,28 @@ def _splits(
     if recognized_only:
         parts = [replace(part, keep=scans.Share(0, 100, recognized_only=True)) for part in parts]
     by_file = {formats.name_of(part.path, part.member): part for part in parts}
-    splits: dict[str, list[FilePart]] = {"all": list(parts)}
+    found: dict[str, list[FilePart]] = {"all": list(parts)}
     # A sketch-rnn archive has three arrays, named after the splits.
-    named = parts[0].format == "sketch-rnn" and not any(folder_split(root, p) for p in by_file)
+    named = parts[0].format == "sketch-rnn" and not any(
+        splits.folder_split(root, p) for p in by_file
+    )
     by_name: Mapping[str, Sequence[str]] = {}
-    if named or not with_words or are_named(root, list(by_file)):
-        by_name = split_files(root, list(by_file))
+    if named or not with_words or splits.are_named(root, list(by_file)):
+        by_name = splits.split_files(root, list(by_file))
     elif split is None:
-        split = _USUAL_SPLIT
+        split = splits.USUAL
     for name, chosen in by_name.items():
-        splits[name] = [by_file[file] for file in chosen]
-    _check_undivided(data, by_name, split)
-    for name, share in _shares(split).items():
+        found[name] = [by_file[file] for file in chosen]
+    held_out = bool(by_name.get("validation") or by_name.get("test"))
+    splits.check_undivided(data, split, has_splits=held_out)
+    for name, share in (splits.ranges(split) if split else {}).items():
+        if not share:
+            continue
         kept = scans.Share(share.start, share.stop, recognized_only)
-        splits[name] = [
+        found[name] = [
             replace(part, keep=kept) if with_words else replace(part, share=share) for part in parts
         ]
-    return splits
+    return found
 
 
 def _grouped(parts: Sequence[FilePart]) -> tuple[Part, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:  # `demo` imports this module
-    from rnnray.sketch.data.demo import Pen, Point, Points, Reals
+    from rnnray.sketch.data.demo_drawings import Pen, Point, Points, Reals
 
 
 def _box(left: Point, top: Point, right: Point, bottom: Point) -> tuple[Point, ...]:

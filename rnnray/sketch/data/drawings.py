@@ -15,19 +15,17 @@ import ray.data
 from pyarrow import fs
 from ray.data.block import BlockMetadata
 
-from rnnray.errors import UserError
-from rnnray.progress import say
-from rnnray.sketch.data import class_lists, demo, formats, sketch_table
+from rnnray.bad_records import say_passed_over
+from rnnray.errors import OnBad, UserError
+from rnnray.sketch.data import class_lists, demo_drawings, formats, sketch_table
 from rnnray.sketch.data.scans import Scan, Share
-from rnnray.sketch.data.splits import SPLITS
-from rnnray.sketch.data.tfrecord_file import OnBad
+from rnnray.splits import SPLITS
 
 # Size of Ray Data's blocks: about 8,000 drawings, so that training starts early and needs little
 # memory.
 _BLOCK_BYTES = 4 << 20
 DEMO_CHUNK = 4096
 _GROUP_TABLES = 500
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class DemoPart:
         for first in range(self.start, self.start + self.length, DEMO_CHUNK):
             count = min(DEMO_CHUNK, self.start + self.length - first)
             rows = sketch_table.from_arrays(
-                *demo.inks(count, seed=0, start=first), demo.CLASS_NAMES
+                *demo_drawings.inks(count, seed=0, start=first), demo_drawings.CLASS_NAMES
             )
             if origin:
                 rows = sketch_table.with_origin(rows, "demo", np.arange(first, first + count))
@@ -176,11 +174,8 @@ class Drawings:
 
     def say_passed_over(self) -> int:
         """Print the names of a few files that hold no drawings; return the number of all."""
-        if count := len(self.passed_over):
-            more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
-            files = "1 file that holds" if count == 1 else f"{count:,} files that hold"
-            say(f"passed over {files} no drawings: {', '.join(self.passed_over[:_SHOWN])}{more}")
-        return count
+        one, several = "1 file that holds no drawings", "files that hold no drawings"
+        return say_passed_over(self.passed_over, one, several)
 
     def parts(self, split: str) -> tuple[Part, ...]:
         """Return the parts of `train`, `validation`, `test` or `all`.

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data import (
     huggingface,
     json_document,
@@ -27,7 +27,7 @@ from rnnray.sketch.data import (
     tfrecords,
 )
 from rnnray.sketch.data.detection import Format, detect
-from rnnray.sketch.data.tfrecord_file import OnBad, count_records
+from rnnray.sketch.data.tfrecord_file import count_records
 from rnnray.sketch.data.unpacking import open_content
 
 __all__ = ["WITH_WORDS", "Format", "Keep", "detect"]
@@ -232,9 +232,7 @@ def _tables(
             else f"the word {drawing.word!r} is not in the class list of {len(class_names)} names"
         )
         error = UserError(f"{name}:{drawing.line_number}: {problem}")
-        if on_bad is None:
-            raise error
-        on_bad(error)
+        report(error, on_bad)
         return None
 
     usable = ((d, index) for d in drawings if (index := class_index(d)) is not None)

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data.canvas import Layout
 from rnnray.sketch.data.ink_batches import inks_of_column
-from rnnray.sketch.data.ndjson import Drawing, OnBad, Record, load_json, report, to_drawings
+from rnnray.sketch.data.ndjson import Drawing, Record, load_json, to_drawings
 
 _ROWS = 1024
 _COLUMNS = ("drawing", "word", "key_id", "recognized")

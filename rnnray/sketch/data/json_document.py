@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import Any
 
-from rnnray.errors import UserError
-from rnnray.sketch.data.ndjson import Drawing, OnBad, Record, load_json, report, to_drawings
+from rnnray.errors import OnBad, UserError, report
+from rnnray.sketch.data.ndjson import Drawing, Record, load_json, to_drawings
 
 _CHUNK_BYTES = 1 << 20
 # A drawing has a few kilobytes, a raw one hundreds of them.

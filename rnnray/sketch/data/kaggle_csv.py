@@ -9,15 +9,13 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data.ndjson import (
     Drawing,
-    OnBad,
     Record,
     chunks,
     load_json,
     parse_simplified,
-    report,
     to_drawings,
 )
 

@@ -15,11 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json as pj
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data.canvas import Layout, drawing_to_ink, with_layouts
 from rnnray.sketch.data.ink_batches import inks_of_column
 
-OnBad = Callable[[UserError], None]
 _Item = TypeVar("_Item")
 
 _CHUNK_LINES = 1024
@@ -113,13 +112,6 @@ def to_drawings(
             yield _drawing(record.fields, record.number, record.layout or layout)
         except UserError as error:
             bad(record.number, error)
-
-
-def report(error: UserError, on_bad: OnBad | None) -> None:
-    """Pass an error to `on_bad`, or raise it without one."""
-    if on_bad is None:
-        raise error
-    on_bad(error)
 
 
 def chunks(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:

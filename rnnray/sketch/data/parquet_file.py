@@ -7,9 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data import huggingface, sketch_table
-from rnnray.sketch.data.tfrecord_file import OnBad
 from rnnray.sketch.data.unpacking import as_file
 
 _ROWS = 4096
@@ -118,9 +117,7 @@ def read_tables(
         bad = sketch_table.bad_rows(rows, len(class_names), labelled=labelled)
         for row, reason in bad:
             problem = UserError(f"{path}: row {numbers[row]}: {reason}")
-            if on_bad is None:
-                raise problem
-            on_bad(problem)
+            report(problem, on_bad)
         if bad:
             kept = np.setdiff1d(np.arange(len(rows)), [row for row, _ in bad])
             rows, numbers = rows.take(kept), numbers[kept]

@@ -23,7 +23,7 @@ from rnnray.progress import say
 from rnnray.sketch.data import sketch_table, tfrecords
 from rnnray.sketch.data.datasets import UNFINISHED_MARK
 from rnnray.sketch.data.drawings import Drawings
-from rnnray.sketch.data.splits import SPLITS
+from rnnray.splits import SPLITS
 
 Format = Literal["parquet", "tfrecords"]
 

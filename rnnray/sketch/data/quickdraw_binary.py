@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data.ink_batches import inks_of_column
-from rnnray.sketch.data.ndjson import Drawing, OnBad, Record, chunks, report, to_drawings
+from rnnray.sketch.data.ndjson import Drawing, Record, chunks, to_drawings
 
 _HEADER = struct.Struct("<Q2sbIH")
 _COUNT = struct.Struct("<H")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data import object_array
-from rnnray.sketch.data.ndjson import Drawing, OnBad, Record, report, to_drawings
+from rnnray.sketch.data.ndjson import Drawing, Record, to_drawings
 
 
 def read(

@@ -10,10 +10,9 @@ from typing import Any
 
 from pyarrow import fs
 
-from rnnray.errors import UserError
-from rnnray.sketch.data.ndjson import Drawing, Record, report, to_drawings
+from rnnray.errors import OnBad, UserError, report
+from rnnray.sketch.data.ndjson import Drawing, Record, to_drawings
 from rnnray.sketch.data.svg import strokes_of
-from rnnray.sketch.data.tfrecord_file import OnBad
 from rnnray.sketch.data.unpacking import Archive, is_archive, open_content
 
 SUFFIX = ".svg"

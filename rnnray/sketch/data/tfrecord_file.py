@@ -7,16 +7,14 @@ because counting records here needs no import of TensorFlow.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import BinaryIO
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data.checksums import HEADER as _HEADER
 from rnnray.sketch.data.checksums import masked_crc
 from rnnray.sketch.data.unpacking import Unpacked, decompressed
-
-OnBad = Callable[[UserError], None]
 
 _CRC = struct.Struct("<I")
 _CHUNK_BYTES = 4 << 20
@@ -48,9 +46,7 @@ def read_records(
             f"{file}: {what} at {unit}byte {offset}; "
             "fetch the file again, or leave the record out with --on-bad-record skip"
         )
-        if on_bad is None:
-            raise error
-        on_bad(error)
+        report(error, on_bad)
 
     buffer, start, position, ended = b"", 0, 0, False
     searching = False  # for the next record, after a damaged length

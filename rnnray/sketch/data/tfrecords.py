@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data import sketch_table
-from rnnray.sketch.data.tfrecord_file import OnBad, read_records, write_record
+from rnnray.sketch.data.tfrecord_file import read_records, write_record
 from rnnray.training import strategy
 
 # Large enough that the parser's fixed cost vanishes, small enough to stream (about 2 MB).
@@ -97,9 +97,7 @@ def _parse(
         reasons.setdefault(bad_row, reason)
     for bad_row, reason in sorted(reasons.items()):
         error = UserError(f"{file}: record at byte {offsets[bad_row]}: {reason}")
-        if on_bad is None:
-            raise error
-        on_bad(error)
+        report(error, on_bad)
     kept = np.setdiff1d(np.arange(len(payloads)), list(reasons))
     return (table.take(kept) if reasons else table), kept
 

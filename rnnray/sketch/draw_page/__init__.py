@@ -86,10 +86,10 @@ def _check(config: SketchModelConfig, checkpoint: str) -> None:
 
 def _arrays(config: SketchModelConfig, classifier: SketchClassifier) -> dict[str, _Array]:
     """Return the weights by names that say where they belong; batch normalisation is folded."""
-    from rnnray.sketch import model  # noqa: PLC0415  (imports Keras)
+    from rnnray.sketch import sketch_model  # noqa: PLC0415  (imports Keras)
 
     # A model whose layers have names: those of checkpoints may be older.
-    named = model.build(config, len(classifier.class_names))
+    named = sketch_model.build(config, len(classifier.class_names))
     named.set_weights(classifier.model.get_weights())
     arrays: dict[str, _Array] = {}
     for number in range(len(config.filters)):

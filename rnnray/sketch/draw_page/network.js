@@ -1,6 +1,6 @@
 "use strict";
-// The classifier of rnnray/sketch/model.py, for one drawing at a time. Weights are flat arrays in
-// the order in which Keras has them, row after row.
+// The classifier of rnnray/sketch/sketch_model.py, for one drawing at a time. Weights are flat
+// arrays in the order in which Keras has them, row after row.
 
 class Network {
   // about: configuration, classes and places of the arrays; weights: floats of 16 bits, base64.

@@ -23,7 +23,7 @@ def training_data(
         videos: an opened source.
         config: how a video becomes a clip, and the frames' network.
         cache: path or URI of a folder for the outputs of a frames' network that is not trained.
-        gpu: see `actors.mapped_by`.
+        gpu: see `batch_jobs.mapped`.
 
     Raises:
         UserError: a split has no videos, or a file cannot be used.

@@ -1,9 +1,8 @@
 """All sources of videos: `demo`, or a path or URI of a folder of classes; decoded by Ray Data."""
 
-import hashlib
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,26 +13,20 @@ import pyarrow as pa
 import ray.data
 from pyarrow import fs
 
-from rnnray import reach, storage
-from rnnray.chorale.data.division import shares_of
-from rnnray.errors import UserError
-from rnnray.progress import say
+from rnnray import reach, splits, storage
+from rnnray.bad_records import say_passed_over
+from rnnray.errors import OnBad, UserError, report
 from rnnray.run_folder import condensed
-from rnnray.sketch.data.splits import SPLITS, folder_split
-from rnnray.training.training_options import parse_shares
-from rnnray.video.data import clip_table, demo, video_file
+from rnnray.video.data import clip_table, demo_videos, video_file
 from rnnray.video.data.video_file import BadVideo
 from rnnray.video.video_config import ClipConfig
 
-OnBad = Callable[[UserError], None]
 _DEMO_COUNT = 600
-_USUAL_SPLIT = "80:10:10"
 _BLOCK_BYTES = 4 << 20
 _FILES_A_TASK, _LEAST_TASKS = 16, 16
 # Many threads: reading the heads of files waits for storage, not for a processor.
 _READERS = 16
 _HEAD_BYTES = 12
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -45,16 +38,16 @@ class DemoVideo:
     @property
     def class_name(self) -> str | None:
         """Name of its class."""
-        return demo.name_of(self.number)[0]
+        return demo_videos.name_of(self.number)[0]
 
     @property
     def path(self) -> str:
         """Name of its class and its own."""
-        return "/".join(demo.name_of(self.number))
+        return "/".join(demo_videos.name_of(self.number))
 
     def open(self) -> Any:
         """Return it as an open file."""
-        return io.BytesIO(demo.content(self.number))
+        return io.BytesIO(demo_videos.content(self.number))
 
 
 @dataclass(frozen=True)
@@ -90,13 +83,8 @@ class Videos:
 
     def say_passed_over(self) -> int:
         """Print the names of a few files that are no videos; return the number of all."""
-        if count := len(self.passed_over):
-            more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
-            files = (
-                "1 file that is no video" if count == 1 else f"{count:,} files that are no videos"
-            )
-            say(f"passed over {files}: {', '.join(self.passed_over[:_SHOWN])}{more}")
-        return count
+        one, several = "1 file that is no video", "files that are no videos"
+        return say_passed_over(self.passed_over, one, several)
 
     def dataset(
         self, split: str, config: ClipConfig, class_names: Sequence[str] | None = None
@@ -158,7 +146,7 @@ def open_videos(
     kind, colon, count = data.partition(":")
     if kind == "demo" and (not colon or re.fullmatch(r"[1-9]\d{0,6}", count, re.ASCII)):
         demos = [DemoVideo(number) for number in range(int(count or _DEMO_COUNT))]
-        return Videos(data, demo.CLASS_NAMES, _divided(demos, split or _USUAL_SPLIT), on_bad)
+        return Videos(data, demo_videos.CLASS_NAMES, _divided(demos, split or splits.USUAL), on_bad)
     if kind == "demo":
         raise UserError(f"data {data}: demo:COUNT takes a number of videos, such as demo:100")
     where = reach.reading(data, "the videos")
@@ -177,14 +165,11 @@ def open_videos(
                 f"{video.path}: lies in no folder of a class; put the videos of each class into a "
                 "folder of its own, named after it"
             )
-    if folders and split is not None:
-        raise UserError(
-            f"{data}: already has splits, which --split {split} would mix; leave --split out"
-        )
+    splits.check_undivided(data, split, has_splits=bool(folders))
     return Videos(
         data,
         tuple(sorted({video.class_name for video in videos if video.class_name is not None})),
-        _by_folder(videos, folders) if folders else _divided(videos, split or _USUAL_SPLIT),
+        _by_split(videos, folders) if folders else _divided(videos, split or splits.USUAL),
         on_bad,
         tuple(_below(root, path) for path in paths if path not in set(found)),
         where,
@@ -206,14 +191,14 @@ def _split_of_each(root: str, paths: Sequence[str]) -> list[str]:
 
     A class may be called "train", so all folders must be splits, and hold folders.
     """
-    splits = []
+    found = []
     for path in paths:
         parts = PurePosixPath(path).relative_to(root).parts
-        split = folder_split(root, f"{root}/{parts[0]}/x") if len(parts) > 2 else None
+        split = splits.folder_split(root, f"{root}/{parts[0]}/x") if len(parts) > 2 else None
         if split is None:
             return []
-        splits.append(split)
-    return splits
+        found.append(split)
+    return found
 
 
 def _class_of(root: str, path: str, in_splits: bool) -> str | None:
@@ -221,9 +206,9 @@ def _class_of(root: str, path: str, in_splits: bool) -> str | None:
     return parts[0] if len(parts) > 1 else None
 
 
-def _by_folder(videos: Sequence[Video], splits: Sequence[str]) -> dict[str, list[Video]]:
-    pairs = list(zip(videos, splits, strict=True))
-    return {name: [v for v, split in pairs if split == name] for name in SPLITS} | {
+def _by_split(videos: Sequence[Video], of_each: Sequence[str]) -> dict[str, list[Video]]:
+    pairs = list(zip(videos, of_each, strict=True))
+    return {name: [v for v, split in pairs if split == name] for name in splits.SPLITS} | {
         "all": list(videos)
     }
 
@@ -233,11 +218,9 @@ def _divided(videos: Sequence[Video], split: str) -> dict[str, list[Video]]:
     chosen: dict[str, str] = {}
     for class_name in {video.class_name for video in videos}:
         paths = [video.path for video in videos if video.class_name == class_name]
-        paths.sort(key=lambda path: hashlib.sha256(PurePosixPath(path).name.encode()).digest())
-        counts = shares_of(len(paths), parse_shares(split))
-        in_order = [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
-        chosen |= dict(zip(paths, in_order, strict=True))
-    return _by_folder(videos, [chosen[video.path] for video in videos])
+        names = [PurePosixPath(path).name for path in paths]
+        chosen |= dict(zip(paths, splits.divided(names, split), strict=True))
+    return _by_split(videos, [chosen[video.path] for video in videos])
 
 
 def _task_files(count: int) -> int:
@@ -259,9 +242,7 @@ def _clips(
             with video.open() as file:
                 clip = video_file.read(file, video.path, config)
         except BadVideo as bad:
-            if on_bad is None:
-                raise
-            on_bad(bad)
+            report(bad, on_bad)
             continue
         except OSError as error:
             raise UserError(f"{video.path}: cannot be read ({error})") from error

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rnnray.forecast.data import demo, series_table, windows
+from rnnray.forecast.data import demo_series, series_table, windows
 from rnnray.forecast.forecast_config import ForecastModelConfig
 
 MODEL = ForecastModelConfig(window_days=14, horizon_days=7)
@@ -84,9 +84,9 @@ def test_the_naive_forecast_is_the_same_weekday_of_the_last_week() -> None:
 
 
 def test_generated_series_depend_on_their_number_alone_and_have_a_week() -> None:
-    _, first_day, values = demo.series(7)
-    np.testing.assert_array_equal(values, demo.series(7)[2])
-    assert not np.array_equal(values, demo.series(8)[2])
+    _, first_day, values = demo_series.series(7)
+    np.testing.assert_array_equal(values, demo_series.series(7)[2])
+    assert not np.array_equal(values, demo_series.series(8)[2])
     assert (values >= 0).all()
     weekdays = [
         values[(first_day + 3 + np.arange(len(values))) % 7 == day].mean() for day in (1, 6)

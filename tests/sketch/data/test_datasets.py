@@ -22,7 +22,7 @@ from drawing_files import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.data.datasets import open_drawings
 from rnnray.sketch.data.drawings import SPLITS
 
@@ -120,9 +120,11 @@ def test_demo_gives_as_many_drawings_as_asked_and_a_tenth_for_each_check(count: 
 
 def test_demo_drawings_are_those_of_the_generator() -> None:
     drawings = open_drawings("demo:100")
-    assert drawings.class_names == demo.CLASS_NAMES
+    assert drawings.class_names == demo_drawings.CLASS_NAMES
     rows = rows_of(drawings, "train")
-    expected = sketch_table.from_arrays(*demo.inks(100, seed=0, start=20), demo.CLASS_NAMES)
+    expected = sketch_table.from_arrays(
+        *demo_drawings.inks(100, seed=0, start=20), demo_drawings.CLASS_NAMES
+    )
     assert rows["ink"].combine_chunks().equals(expected["ink"].combine_chunks())
     assert rows["row"].to_pylist() == list(range(20, 120))
     assert open_drawings("demo").count("train") == 12_000

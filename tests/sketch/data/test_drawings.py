@@ -22,9 +22,9 @@ from drawing_files import (
     shard,
 )
 
+from rnnray.bad_records import BadRecords, counted
 from rnnray.errors import UserError, find_user_error
-from rnnray.sketch.data import demo, sketch_table
-from rnnray.sketch.data.bad_records import BadRecords, counted
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.data.datasets import open_drawings
 from rnnray.sketch.data.drawings import DemoPart, Drawings
 
@@ -104,7 +104,7 @@ def test_drawings_keep_the_order_of_their_parts_whichever_is_read_first() -> Non
     # As where only some nodes have the files: all tasks on the nodes that are named.
     node = ray.get_runtime_context().get_node_id()
     there = {"label_selector": {"ray.io/node-id": f"in({node})"}}
-    drawings = Drawings("late", demo.CLASS_NAMES, {"all": parts}, reading=there)
+    drawings = Drawings("late", demo_drawings.CLASS_NAMES, {"all": parts}, reading=there)
     tables = drawings.dataset("all", origin=True).iter_batches(
         batch_size=None, batch_format="pyarrow"
     )

@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.data.ink import ink_to_strokes, strokes_to_ink
 from rnnray.sketch.data.shortening import shortened
 
@@ -27,11 +27,11 @@ def circle(points: int) -> np.ndarray:
 def test_drawings_get_as_short_as_asked_and_keep_the_ends_of_their_strokes(
     most: int, seed: int
 ) -> None:
-    rows = sketch_table.from_arrays(*demo.inks(12, seed=seed), demo.CLASS_NAMES)
+    rows = sketch_table.from_arrays(*demo_drawings.inks(12, seed=seed), demo_drawings.CLASS_NAMES)
     short = shortened(rows, most)
     assert short.schema == rows.schema
     assert short["class_index"].equals(rows["class_index"])
-    assert sketch_table.bad_rows(short, len(demo.CLASS_NAMES), labelled=True) == []
+    assert sketch_table.bad_rows(short, len(demo_drawings.CLASS_NAMES), labelled=True) == []
     for before, after in zip(sketch_table.inks_of(rows), sketch_table.inks_of(short), strict=True):
         if len(before) <= most:
             np.testing.assert_array_equal(before, after)

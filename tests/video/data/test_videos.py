@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from video_files import tones, video
 
+from rnnray import bad_records
 from rnnray.errors import UserError, find_user_error
-from rnnray.sketch.data import bad_records
 from rnnray.training.rows import read
 from rnnray.video.data.training_clips import training_data
 from rnnray.video.data.video_file import BadVideo

@@ -5,17 +5,17 @@ import io
 import numpy as np
 import pytest
 
-from rnnray.video.data import demo, video_file
+from rnnray.video.data import demo_videos, video_file
 from rnnray.video.data.video_file import Clip
 from rnnray.video.video_config import ClipConfig
 
 
 @pytest.fixture(scope="module")
 def clips() -> dict[str, list[Clip]]:
-    found: dict[str, list[Clip]] = {name: [] for name in demo.CLASS_NAMES}
+    found: dict[str, list[Clip]] = {name: [] for name in demo_videos.CLASS_NAMES}
     for number in range(12):
-        content = io.BytesIO(demo.content(number))
-        found[demo.name_of(number)[0]].append(video_file.read(content, "x", ClipConfig()))
+        content = io.BytesIO(demo_videos.content(number))
+        found[demo_videos.name_of(number)[0]].append(video_file.read(content, "x", ClipConfig()))
     return found
 
 
@@ -53,5 +53,6 @@ def test_no_second_has_traces_of_the_one_before(clips: dict[str, list[Clip]]) ->
 
 
 def test_a_video_depends_on_its_number_and_the_seed_alone() -> None:
-    assert demo.content(5) == demo.content(5)
-    assert len({demo.content(5), demo.content(9), demo.content(5, seed=1)}) == 3
+    assert demo_videos.content(5) == demo_videos.content(5)
+    others = {demo_videos.content(9), demo_videos.content(5, seed=1)}
+    assert len({demo_videos.content(5), *others}) == 3

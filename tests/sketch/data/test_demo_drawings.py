@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnray.sketch.data import demo
+from rnnray.sketch.data import demo_drawings
 from rnnray.sketch.data.ink import strokes_to_ink
 
 SAMPLE = Path(__file__).parents[4] / "shared/data/quickdraw_tutorial_sample.tar.gz"
 
 # A number on either side of each seam between the blocks that drawings are made in.
-COUNT = 3 * demo._BLOCK + 100
+COUNT = 3 * demo_drawings._BLOCK + 100
 
 
 @pytest.fixture(scope="module")
 def drawings():
     """The first drawings of seed 5: values, lengths, class indices."""
-    return demo.inks(COUNT, seed=5)
+    return demo_drawings.inks(COUNT, seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def inks(drawings):
 @settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_a_part_made_elsewhere_or_again_is_that_part_of_the_whole(drawings, data):
-    seam = demo._BLOCK * data.draw(st.integers(0, 3))
+    seam = demo_drawings._BLOCK * data.draw(st.integers(0, 3))
     start = max(seam + data.draw(st.integers(-40, 40)), 0)
     count = data.draw(st.integers(0, 60))
     count = min(count, COUNT - start)
     values, lengths, class_indices = drawings
     ends = np.concatenate([[0], np.cumsum(lengths)])
-    part = demo.inks(count, seed=5, start=start)
+    part = demo_drawings.inks(count, seed=5, start=start)
     np.testing.assert_array_equal(part[0], values[ends[start] : ends[start + count]])
     np.testing.assert_array_equal(part[1], lengths[start : start + count])
     np.testing.assert_array_equal(part[2], class_indices[start : start + count])
@@ -44,14 +44,17 @@ def test_a_part_made_elsewhere_or_again_is_that_part_of_the_whole(drawings, data
 
 def test_a_part_longer_than_a_block_is_that_part_of_the_whole(drawings):
     start = 100
-    values, lengths, class_indices = demo.inks(COUNT - start, seed=5, start=start)
+    values, lengths, class_indices = demo_drawings.inks(COUNT - start, seed=5, start=start)
     np.testing.assert_array_equal(values, drawings[0][drawings[1][:start].sum() :])
     np.testing.assert_array_equal(lengths, drawings[1][start:])
     np.testing.assert_array_equal(class_indices, drawings[2][start:])
 
 
 def test_the_arrays_have_the_promised_shapes_and_types(drawings):
-    for count, (values, lengths, class_indices) in ((COUNT, drawings), (0, demo.inks(0, seed=5))):
+    for count, (values, lengths, class_indices) in (
+        (COUNT, drawings),
+        (0, demo_drawings.inks(0, seed=5)),
+    ):
         assert values.dtype == np.float32
         assert values.shape == (lengths.sum(), 3)
         assert lengths.dtype == class_indices.dtype == np.int64
@@ -86,7 +89,7 @@ def random_drawings(seed):
 @given(st.integers(0, 10**6))
 def test_ink_made_many_at_a_time_is_the_ink_of_each_drawing(seed):
     sketches = random_drawings(seed)
-    values, rows = demo._to_ink(
+    values, rows = demo_drawings._to_ink(
         np.concatenate([stroke.T for strokes in sketches for stroke in strokes]),
         np.repeat(np.arange(len(sketches)), [len(strokes) for strokes in sketches]),
         np.array([stroke.shape[1] for strokes in sketches for stroke in strokes]),
@@ -97,10 +100,12 @@ def test_ink_made_many_at_a_time_is_the_ink_of_each_drawing(seed):
 
 
 def test_the_categories_are_some_that_quick_draw_has_too():
-    assert list(demo.CLASS_NAMES) == sorted(set(demo.CLASS_NAMES))
-    assert len(demo.CLASS_NAMES) >= 24
+    assert list(demo_drawings.CLASS_NAMES) == sorted(set(demo_drawings.CLASS_NAMES))
+    assert len(demo_drawings.CLASS_NAMES) >= 24
     names = "circle square triangle star zigzag stairs envelope hexagon octagon line squiggle"
-    assert {*names.split(), "hurricane", "smiley face", "traffic light"} <= set(demo.CLASS_NAMES)
+    assert {*names.split(), "hurricane", "smiley face", "traffic light"} <= set(
+        demo_drawings.CLASS_NAMES
+    )
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the real sample is not here")
@@ -110,19 +115,19 @@ def test_every_category_is_spelt_as_in_the_real_data_set():
             if member.name.endswith("training.tfrecord.classes"):
                 official = archive.extractfile(member).read().decode().split("\n")
                 break
-    assert set(demo.CLASS_NAMES) <= set(official)
+    assert set(demo_drawings.CLASS_NAMES) <= set(official)
 
 
 def test_every_category_is_as_frequent_as_the_others():
-    *_, class_indices = demo.inks(5 * demo._BLOCK, seed=1)
-    counts = np.bincount(class_indices, minlength=len(demo.CLASS_NAMES))
-    expected = len(class_indices) / len(demo.CLASS_NAMES)
+    *_, class_indices = demo_drawings.inks(5 * demo_drawings._BLOCK, seed=1)
+    counts = np.bincount(class_indices, minlength=len(demo_drawings.CLASS_NAMES))
+    expected = len(class_indices) / len(demo_drawings.CLASS_NAMES)
     # Six standard deviations of a count.
     assert np.abs(counts - expected).max() < 6 * np.sqrt(expected)
 
 
 def test_another_seed_makes_other_drawings(inks):
-    values, lengths, _ = demo.inks(500, seed=6)
+    values, lengths, _ = demo_drawings.inks(500, seed=6)
     others = {ink.tobytes() for ink in np.split(values, np.cumsum(lengths)[:-1])}
     assert len(others & {ink.tobytes() for ink in inks[:500]}) == 0
 
@@ -137,7 +142,7 @@ def test_categories_have_the_points_and_strokes_that_tell_them_apart(drawings):
     strokes = np.add.reduceat(values[:, 2], np.cumsum(lengths) - lengths)
 
     def median(numbers, name):
-        return np.median(numbers[class_indices == demo.CLASS_NAMES.index(name)])
+        return np.median(numbers[class_indices == demo_drawings.CLASS_NAMES.index(name)])
 
     in_order = ["line", "triangle", "star", "clock", "hurricane"]
     points = [median(lengths, name) for name in in_order]
@@ -145,7 +150,7 @@ def test_categories_have_the_points_and_strokes_that_tell_them_apart(drawings):
     in_order = ["circle", "donut", "traffic light", "ladder", "sun"]
     parts = [median(strokes, name) for name in in_order]
     assert parts == sorted(set(parts))
-    square = strokes[class_indices == demo.CLASS_NAMES.index("square")]
+    square = strokes[class_indices == demo_drawings.CLASS_NAMES.index("square")]
     assert {1, 4} <= set(square)
 
 
@@ -178,7 +183,7 @@ def test_drawings_can_be_told_apart_but_not_by_a_linear_model(drawings, inks):
     for row, ink in zip(padded, inks[:6000], strict=True):
         row[: len(ink)] = ink[:64]
     flat = np.concatenate([padded.reshape(6000, -1), np.ones((6000, 1))], axis=1)
-    targets = np.eye(len(demo.CLASS_NAMES))[class_indices[train]]
+    targets = np.eye(len(demo_drawings.CLASS_NAMES))[class_indices[train]]
     gram = flat[train].T @ flat[train] + np.eye(flat.shape[1])
     weights = np.linalg.solve(gram, flat[train].T @ targets)
     linear = np.mean(np.argmax(flat[test] @ weights, axis=1) == labels)
@@ -190,4 +195,4 @@ def test_drawings_can_be_told_apart_but_not_by_a_linear_model(drawings, inks):
 @pytest.mark.parametrize("wrong", [{"count": -1}, {"start": -1}, {"seed": -1}])
 def test_a_negative_number_is_refused_and_not_taken_from_the_end(wrong):
     with pytest.raises(ValueError, match="must not be negative"):
-        demo.inks(**{"count": 1, "seed": 0, "start": 0} | wrong)
+        demo_drawings.inks(**{"count": 1, "seed": 0, "start": 0} | wrong)

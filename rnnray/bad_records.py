@@ -1,15 +1,14 @@
-"""Drawings that cannot be used: an error, or counted across all processes and reported."""
+"""Records and files that cannot be used: counted across all processes, and reported."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import ray
 
 from rnnray import cluster
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.sketch.sketch_config import OnBadRecord
 
 _SHOWN = 5
 _KEPT = 1000
@@ -51,7 +50,7 @@ class BadRecords:
 
 
 @contextmanager
-def counted(mode: OnBadRecord, unit: str = "drawings") -> Iterator[BadRecords | None]:
+def counted(mode: Literal["error", "skip"], unit: str = "drawings") -> Iterator[BadRecords | None]:
     """For `skip`, yield a counter of bad records, and print at the end what was skipped.
 
     Args:
@@ -70,3 +69,18 @@ def counted(mode: OnBadRecord, unit: str = "drawings") -> Iterator[BadRecords | 
             say(f"    {message}")
         if count > _SHOWN:
             say(f"    and {count - _SHOWN:,} more")
+
+
+def say_passed_over(files: Sequence[str], one: str, several: str) -> int:
+    """Print the names of a few files that are no data; return the number of all.
+
+    Args:
+        files: paths of the files.
+        one: what one of them is, such as "1 file that is no video".
+        several: what several are, after their number.
+    """
+    if count := len(files):
+        what = one if count == 1 else f"{count:,} {several}"
+        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+        say(f"passed over {what}: {', '.join(files[:_SHOWN])}{more}")
+    return count

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lazily import Lazily, keras
 
-from rnnray.sketch.data import demo, sketch_table
+from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.sketch_config import SketchModelConfig, notebook, strong
 
-model = Lazily("rnnray.sketch.model")
+model = Lazily("rnnray.sketch.sketch_model")
 
 TINY: dict[str, Any] = {"filters": (4, 4, 4), "units": 4, "layers": 1}
 
 
 def drawings(count: int, max_points: int = 100) -> np.ndarray:
-    rows = sketch_table.from_arrays(*demo.inks(count, seed=1), demo.CLASS_NAMES)
+    rows = sketch_table.from_arrays(*demo_drawings.inks(count, seed=1), demo_drawings.CLASS_NAMES)
     return sketch_table.padded(rows, max_points)[0]
 
 

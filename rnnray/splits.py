@@ -1,10 +1,17 @@
-"""The files of each split of a source, by the names of files and folders."""
+"""The split of each file or row of a source: by the names of files and folders, or by shares."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import PurePosixPath
 
+from rnnray.errors import UserError
+
 SPLITS = ("train", "validation", "test")
+
+USUAL = "80:10:10"
+"""Shares of files and rows that no name splits."""
 
 _SPLIT_OF = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -72,3 +79,52 @@ def are_named(root: str, paths: Sequence[str]) -> bool:
 def _word_of_file(path: str) -> str | None:
     found = _FILE_NAME.fullmatch(PurePosixPath(path).name.lower())
     return None if found is None else found[1] or found[2]
+
+
+def parse_shares(text: str) -> tuple[int, int, int]:
+    """Parse TRAIN:VALIDATION:TEST, percent of the data, such as 80:10:10.
+
+    Raises:
+        ValueError: these are not three numbers whose sum is 100, or one of the first two is 0.
+    """
+    found = re.fullmatch(r"(\d{1,3}):(\d{1,3}):(\d{1,3})", text, re.ASCII)
+    train, validation, test = map(int, found.groups()) if found else (0, 0, 0)
+    if train + validation + test != 100 or not train or not validation:
+        raise ValueError(
+            "TRAIN:VALIDATION:TEST in percent, such as 80:10:10; they make 100, and TRAIN and "
+            "VALIDATION are not 0"
+        )
+    return train, validation, test
+
+
+def ranges(split: str, count: int = 100) -> dict[str, range]:
+    """Return the indices of each split among `count`: by default those of a hash from 0 to 99."""
+    train, validation, _ = parse_shares(split)
+    bounds = (count * share // 100 for share in (0, train, train + validation, 100))
+    return {name: range(*ends) for name, ends in zip(SPLITS, pairwise(bounds), strict=True)}
+
+
+def divided(names: Sequence[str], split: str) -> list[str]:
+    """Return the split of each name, by a hash of the names, in exactly the given shares.
+
+    A split of more than 0 % has at least one name if there are enough.
+    """
+    order = sorted(range(len(names)), key=lambda row: hashlib.sha256(names[row].encode()).digest())
+    counts = _counts(len(names), parse_shares(split))
+    in_order = [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
+    return [name for _, name in sorted(zip(order, in_order, strict=True))]
+
+
+def check_undivided(data: str, split: str | None, *, has_splits: bool) -> None:
+    """Raise `UserError` if a source that has splits of its own is to be divided by `split`."""
+    if has_splits and split is not None:
+        raise UserError(
+            f"{data}: already has splits, which --split {split} would mix; leave --split out"
+        )
+
+
+def _counts(names: int, percent: tuple[int, int, int]) -> list[int]:
+    held_out = [round(names * share / 100) or int(share > 0) for share in percent[1:]]
+    while sum(held_out) >= names and any(held_out):
+        held_out[held_out[1] >= held_out[0]] -= 1
+    return [names - sum(held_out), *held_out]

@@ -1,6 +1,6 @@
 import pytest
 
-from rnnray.sketch.data.splits import are_named, split_files
+from rnnray.splits import are_named, divided, ranges, split_files
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,15 @@ def test_eval_is_what_else_is_missing(names: list[str], expected: tuple[str, str
 )
 def test_the_category_train_is_no_split(names: list[str], named: bool) -> None:
     assert are_named("/data", [f"/data/{name}" for name in names]) is named
+
+
+def test_a_split_by_hash_is_the_same_as_ever() -> None:
+    """Other splits would move test rows of earlier runs into training."""
+    names = [f"piece {number}" for number in range(12)]
+    chosen = divided(names, "60:20:20")
+    assert [number for number, split in enumerate(chosen) if split == "validation"] == [4, 8]
+    assert [number for number, split in enumerate(chosen) if split == "test"] == [3, 10]
+    assert divided(names[::-1], "60:20:20") == chosen[::-1]
+    shares = {"train": range(80), "validation": range(80, 95), "test": range(95, 100)}
+    assert ranges("80:15:5") == shares
+    assert list(ranges("80:10:10", 7).values()) == [range(5), range(5, 6), range(6, 7)]
