@@ -22,7 +22,7 @@ class Field:
     """The positions of a field's values, and its labelled ticks, along an axis from 0 to 1."""
 
     label: str
-    places: _Floats
+    positions: _Floats
     ticks: Mapping[float, str]
     is_choice: bool
 
@@ -50,14 +50,14 @@ def fields_of(
         values = [trial.values[name] for trial in trials]
         is_choice = name in choices or not all(map(_is_number, values))
         if is_choice:
-            places, low, high, ticks = _categories(values)
+            positions, low, high, ticks = _categories(values)
         else:
-            places, low, high, ticks = _numbers(np.array(values, np.float64), name in log)
+            positions, low, high, ticks = _numbers(np.array(values, np.float64), name in log)
         fields.append(
             Field(
                 (last if lasts[last] == 1 else name.replace(".", " ")).replace("_", " "),
-                (places - low) / (high - low),
-                {(place - low) / (high - low): text for place, text in ticks.items()},
+                (positions - low) / (high - low),
+                {(position - low) / (high - low): text for position, text in ticks.items()},
                 is_choice,
             )
         )
@@ -70,22 +70,22 @@ def _categories(values: Sequence[Any]) -> tuple[_Floats, float, float, dict[floa
         texts = sorted(kinds, key=kinds.__getitem__)
     except TypeError:  # values of several types, such as 5.0 and none
         texts = sorted(kinds)
-    places = np.array([texts.index(_text(value)) for value in values], np.float64)
+    positions = np.array([texts.index(_text(value)) for value in values], np.float64)
     every = math.ceil(len(texts) / 24)
     ticks = {float(k): texts[k] for k in range(0, len(texts), every)}
-    return places, -0.5, len(texts) - 0.5, ticks
+    return positions, -0.5, len(texts) - 0.5, ticks
 
 
 def _numbers(values: _Floats, log: bool) -> tuple[_Floats, float, float, dict[float, str]]:
     log = log and bool((values > 0).all())
     whole = bool((values == values.round()).all())
-    places = np.log10(values) if log else values
-    low, high = float(places.min()), float(places.max())
+    positions = np.log10(values) if log else values
+    low, high = float(positions.min()), float(positions.max())
     if low == high:
         margin = 0.3 if log else 1 if whole else abs(low) / 2
         low, high = low - margin, high + margin
     ticks = _log_ticks(low, high) if log else ticks_of(low, high, 8 if whole else 5, whole)
-    return places, low, high, ticks
+    return positions, low, high, ticks
 
 
 def _is_number(value: Any) -> bool:
@@ -128,7 +128,7 @@ def _log_ticks(low: float, high: float) -> dict[float, str]:
     decades = range(math.floor(low), math.ceil(high) + 1)
     for digits in (1,), (1, 3), (1, 2, 5):
         ticks = {math.log10(digit * 10.0**k): f"{digit}e{k}" for k in decades for digit in digits}
-        ticks = {place: text for place, text in ticks.items() if low <= place <= high}
+        ticks = {position: text for position, text in ticks.items() if low <= position <= high}
         if len(ticks) >= 3:
             every = math.ceil(len(ticks) / 7)
             return {p: _text(float(t)) for p, t in [*ticks.items()][::every]}

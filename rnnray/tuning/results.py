@@ -54,10 +54,10 @@ def collect(grid: ResultGrid, score: Score, epochs: int) -> list[Trial]:
         name, values = Path(result.path).name, result.config["values"]
         whole = epochs_of(values, epochs)
         status = "failed" if result.error else status_of(reports[-1] if reports else {}, whole)
-        places = [report["epoch"] for report in reports]
+        at = [report["epoch"] for report in reports]
         trials.append(
             Trial(
-                TrialCurve(name, values, scores, status, places),
+                TrialCurve(name, values, scores, status, at),
                 reports,
                 _best_checkpoint(result, reports, score),
             )

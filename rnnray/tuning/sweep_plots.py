@@ -73,15 +73,15 @@ def score_curves(path: Path, trials: Sequence[TrialCurve], score: Score) -> None
             continue
         alone = [int(k) for k in known if k - 1 not in known and k + 1 not in known]
         color, width = (VERMILION, 2.2) if i == best else (MUTED, 0.4 + 0.6 * crowd)
-        places = np.array(trials[i].places(), np.float64)
-        axes.plot(places, curve, ".-", color=color, lw=width, markevery=alone)
+        epochs = np.array(trials[i].at_epochs(), np.float64)
+        axes.plot(epochs, curve, ".-", color=color, lw=width, markevery=alone)
         mark = dict(_STATUS[trials[i].status][1])
         mark["ms"] *= 0.6 + 0.4 * crowd
-        axes.plot(places[known[-1]], curve[known[-1]], ls="none", zorder=3, clip_on=False, **mark)
+        axes.plot(epochs[known[-1]], curve[known[-1]], ls="none", zorder=3, clip_on=False, **mark)
         if i == best:
-            peak = places[np.flatnonzero(curve == finals[i])[0]]
+            peak = epochs[np.flatnonzero(curve == finals[i])[0]]
             axes.plot(peak, finals[i], ls="none", zorder=4, clip_on=False, **_BEST)
-    ends = [place for trial in trials for place in trial.places()]
+    ends = [epoch for trial in trials for epoch in trial.at_epochs()]
     axes.set_xlim(min([1, *ends]) - 0.5, max([1, *ends]) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
     _score_axis(axes, low, high)
@@ -115,14 +115,14 @@ def score_against_fields(
     for k, field in enumerate(fields):
         axes = plot_style.chart(figure, (rows, columns, k + 1), "", xlabel=field.label)
         axes.grid(axis="x", color=FAINT, linewidth=0.3)
-        places = _beside(field.places, best)
+        positions = _beside(field.positions, best)
         for i in order[::-1]:
             mark = _STATUS[trials[i].status][1]
             if np.isnan(finals[i]):
                 mark = mark | {"mec": MUTED, "mfc": "none"}
             elif i == best:
                 mark = _BEST
-            axes.plot(places[i], heights[i], ls="none", clip_on=False, **mark)
+            axes.plot(positions[i], heights[i], ls="none", clip_on=False, **mark)
         axes.set_xlim(-0.06, 1.06)
         _score_axis(axes, low, high)
         if np.isnan(finals).any():
@@ -167,7 +167,7 @@ def parallel_coordinates(
     right = len(fields)
     ends = (np.clip(finals, low, high) - low) / (high - low)
     goodness = ends if score[1] == "max" else 1 - ends
-    heights = [_side_by_side(field.places, order[::-1]) for field in fields]
+    heights = [_side_by_side(field.positions, order[::-1]) for field in fields]
     heights.append(np.where(np.isnan(ends), -0.1, ends))
     figure = plot_style.new(max(5.5, 1.6 + 1.4 * right), 5)
     title = plot_style.wrap(title, int(9 * figure.get_figwidth()), 3)
@@ -195,7 +195,9 @@ def parallel_coordinates(
                 fontsize=SMALL, color=TEXT, parse_math=False,
                 path_effects=[withStroke(linewidth=2.5, foreground="white")],
             )  # fmt: skip
-    ticks = {(place - low) / (high - low): text for place, text in ticks_of(low, high, 6).items()}
+    ticks = {
+        (position - low) / (high - low): text for position, text in ticks_of(low, high, 6).items()
+    }
     if np.isnan(finals).any():
         ticks[-0.1] = "no metric"
     axes.yaxis.tick_right()
@@ -267,15 +269,15 @@ def _side_by_side(heights: _Floats, order: Sequence[int]) -> _Floats:
     return apart
 
 
-def _beside(places: _Floats, best: int) -> _Floats:
+def _beside(positions: _Floats, best: int) -> _Floats:
     """Move positions from 0 to 1 a little if many trials share few; the best trial's stays."""
-    levels = np.unique(places)
-    if len(levels) > len(places) / 5:
-        return places
+    levels = np.unique(positions)
+    if len(levels) > len(positions) / 5:
+        return positions
     gap = min([0.5, *np.diff(levels)])
     golden = (math.sqrt(5) - 1) / 2  # its multiples fill a range evenly
-    moves = (np.arange(len(places)) - best) * golden
-    moved: _Floats = places + 0.4 * gap * (moves - moves.round())
+    moves = (np.arange(len(positions)) - best) * golden
+    moved: _Floats = positions + 0.4 * gap * (moves - moves.round())
     return moved
 
 

@@ -22,6 +22,6 @@ class TrialCurve:
     epochs: Sequence[float] = ()
     """Epochs done at each report; by default 1, 2, 3, ..."""
 
-    def places(self) -> Sequence[float]:
+    def at_epochs(self) -> Sequence[float]:
         """Return the position of each score, in epochs."""
         return self.epochs or range(1, len(self.scores) + 1)

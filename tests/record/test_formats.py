@@ -25,6 +25,8 @@ from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training.task import Task
 from rnnray.tuning import results, space
 from rnnray.tuning.trial_curve import TrialCurve
+from rnnray.video import video_config as video
+from rnnray.video.video_task import VideoTask
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,8 @@ def test_presets() -> None:
         same_text(f"presets/chorale-{name}.yaml", config_file(ChoraleTask(preset())))
     for name, preset in forecast.PRESETS.items():
         same_text(f"presets/forecast-{name}.yaml", config_file(ForecastTask(preset())))
+    for name, preset in video.PRESETS.items():
+        same_text(f"presets/video-{name}.yaml", config_file(VideoTask(preset(), ("fall",))))
 
 
 def config_file(task: Task) -> str:
