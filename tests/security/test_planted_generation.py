@@ -34,7 +34,7 @@ def rows() -> list[dict[str, Any]]:
             "checkpoint": "abc",
             "chords": [72, 67, 60, 48] * 8,
             "nats_per_note": 0.5,
-            **dict.fromkeys(manifest.FIGURES, 0.0),
+            **dict.fromkeys(manifest.STATISTICS, 0.0),
             "files": [{"key": PART.key(index, "mid"), "size": 100, "sha256": "abc"}],
         }
         for index in (0, 1)

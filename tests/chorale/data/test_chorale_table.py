@@ -82,6 +82,13 @@ def test_a_name_in_two_splits_must_be_told_apart() -> None:
         chorale_table.named(both, "a")
 
 
+def test_the_validation_split_has_two_names() -> None:
+    made = chorale_table.from_chorales([("a", "valid", chords(60)), ("b", "train", chords(61))])
+    for name in ("valid", "validation"):
+        assert chorale_table.select(made, name)["name"].to_pylist() == ["a"]
+    assert chorale_table.named(made, "validation:0")[0] == "a"
+
+
 def test_what_was_skipped_stays_with_the_table() -> None:
     made = chorale_table.from_chorales([("a", "test", chords(60))], [("b.mid", "has 5 voices")])
     assert chorale_table.skipped_of(chorale_table.select(made, "test")) == [
