@@ -49,7 +49,8 @@ def main(config: Options) -> dict[str, Any]:
     from rnnray.benchmarks import own_speed, video_speed
     from rnnray.benchmarks import sketch_speed as sketch
 
-    cluster.connect(verbose=config.verbose)
+    if config.what != "compose":  # which needs no Ray
+        cluster.connect(verbose=config.verbose)
     measures: dict[str, Callable[[], Any]] = {
         "ingest": lambda: sketch.ingest(config.data, config.count),
         "train": lambda: sketch.train(config.data),

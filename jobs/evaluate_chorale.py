@@ -22,8 +22,8 @@ class Options(job.JobOptions):
     data: str | None = None
     """Corpus, as in jobs/train_chorale.py; by default the one that the checkpoint was trained
     on."""
-    split: Literal["train", "valid", "test"] = "test"
-    """Split whose pieces are evaluated."""
+    split: Literal["train", "valid", "validation", "test"] = "test"
+    """Split whose pieces are evaluated; valid is another name of validation."""
 
 
 def main(config: Options) -> dict[str, Any]:

@@ -27,11 +27,12 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Do the job; Ray starts once the input is known to be good."""
-    from rnnray.chorale.generation.dry_run import dry_run
+    if config.where.dry_run:
+        from rnnray.chorale.generation.dry_run import dry_run
+
+        return dry_run(config.generation, config.where)
     from rnnray.chorale.generation.run import generate
 
-    if config.where.dry_run:
-        return dry_run(config.generation, config.where)
     return generate(config.generation, config.where, verbose=config.options.verbose).as_dict()
 
 

@@ -14,7 +14,7 @@ from rnnray.training.training_options import RunName, RunOptions
 
 
 class SketchRun(RunOptions):
-    """Where and on what a run of the classifier runs."""
+    """Storage, workers and resources of a run of the classifier."""
 
     name: RunName = "sketch"
     """Name of the run and of its folder; a run of the same name resumes where it stopped."""

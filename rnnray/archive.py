@@ -33,7 +33,7 @@ def fetch_tar(url: str, sha256: str, name: str) -> Path:
     The folder is in `cache_folder()`; once it exists, no network is needed.
 
     Args:
-        url: where the archive is.
+        url: address of the archive.
         sha256: its digest, hexadecimal.
         name: name of its folder in the cache.
 

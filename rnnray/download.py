@@ -161,6 +161,7 @@ def _is_there(target: Path, size: int | None) -> bool:
 def _download(url: str, target: Path, size: int | None, sha256: str | None) -> None:
     part = _Part(target)
     by_hand = f"download {url} yourself and put it at {target}, or pass --data PATH"
+    # Not by `retry`: the count starts over when bytes arrive, and a wrong host fails at once.
     failures, furthest, connected = 0, 0, False
     with closing(_Progress(target.name)) as progress:
         while True:

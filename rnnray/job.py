@@ -29,12 +29,12 @@ from pydantic import (
     create_model,
     model_validator,
 )
-from tyro.constructors._struct_spec_pydantic import pydantic_rule
+from tyro.constructors._struct_spec_pydantic import pydantic_rule  # private; tried with 1.0.17
 
 from rnnray.errors import Terminated, UserError, find_user_error
 from rnnray.progress import printable
 from rnnray.training.training_options import Config
-from rnnray.uris import check_place
+from rnnray.uris import check_uri
 from rnnray.yaml_file import read_file
 
 
@@ -70,7 +70,7 @@ class JobOptions(Config):
             raise WrongUse(message, problems) from error
         for value in vars(options).values():
             if isinstance(value, str):
-                check_place(value)  # before any message can repeat a secret in it
+                check_uri(value)  # before any message can repeat a secret in it
         return options
 
 

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def look_up(package: str, places: Mapping[str, str], name: str) -> Any:
+def look_up(package: str, sources: Mapping[str, str], name: str) -> Any:
     """Return what a package's `__getattr__` is asked for.
 
     Args:
         package: name of the package.
-        places: from names to module and name below the package, such as "rows.Blocks"; with a dot
+        sources: from names to module and name below the package, such as "rows.Blocks"; with a dot
             before it, below the package's own.
         name: the name that is asked for.
 
     Raises:
         AttributeError: the package has no such name.
     """
-    if name not in places:
+    if name not in sources:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    module, _, attribute = places[name].rpartition(".")
+    module, _, attribute = sources[name].rpartition(".")
     return getattr(importlib.import_module(f".{module}", package), attribute)

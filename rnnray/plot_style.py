@@ -28,16 +28,16 @@ def new(width: float, height: float) -> Figure:
     return figure
 
 
-def chart(figure: Figure, place: tuple[int, int, int], title: str, **labels: str) -> Axes:
+def chart(figure: Figure, cell: tuple[int, int, int], title: str, **labels: str) -> Axes:
     """Add axes with a title at the left and light grid lines, without a box.
 
     Args:
         figure: the figure.
-        place: rows, columns and the number of the cell, from 1.
+        cell: rows, columns and the number of the cell, from 1.
         title: title of the chart.
         labels: `xlabel` and `ylabel`.
     """
-    axes = figure.add_subplot(*place)
+    axes = figure.add_subplot(*cell)
     axes.set(**labels)
     axes.set_title(title, loc="left", fontsize=TITLE, color=TEXT, pad=9, parse_math=False)
     axes.tick_params(labelsize=BODY, colors=MUTED, length=0)

@@ -14,6 +14,8 @@ from typing import Any
 
 import ray
 
+from rnnray.progress import say
+
 CHECKPOINT_LIST = "checkpoint_manager_snapshot.json"
 """File in a run's folder in which Ray Train lists the run's checkpoints.
 
@@ -38,8 +40,6 @@ def reads_checkpoint_list(values: Mapping[str, Any]) -> bool:
 @functools.cache
 def _say_lost(what: str) -> None:
     """Say once in this process what this Ray does not offer."""
-    from rnnray.progress import say  # noqa: PLC0415  (it imports this module)
-
     say(f"Ray {ray.__version__} lacks a part that this project uses: {what}")
 
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 _PAUSE = 0.5  # seconds before the second attempt; doubles up to `_LONGEST_PAUSE`
 _LONGEST_PAUSE = 10.0
 _SILENCE = 3.0  # seconds of failure before the first line
-_LINE_SECONDS = 30.0  # between two lines about a place, for all threads of a process
+_LINE_SECONDS = 30.0  # between two lines about a URI, for all threads of a process
 
 T = TypeVar("T")
-_told: dict[str, float] = {}  # time of the last line about each place
+_told: dict[str, float] = {}  # time of the last line about each URI
 
 
 class GaveUp(Exception):  # noqa: N818
@@ -28,7 +28,7 @@ class GaveUp(Exception):  # noqa: N818
 
 
 def retry(
-    place: str,
+    uri: str,
     attempt: Callable[[], T],
     reason: Callable[[Exception], str],
     *,
@@ -39,7 +39,7 @@ def retry(
     """Call `attempt` until it succeeds or `patience` seconds have passed; return its result.
 
     Args:
-        place: path or URI that is accessed.
+        uri: path or URI that is accessed.
         attempt: call that may fail.
         reason: returns a few words for an error that may pass by itself, "" for others; may raise.
         patience: seconds from the first failure to giving up.
@@ -65,8 +65,8 @@ def retry(
         now = time.monotonic()
         if now - began + pause > patience:
             raise GaveUp(why, now - began)
-        if now - began > _SILENCE and now - _told.get(place, float("-inf")) > _LINE_SECONDS:
-            told, _told[place] = True, now
+        if now - began > _SILENCE and now - _told.get(uri, float("-inf")) > _LINE_SECONDS:
+            told, _told[uri] = True, now
             say_waiting(why, patience - (now - began))
         # Random, so that not all waiting processes return at once.
         time.sleep(pause * random.uniform(0.5, 1))

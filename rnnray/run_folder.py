@@ -11,7 +11,7 @@ import yaml
 from rnnray import storage
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.run_lock import RunLock, place_of
+from rnnray.run_lock import RunLock, lock_store
 from rnnray.yaml_file import read_mapping
 
 DATA = "data.yaml"
@@ -45,7 +45,7 @@ def lock(folder: str) -> RunLock:
     """
     say_if_short_lived(folder)
     storage.check_writable(folder)
-    return RunLock(place_of(folder))
+    return RunLock(lock_store(folder))
 
 
 def keep(

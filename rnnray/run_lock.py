@@ -37,7 +37,7 @@ class LockLost(UserError):  # noqa: N818
     """Another run has taken this run's lock."""
 
 
-class Place(Protocol):
+class LockStore(Protocol):
     """The part of a `Store` that the lock needs."""
 
     @property
@@ -58,8 +58,8 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class _ArrowPlace:
-    """A place that only pyarrow reaches.
+class _ArrowStore:
+    """A store that only pyarrow reaches.
 
     Ignores `if_absent`: of two runs that begin in the same moment, the first one finds the other's
     lock at its next beat.
@@ -84,8 +84,8 @@ class _ArrowPlace:
             raise UserError(f"{self.uri}: cannot be read") from error
 
 
-def place_of(uri: str) -> Place:
-    """Return the lock's place for a run whose files `rnnray.storage` writes.
+def lock_store(uri: str) -> LockStore:
+    """Return the lock's store for a run whose files `rnnray.storage` writes.
 
     Args:
         uri: absolute path or URI of the run's folder.
@@ -93,14 +93,14 @@ def place_of(uri: str) -> Place:
     filesystem, path = storage.open_uri(uri)
     if isinstance(filesystem, fs.LocalFileSystem):
         return LocalStore(path)
-    return open_store(uri) if uri.startswith("s3://") else _ArrowPlace(uri)
+    return open_store(uri) if uri.startswith("s3://") else _ArrowStore(uri)
 
 
 @dataclass(frozen=True)
 class Held:
     """A lock that a run holds, as its other processes see it. Small: it may be pickled."""
 
-    place: Place
+    store: LockStore
     owner: str
 
     def check(self) -> bool:
@@ -110,10 +110,10 @@ class Held:
             LockLost: another run has the lock, or had it and has ended.
             UserError: the lock cannot be read.
         """
-        found = self.place.get(LOCK)
-        if found is None and next(iter(self.place.list()), None) is None:
+        found = self.store.get(LOCK)
+        if found is None and next(iter(self.store.list()), None) is None:
             return False
-        check_owner(found, self.owner, self.place.uri)
+        check_owner(found, self.owner, self.store.uri)
         return True
 
 
@@ -137,7 +137,7 @@ class RunLock:
     """A lock for a `with` statement; a thread beats meanwhile, and releases the lock at the end.
 
     Args:
-        place: where the lock lies.
+        store: folder of the run, where the lock lies.
         beat_seconds: time between two beats.
         watch_seconds: time for which a lock is watched for a beat, if its owner cannot be looked
             up.
@@ -149,15 +149,15 @@ class RunLock:
 
     def __init__(
         self,
-        place: Place,
+        store: LockStore,
         *,
         beat_seconds: float = BEAT_SECONDS,
         watch_seconds: float = STALE_SECONDS,
         release_seconds: float = _RELEASE_SECONDS,
     ) -> None:
-        self._place, self._beat_seconds = place, beat_seconds
+        self._store, self._beat_seconds = store, beat_seconds
         self._watch_seconds, self._release_seconds = watch_seconds, release_seconds
-        self.held = Held(place, uuid.uuid4().hex)
+        self.held = Held(store, uuid.uuid4().hex)
         self._lost: LockLost | None = None
         self._confirmed = _now()
         self._ended = threading.Event()
@@ -166,7 +166,7 @@ class RunLock:
     def __enter__(self) -> Self:
         for _ in range(_ATTEMPTS):
             # Some stores ignore `if_absent`, and would overwrite a lock.
-            found = self._place.get(LOCK)
+            found = self._store.get(LOCK)
             if found is not None:
                 self._clear_stale(found)
             try:
@@ -175,7 +175,7 @@ class RunLock:
             except Exists:
                 continue
         else:
-            raise UserError(f"{self._place.uri}: other runs keep taking its {LOCK}; run again")
+            raise UserError(f"{self._store.uri}: other runs keep taking its {LOCK}; run again")
         self._confirmed = _now()
         _ours.add(self.held.owner)
         self._thread.start()
@@ -192,7 +192,7 @@ class RunLock:
         self._thread.join(self._release_seconds)
         if self._thread.is_alive():
             # A store that does not answer must not hide the reason of the run's end, nor delay it.
-            say(f"{self._place.uri}: does not answer, so its {LOCK} is left there")
+            say(f"{self._store.uri}: does not answer, so its {LOCK} is left there")
 
     def check(self) -> None:
         """Raise unless this run still holds its lock, which it may lose in an outage.
@@ -209,7 +209,7 @@ class RunLock:
 
     def _put(self, *, if_absent: bool = False) -> None:
         content = {"owner": self.held.owner, **_this_process(), "beat": time.time()}
-        self._place.put(
+        self._store.put(
             LOCK,
             json.dumps(content).encode(),
             content_type="application/json",
@@ -233,14 +233,14 @@ class RunLock:
             say(f"taking over from a run that has died ({_name(lock)})")
         # Of two runs that take over at once, the first may lose its new lock here; it finds out at
         # its next beat.
-        self._place.delete(LOCK)
+        self._store.delete(LOCK)
 
     def _check_silent(self, lock: dict[str, Any]) -> None:
         """Raise `UserError` if a run of this machine has beaten within `STALE_SECONDS`."""
         age = time.time() - float(lock["beat"])
         if age < STALE_SECONDS:
             raise UserError(
-                f"{self._place.uri}: another run is writing there ({_name(lock)}, last heartbeat "
+                f"{self._store.uri}: another run is writing there ({_name(lock)}, last heartbeat "
                 f"{max(age, 0):.0f} s ago); use another --name, or wait until it ends"
             )
 
@@ -254,18 +254,18 @@ class RunLock:
             UserError: it beats.
         """
         say(
-            f"{self._place.uri}: a run was writing there ({_name(lock)}); "
+            f"{self._store.uri}: a run was writing there ({_name(lock)}); "
             f"waiting {self._watch_seconds:g} s to see whether it still is"
         )
         end = time.monotonic() + self._watch_seconds
         while time.monotonic() < end:
             time.sleep(self._watch_seconds / _LOOKS)
-            now = self._place.get(LOCK)
+            now = self._store.get(LOCK)
             if now is None:
                 return False
             if now != found:
                 raise UserError(
-                    f"{self._place.uri}: another run is writing there ({_name(_parse(now))}); use "
+                    f"{self._store.uri}: another run is writing there ({_name(_parse(now))}); use "
                     "another --name, or wait until it ends"
                 )
         return True
@@ -293,10 +293,10 @@ class RunLock:
                 # other writes.
                 continue
             except Exception as error:  # without beats, others would take the run for dead
-                say(f"{self._place.uri}: a heartbeat of {LOCK} failed ({type(error).__name__})")
+                say(f"{self._store.uri}: a heartbeat of {LOCK} failed ({type(error).__name__})")
         try:
-            if _parse(self._place.get(LOCK) or b"").get("owner") == self.held.owner:
-                self._place.delete(LOCK)
+            if _parse(self._store.get(LOCK) or b"").get("owner") == self.held.owner:
+                self._store.delete(LOCK)
         except UserError as problem:
             say(f"{LOCK} could not be deleted: {problem}")
 

@@ -12,16 +12,16 @@ from pyarrow import fs
 
 from rnnray import whole_file
 from rnnray.errors import UserError
-from rnnray.uris import check_place
+from rnnray.uris import check_uri
 
 
 def open_uri(uri: str) -> tuple[fs.FileSystem, str]:
     """Return the file system of a path or URI, and the path within it (absolute for local ones).
 
     Raises:
-        UserError: an unknown scheme, or a URI that `check_place` refuses.
+        UserError: an unknown scheme, or a URI that `check_uri` refuses.
     """
-    check_place(uri)
+    check_uri(uri)
     if "://" not in uri:
         return fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
     try:

@@ -11,7 +11,7 @@ _SECRETS = re.compile(
 )
 
 
-def check_place(uri: str) -> None:
+def check_uri(uri: str) -> None:
     """Refuse a path or URI that would show secrets in logs, or leads elsewhere than it seems to.
 
     Raises:

@@ -62,7 +62,9 @@ def randomise(composer: Any, seed: int = 0) -> None:
 @cache
 def _compiled(composer: Any, length: int) -> Any:
     spec = tf.TensorSpec([_ROWS, length], tf.int32)
-    return tf.function(lambda tokens: composer(tokens, training=False), input_signature=[spec])
+    return tf.function(
+        lambda tokens: composer(tokens, training=False), input_signature=[spec], autograph=False
+    )
 
 
 def logits_of(composer: Any, tokens: npt.NDArray[np.integer]) -> np.ndarray:
@@ -98,7 +100,7 @@ def repetitive(period: int, seed: int = 0) -> np.ndarray:
 
 
 def chorales(*lengths: int, seed: int = 0) -> list[np.ndarray]:
-    """Chorales of so many chords, int16 [n, 4], with held notes and some silence."""
+    """Chorales of these numbers of chords, int16 [n, 4], with held notes and some silence."""
     rng = np.random.default_rng(seed)
     pieces = []
     for length in lengths:
@@ -122,8 +124,9 @@ def save_checkpoint(folder: Path, preset: str, **options: Any) -> str:
 
 
 def save_corpus(file: Path, lengths: Sequence[int]) -> str:
-    """Save pieces of so many chords as a chorale table: the first to train on, the others to test;
-    its path.
+    """Save pieces of these numbers of chords as a chorale table; return its path.
+
+    The first is to train on, the others are to test.
     """
     splits = ["train", *["test"] * (len(lengths) - 1)]
     corpus = chorale_table.from_chorales(

@@ -1,11 +1,14 @@
 """A server of one file on this computer, with the faults of servers and networks."""
 
+import io
 import re
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, no two neighbouring bytes alike
 HALF = len(CONTENT) // 2
@@ -22,7 +25,7 @@ class Server(ThreadingHTTPServer):
         self.content = CONTENT
         self.headers: dict[str, str] = {"ETag": '"one"'}
         self.status: list[int] = []  # these answers first
-        self.drops: list[int] = []  # cut these answers after so many bytes
+        self.drops: list[int] = []  # numbers of bytes after which these answers are cut
         self.extra_length = 0  # lie by so much about the length
         self.chunked = False
         self.ranges = True
@@ -50,10 +53,10 @@ class Handler(BaseHTTPRequestHandler):
         start, status = 0, 200
         if match and server.ranges and (current or not server.checks_if_range):
             start, status = int(match[1]) // server.align * server.align, 206
-            place = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            content_range = f"bytes {start}-{len(content) - 1}/{len(content)}"
             if start >= len(content):
-                status, place = 416, f"bytes */{len(content)}"
-            headers["Content-Range"] = place
+                status, content_range = 416, f"bytes */{len(content)}"
+            headers["Content-Range"] = content_range
         body = content[start:] if status != 416 else b""
         if server.chunked:
             self.protocol_version = "HTTP/1.1"
@@ -89,3 +92,18 @@ def serving() -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def only_file(target: Path) -> bool:
+    """Whether nothing but the file itself and its lock was left."""
+    return {path.name for path in target.parent.iterdir()} == {target.name, target.name + ".lock"}
+
+
+def archive(member: str, content: bytes) -> bytes:
+    """An archive (tar.gz) of one file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        info = tarfile.TarInfo(member)
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,15 +76,15 @@ class Memory:
         pass
 
 
-def stored(made: Plan, store: Any, places: Sequence[int], *, resumes: bool) -> list[pa.Table]:
+def stored(made: Plan, store: Any, part_indices: Sequence[int], *, resumes: bool) -> list[pa.Table]:
     """All stages of some parts, in this process."""
     composer = Compose(made)
     composer.__dict__["_sampler"] = Sampler()
     upload = Upload(store, made, resumes)
     return [
         upload(render(batch, made))
-        for place in places
-        for batch in composer(pa.table({"part": [place]}))
+        for part_index in part_indices
+        for batch in composer(pa.table({"part": [part_index]}))
     ]
 
 
@@ -94,16 +93,7 @@ def run(made: Plan, store: Store, *, resumes: bool = False) -> list[pa.Table]:
     batches = stored(made, store, folder.unfinished(store, made), resumes=resumes)
     collected = manifest.Parts(store, made)
     # As they come from several renderers: in no order.
-    for place in np.random.default_rng(len(batches)).permutation(len(batches)):
-        collected.add(batches[place]["part"][0].as_py(), pipeline.rows_of(batches[place]))
+    for index in np.random.default_rng(len(batches)).permutation(len(batches)):
+        collected.add(batches[index]["part"][0].as_py(), pipeline.rows_of(batches[index]))
     publishing.publish(store, made, None, summarise=True)
     return batches
-
-
-def contents(place: Path) -> dict[str, bytes]:
-    """All files below a folder, by key."""
-    return {
-        str(path.relative_to(place)): path.read_bytes()
-        for path in place.rglob("*")
-        if path.is_file()
-    }

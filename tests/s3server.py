@@ -35,11 +35,11 @@ class Server(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.lock = threading.Lock()
         self.answers: list[tuple[int, str]] = []  # (status, S3's code) for the next requests
-        self.busy_every = 0  # one in so many requests is answered with 503
+        self.busy_every = 0  # of this many requests, one is answered with 503
         self.refuse = ""  # requests that have this in their line are answered with 403
         self.lose = ""  # the answer to the first request that has this in its line is lost
         self.pauses: list[float] = []  # seconds before the next answers
-        self.cuts: list[int] = []  # the bodies of the next answers end after so many bytes
+        self.cuts: list[int] = []  # numbers of bytes after which the next answers end
         self.away = False  # connections are closed
         self.html = False  # it is no S3 server at all
 

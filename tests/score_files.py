@@ -1,8 +1,10 @@
-"""Scores as small files: MIDI and MusicXML of a few notes."""
+"""Scores as small files: MIDI and MusicXML of a few notes; and random chorales to write."""
 
 from pathlib import Path
 
 import mido
+import numpy as np
+from hypothesis import strategies as st
 
 QUARTER = 480
 Notes = list[tuple[int, int, int]]  # pitch, start and end in ticks
@@ -80,3 +82,16 @@ def staff(first: list[str], second: list[str], length: int, number: int) -> str:
         + backup
         + "".join(note(pitch, length * len(first) // len(second), two, number) for pitch in second)
     )
+
+
+_VOICES = st.lists(
+    st.tuples(st.just(0) | st.integers(36, 81), st.integers(1, 20)), min_size=1, max_size=10
+)
+
+
+@st.composite
+def chorales(draw: st.DrawFn) -> np.ndarray:
+    """int16 [n, 4] of notes and silences of all lengths, n from 0 to 50."""
+    length = draw(st.integers(0, 50))
+    columns = [np.repeat(*np.array(draw(_VOICES)).T) for _ in range(4)]
+    return np.stack([np.resize(column, length) for column in columns], 1).astype(np.int16)

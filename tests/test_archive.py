@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from observed import contents
 
 from rnnray.archive import extract_tar
 from rnnray.errors import UserError
@@ -36,11 +37,6 @@ def tar_bytes(*extra: tarfile.TarInfo) -> bytes:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 TAR = tar_bytes()

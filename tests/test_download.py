@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fileserver import CONTENT, HALF, Server, serving
+from fileserver import CONTENT, HALF, Server, only_file, serving
 
 from rnnray import download as module
 from rnnray.download import cache_folder, download
@@ -22,11 +22,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serving() as server:
         yield server
-
-
-def only_file(target: Path) -> bool:
-    """Nothing but the file itself and its lock is left behind."""
-    return {path.name for path in target.parent.iterdir()} == {target.name, target.name + ".lock"}
 
 
 def test_the_file_arrives_byte_for_byte_and_nothing_else_is_left(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fileserver import CONTENT, HALF, Server, serving
+from fileserver import CONTENT, HALF, Server, only_file, serving
 
 from rnnray import download as module
 from rnnray.download import download, locked
@@ -35,11 +35,6 @@ def leave_half(server: Server, target: Path) -> None:
         download(server.url, target)
     server.drops.clear()
     server.requests.clear()
-
-
-def only_file(target: Path) -> bool:
-    """Nothing but the file itself and its lock is left behind."""
-    return {path.name for path in target.parent.iterdir()} == {target.name, target.name + ".lock"}
 
 
 def test_broken_connections_are_resumed_within_a_run(server: Server, tmp_path: Path) -> None:

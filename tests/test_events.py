@@ -9,7 +9,7 @@ import ray
 from rnnray.events import Events
 
 
-def test_an_event_that_cannot_be_shown_is_said_and_those_behind_it_arrive(
+def test_an_event_that_cannot_be_shown_is_said_and_those_after_it_arrive(
     ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken: list[int] = []

@@ -42,8 +42,8 @@ def tree(folder: Path, order: list[str], depth: int = 0) -> list[str]:
     def rank(path: Path) -> tuple[bool, int, str]:
         whole = str(path.relative_to(REPOSITORY))
         # A folder stands where its first file stands.
-        places = [n for n, each in enumerate(order) if f"{each}/".startswith(f"{whole}/")]
-        return path.is_dir(), min(places, default=len(order)), path.name
+        positions = [n for n, each in enumerate(order) if f"{each}/".startswith(f"{whole}/")]
+        return path.is_dir(), min(positions, default=len(order)), path.name
 
     lines = [line(folder, depth)]
     for path in sorted(folder.iterdir(), key=rank):

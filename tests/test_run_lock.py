@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from observed import wait_until
 
 from rnnray import run_lock
 from rnnray.artifacts import Store, open_store
 from rnnray.artifacts.guarded import GuardedStore
 from rnnray.artifacts.local import LocalStore
 from rnnray.errors import UserError
-from rnnray.run_lock import STALE_SECONDS, LockLost, RunLock, place_of
+from rnnray.run_lock import STALE_SECONDS, LockLost, RunLock, lock_store
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_container_with_our_host_name_and_process_number_is_not_taken_for_dead
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        _wait_until(lambda: store.get("lock.json") is not None)
+        wait_until(lambda: store.get("lock.json") is not None)
         with pytest.raises(UserError, match="another run is writing there"):
             RunLock(store, watch_seconds=6).__enter__()
         assert _owner(store) == "other"
@@ -132,7 +133,7 @@ def test_a_drive_that_is_gone_for_a_while_costs_neither_the_lock_nor_gets_a_fold
     tmp_path: Path,
 ) -> None:
     drive = tmp_path / "drive"
-    store = place_of(str(drive / "run"))
+    store = lock_store(str(drive / "run"))
     with RunLock(store, beat_seconds=0.01) as lock:
         drive.rename(tmp_path / "away")
         time.sleep(0.1)
@@ -140,7 +141,7 @@ def test_a_drive_that_is_gone_for_a_while_costs_neither_the_lock_nor_gets_a_fold
         assert not lock.held.check()
         (tmp_path / "away").rename(drive)
         first = store.get("lock.json")
-        _wait_until(lambda: store.get("lock.json") != first)
+        wait_until(lambda: store.get("lock.json") != first)
     assert not list((drive / "run").iterdir())
 
 
@@ -148,13 +149,13 @@ def test_the_lock_of_a_store_that_only_arrow_reaches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_lock.fs, "LocalFileSystem", type("Another", (), {}))
-    place = place_of(f"file://{tmp_path}/run")
+    store = lock_store(f"file://{tmp_path}/run")
     monkeypatch.undo()
-    assert type(place).__name__ == "_ArrowPlace"
-    with RunLock(place, beat_seconds=0.01) as lock:
+    assert type(store).__name__ == "_ArrowStore"
+    with RunLock(store, beat_seconds=0.01) as lock:
         assert lock.held.check()
         with pytest.raises(UserError, match="another run is writing there"):
-            RunLock(place).__enter__()
+            RunLock(store).__enter__()
     assert not list((tmp_path / "run").iterdir())
 
 
@@ -240,7 +241,7 @@ def test_a_damaged_lock_is_nobodys(store: Store, content: bytes) -> None:
 def test_a_lock_beats(store: Store) -> None:
     with RunLock(store, beat_seconds=0.01):
         first = store.get("lock.json")
-        _wait_until(lambda: store.get("lock.json") != first)
+        wait_until(lambda: store.get("lock.json") != first)
 
 
 def test_a_run_whose_lock_was_taken_stops_and_leaves_the_lock_to_the_other(store: Store) -> None:
@@ -252,7 +253,7 @@ def test_a_run_whose_lock_was_taken_stops_and_leaves_the_lock_to_the_other(store
             store.put("lock.json", other, content_type="")
             return lock._lost is not None
 
-        _wait_until(is_taken)
+        wait_until(is_taken)
         with pytest.raises(UserError, match=r"process 7 on elsewhere\) took over"):
             lock.check()
     assert _owner(store) == "other"
@@ -271,9 +272,9 @@ def test_an_outage_that_ends_does_not_end_the_run(
         first = store.get("lock.json")
         with monkeypatch.context() as outage:
             outage.setattr(type(store), "get", fail)
-            _wait_until(lambda: len(failures) > 2)
+            wait_until(lambda: len(failures) > 2)
         lock.check()
-        _wait_until(lambda: store.get("lock.json") != first)
+        wait_until(lambda: store.get("lock.json") != first)
         lock.check()
 
 
@@ -307,10 +308,3 @@ def _lock(*, age: float = 0, **other: Any) -> bytes:
     here = run_lock._this_process() | {"pid": pid, "started": run_lock._started(pid) or 0}
     content = {"owner": "other", **here, "beat": time.time() - age, **other}
     return json.dumps(content).encode()
-
-
-def _wait_until(happened: Any) -> None:
-    deadline = time.monotonic() + 30
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -1,17 +1,10 @@
 from pathlib import Path
 
 import pytest
+from observed import contents
 
 from rnnray import storage, whole_file
 from rnnray.errors import UserError
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -89,7 +82,7 @@ def test_what_is_written_is_read_back_and_its_folder_is_made(tmp_path: Path) -> 
     for content in (b"\x00\xff first", b""):  # the second replaces the first
         storage.write_bytes(uri, content)
         assert storage.read_bytes(uri) == content
-    assert tree(tmp_path) == {"new/folder/with a space.bin": b""}
+    assert contents(tmp_path) == {"new/folder/with a space.bin": b""}
     assert storage.read_bytes(str(tmp_path / "new")) is None
 
 
@@ -108,7 +101,7 @@ def test_a_write_that_breaks_off_leaves_what_was_there_and_no_rest(
         with pytest.raises(UserError, match=r"cannot be written .*No space left") as caught:
             storage.write_bytes(str(tmp_path / name), b"whole")
         assert message(caught).startswith(f"{tmp_path / name}: ")
-    assert tree(tmp_path) == {"old": b"whole"}
+    assert contents(tmp_path) == {"old": b"whole"}
 
 
 def test_nobody_sees_a_file_under_its_name_before_it_is_whole(
@@ -133,7 +126,7 @@ def test_nobody_sees_a_file_under_its_name_before_it_is_whole(
     assert what == b"weights"
     assert first.startswith(".")  # hidden, so that `list_files` leaves it out too
     assert dict(others)["model"] == b"weights"
-    assert tree(tmp_path / "target") == {"model": b"source/file"}
+    assert contents(tmp_path / "target") == {"model": b"source/file"}
 
 
 def test_storage_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
@@ -143,19 +136,19 @@ def test_storage_that_cannot_be_written_is_found_before_the_work(tmp_path: Path)
         with pytest.raises(UserError, match="cannot be written") as caught:
             storage.check_writable(uri)
         assert message(caught).startswith(uri)
-    assert tree(tmp_path) == {"file": b"file"}
+    assert contents(tmp_path) == {"file": b"file"}
 
 
 def test_a_folder_in_the_way_is_a_clear_error_and_stays(tmp_path: Path) -> None:
     fill(tmp_path, "model/inside")
     with pytest.raises(UserError, match="cannot be written"):
         storage.write_bytes(str(tmp_path / "model"), b"weights")
-    assert tree(tmp_path) == {"model/inside": b"model/inside"}
+    assert contents(tmp_path) == {"model/inside": b"model/inside"}
 
 
 def test_the_check_for_writing_leaves_nothing_behind(tmp_path: Path) -> None:
     storage.check_writable(str(tmp_path / "runs"))
-    assert tree(tmp_path) == {}
+    assert contents(tmp_path) == {}
 
 
 def test_a_folder_is_copied_whole(tmp_path: Path) -> None:
@@ -164,5 +157,5 @@ def test_a_folder_is_copied_whole(tmp_path: Path) -> None:
     for uri in (f"{tmp_path}/local/x", f"file://{tmp_path}/uri/x"):
         storage.copy_folder(tmp_path / "source", uri)
         there = storage.fetch_folder(uri, tmp_path / "unused")
-        assert tree(there) == tree(tmp_path / "source")
+        assert contents(there) == contents(tmp_path / "source")
     assert not (tmp_path / "unused").exists()  # a local folder needs no copy

@@ -60,7 +60,13 @@ class LocalCluster:
             self.nodes = {name: Node(**node) for name, node in saved["nodes"].items()}
 
     def up(self, workers: int, cpus: int, head_cpus: int, *, namespaces: bool) -> None:
-        """Start the head and `workers` nodes; return when all of them are in the cluster.
+        """Start the head and other nodes; return when all of them are in the cluster.
+
+        Args:
+            workers: number of nodes beside the head.
+            cpus: number of CPUs that each of them has for Ray.
+            head_cpus: number of CPUs of the head.
+            namespaces: give each node a network namespace of its own.
 
         Raises:
             Refused: a node does not start.
@@ -192,11 +198,11 @@ class LocalCluster:
 
     @property
     def placement(self) -> Placement:
-        """Where its nodes run."""
+        """Placement of its nodes."""
         return Namespaces(self.name) if self.namespaces else Processes(self.name)
 
     def _placements(self) -> list[Placement]:
-        """Where its nodes may run; everywhere if the state is lost."""
+        """Return all possible placements of its nodes: every one if the state is lost."""
         if self.nodes:
             return [self.placement]
         return [*([Namespaces(self.name)] if Namespaces.allowed() else []), Processes(self.name)]
@@ -295,6 +301,7 @@ class LocalCluster:
             "ray_tmpdir": self.ray_tmpdir,
             "nodes": {name: asdict(node) for name, node in self.nodes.items()},
         }
+        # Not by `rnnray.whole_file`: `nodes` runs with any Python, also one without rnnray.
         temporary = self._file.with_suffix(".part")
         temporary.write_text(json.dumps(saved, indent=1))
         temporary.replace(self._file)

@@ -26,15 +26,21 @@ class Node:
     """Start of that process by the kernel's clock, since another process may get its id."""
 
     def runs(self) -> bool:
-        """Whether its `ray start` still runs."""
+        """Return whether its `ray start` still runs."""
         return bool(self.pid) and self.started == start_time(self.pid)
 
 
 def start_command(
     name: str, node: Node, gcs: str, dashboard_port: int, *, shared: bool
 ) -> list[str]:
-    """The `ray start` of a node; `shared` if other nodes have its address, 127.0.0.1, and Ray's
-    usual ports.
+    """Return the `ray start` of a node.
+
+    Args:
+        name: name of the node.
+        node: the node.
+        gcs: address of the head's GCS, with its port.
+        dashboard_port: port of the head's dashboard.
+        shared: whether other nodes have its address, 127.0.0.1, and Ray's usual ports.
 
     Raises:
         Refused: there is no `ray` here.

@@ -1,4 +1,4 @@
-"""Where the nodes of a cluster on one machine run, and how their processes are found.
+"""Placement of the nodes of a cluster on one machine, and the search for their processes.
 
 `Namespaces` gives each node a network namespace of its own: the head's holds a bridge, and a veth
 pair leads from it to each node. Nothing leads out of them, so nothing outside reaches the nodes,
@@ -37,8 +37,9 @@ class Namespaces:
 
     @classmethod
     def allowed(cls) -> bool:
-        """Whether this user may do what `create` and `enter` do: some containers allow namespaces,
-        but no mounts, bridges or cables.
+        """Return whether this user may do what `create` and `enter` do.
+
+        Some containers allow namespaces, but no mounts, bridges or cables.
         """
         probe = f"rnnray-probe-{os.getpid()}"
         try:
@@ -77,7 +78,7 @@ class Namespaces:
         _ip("-n", namespace, "link", "set", device, "up")
 
     def enter(self, node: str, folder: Path) -> list[str]:
-        """What to put before a command so that it runs on a node, with a /tmp/ray of its own."""
+        """Return the beginning of a command that runs on a node, with a /tmp/ray of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         if not _RAY_FOLDER.exists():
             _RAY_FOLDER.mkdir(exist_ok=True)
@@ -105,7 +106,7 @@ class Namespaces:
         _ip("-n", self._name(HEAD), "link", "set", node, "up")
 
     def is_cut(self, node: str) -> bool:
-        """Whether a node's cable is pulled."""
+        """Return whether a node's cable is pulled."""
         return node != HEAD and ",UP" not in _ip("-n", self._name(HEAD), "link", "show", node)
 
     def remove(self) -> None:
@@ -214,7 +215,7 @@ def kill(placement: Placement, node: str) -> None:
 
 
 def start_time(pid: int) -> str:
-    """When a process was started, in the kernel's ticks; empty when it is not there."""
+    """Return the start of a process, in the kernel's ticks; empty when it is not there."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -84,7 +84,7 @@ class Watched(threading.Thread, ABC):
 
     @abstractmethod
     def work(self) -> None:
-        """What the thread does."""
+        """Work of the thread."""
 
 
 class Runs(Watched):
@@ -263,8 +263,13 @@ def failures(kinds: Iterable[Runs], watch: Watch) -> list[str]:
     return found + grown(watch.seen.values(), watch.seconds)
 
 
-def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
-    """Run the soak for these minutes, with the runs' folders in `place`; return runs and memory.
+def soak(cluster: LocalCluster, minutes: float, folder: Path) -> Result:
+    """Run the soak; return its runs and their memory.
+
+    Args:
+        cluster: the cluster, which is up.
+        minutes: length of the soak.
+        folder: folder of all runs.
 
     Raises:
         Refused: no composer could be trained.
@@ -272,7 +277,7 @@ def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
     kinds: list[Runs] = []
     watch = Watch(cluster, kinds)
     watch.start()
-    composer = f"jobs/train_chorale.py --data music21 --epochs 1 {_SMALL} --storage-path {place}"
+    composer = f"jobs/train_chorale.py --data music21 --epochs 1 {_SMALL} --storage-path {folder}"
     code, output = submit(cluster, f"{composer} --name composer")
     if code:
         raise Refused(f"no composer could be trained:\n{output}")
@@ -285,7 +290,7 @@ def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
             cluster,
             lambda name: (
                 f"jobs/train_sketch.py --data demo:20000 --epochs {_EPOCHS} --workers 2"
-                f" --storage-path {place} --name {name}"
+                f" --storage-path {folder} --name {name}"
             ),
             lambda result: (
                 ""
@@ -299,7 +304,7 @@ def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
             cluster,
             lambda name: (
                 f"jobs/tune_chorale.py --data music21 --samples {_TRIALS} --epochs 1"
-                f" --max-concurrent 1 --storage-path {place} --name {name}"
+                f" --max-concurrent 1 --storage-path {folder} --name {name}"
             ),
             lambda result: (
                 "" if (result["trials"], result["failed"]) == (_TRIALS, 0) else f"trials: {result}"
@@ -311,7 +316,7 @@ def soak(cluster: LocalCluster, minutes: float, place: Path) -> Result:
             cluster,
             lambda name: (
                 f"jobs/generate_chorales.py --checkpoint {checkpoint} --data music21"
-                f" --temperatures 0.8 1.2 --count {_CHORALES} --output {place} --name {name}"
+                f" --temperatures 0.8 1.2 --count {_CHORALES} --output {folder} --name {name}"
             ),
             lambda result: (
                 "" if result["complete"] and result["written"] == 2 * _CHORALES else str(result)

@@ -182,8 +182,7 @@ def _make_client(settings: frozenset[tuple[str, str]]) -> tuple[Any, boto3.sessi
     names = {name for name, value in settings if value}
     own_endpoint = bool(names & {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
     config = Config(
-        # botocore waits out short outages of seconds; `retry` waits out longer ones.
-        retries={"mode": "standard", "total_max_attempts": 4},
+        retries={"mode": "standard", "total_max_attempts": 1},  # `request` retries
         connect_timeout=5,
         read_timeout=_READ_TIMEOUT,
         max_pool_connections=64,

@@ -21,7 +21,7 @@ class Entry:
 
 
 class Store(Protocol):
-    """A place for files. Small: it may be pickled and sent to tasks; threads may share it.
+    """Storage of files by key. Small: it may be pickled and sent to tasks; threads may share it.
 
     Keys are relative and '/'-separated. A key with `..`, an empty part, a leading '/' or characters
     that do not print is a ValueError. Every method raises UserError if the storage refuses: no

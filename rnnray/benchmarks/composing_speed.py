@@ -6,13 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import ray
 
-from rnnray.chorale import chorale_config
+from rnnray.benchmarks import sweep_cost
+from rnnray.chorale import chorale_config, chorale_tuning
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT
+from rnnray.chorale.data.corpus import open_corpus
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE
 from rnnray.progress import say
 from rnnray.training import strategy
+from rnnray.tuning import space
 
 if TYPE_CHECKING:
     from rnnray.chorale.sampler import Sampler
@@ -39,7 +43,7 @@ def compose(chords: int) -> dict[str, float]:
             strong_1024: the same of the preset `strong`.
     """
     strategy.configure_devices(0)
-    import keras  # noqa: PLC0415
+    import keras  # noqa: PLC0415  (seconds, as TensorFlow below)
 
     from rnnray.benchmarks import chorale_book  # noqa: PLC0415
     from rnnray.chorale.model import architectures  # noqa: PLC0415
@@ -94,13 +98,6 @@ def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
     Returns:
         See `rnnray.benchmarks.sweep_cost.overhead`.
     """
-    import ray  # noqa: PLC0415  (takes seconds, which the other benchmarks need not spend)
-
-    from rnnray.benchmarks import sweep_cost  # noqa: PLC0415
-    from rnnray.chorale import chorale_tuning  # noqa: PLC0415
-    from rnnray.chorale.data.corpus import open_corpus  # noqa: PLC0415
-    from rnnray.tuning import space  # noqa: PLC0415
-
     book = chorale_config.notebook().model_copy(update={"epochs": 2, "data": data})
     result = sweep_cost.overhead(
         chorale_tuning.ChoraleProblem(book, ray.put(open_corpus(data))),

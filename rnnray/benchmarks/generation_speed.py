@@ -50,16 +50,16 @@ def generate(
         UserError: no such corpus, or the storage refuses.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        place = Path(temporary)
-        rates: dict[str, float | None] = {"book": _book(chords, place / "checkpoint")}
+        room = Path(temporary)
+        rates: dict[str, float | None] = {"book": _book(chords, room / "checkpoint")}
         asked = GenerationConfig(
-            checkpoint=str(place / "checkpoint"),
+            checkpoint=str(room / "checkpoint"),
             temperatures=(1.0,),
             count=count,
             chords=chords,
             data=corpus,
         )
-        rates["local"] = _ours("local", asked, str(place / "generated"))
+        rates["local"] = _ours("local", asked, str(room / "generated"))
         rates["s3"] = None if s3 is None else _ours("s3", asked, s3)
     for name in ("local", "s3"):
         if (rate := rates[name]) is not None:
@@ -125,7 +125,7 @@ def _ours(name: str, asked: GenerationConfig, output: str) -> float:
 
 
 def _delete(options: GenerationOptions) -> None:
-    store = run.open_run(options)
+    store = folder.open_run(options)
     try:
         folder.clear(store)
         store.delete(RUN)

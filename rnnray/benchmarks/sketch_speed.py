@@ -4,7 +4,6 @@ Rates depend on the machine and its load; compare only rates of the same run.
 """
 
 import json
-import os
 import tempfile
 import threading
 import time
@@ -30,6 +29,7 @@ from rnnray.training import driver, strategy
 from rnnray.training.batches import Feed, epoch_batches
 from rnnray.training.rows import Blocks, mixed, read
 from rnnray.training.training_options import RunOptions
+from rnnray.training.worker import resident_mib
 
 RECOMMENDED_BATCH = 256
 _SAMPLE_SECONDS = 1.0
@@ -190,8 +190,7 @@ def _resident_mib_of(title: str) -> list[float]:
     for folder in Path("/proc").iterdir():
         try:
             if folder.name.isdecimal() and (folder / "cmdline").read_text().startswith(title):
-                _, resident, shared, *_ = map(int, (folder / "statm").read_text().split())
-                found.append((resident - shared) * os.sysconf("SC_PAGESIZE") / 2**20)
+                found.append(resident_mib(folder.name))
         except (FileNotFoundError, ProcessLookupError):
             continue  # the process has just ended
     return found

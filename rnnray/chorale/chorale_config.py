@@ -5,8 +5,10 @@ from typing import Annotated, Literal, Self
 from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
-from rnnray.chorale.chords import BAR
 from rnnray.training.training_options import Config, OptimizerConfig, TrainingConfig
+
+BAR = 16
+"""Sixteenths in a bar of four quarters; here, since NumPy, which chords.py needs, slows --help."""
 
 
 class ChoraleModelConfig(Config):

@@ -23,7 +23,7 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
         config: the model and how to train it.
         corpus: a chorale table. Its train split is trained on, and its validation split selects the
             best checkpoint. Its test split, if there is one, is used once, at the end.
-        options: where to train, and on how many workers.
+        options: storage, workers and resources.
 
     Returns:
         The metrics of `chorale_evaluation.Evaluation` for the test split (for validation if there
@@ -44,8 +44,8 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
     run = driver.train(task, config, options, data)
     say("evaluating the best checkpoint over whole pieces")
     composer = TrainedComposer(run.best)
-    result = on_valid = evaluate(
-        composer, chorale_table.chords_of(chorale_table.select(corpus, "valid"))
+    result = on_validation = evaluate(
+        composer, chorale_table.chords_of(chorale_table.select(corpus, "validation"))
     )
     if split == "test":
         result = evaluate(composer, chorale_table.chords_of(chorale_table.select(corpus, "test")))
@@ -61,7 +61,7 @@ def train(config: ChoraleConfig, corpus: pa.Table, options: RunOptions) -> dict[
     say(f"plots      {pictures}")
     return result.as_dict() | {
         "split": split,
-        "valid_nats_per_note": on_valid.nats_per_note,
+        "valid_nats_per_note": on_validation.nats_per_note,
         "epochs": len(run.history),
         "checkpoint": run.best,
         "last_checkpoint": run.last,

@@ -11,8 +11,6 @@ Onsets = npt.NDArray[np.bool_]
 
 VOICES = ("soprano", "alto", "tenor", "bass")
 VOICE_COUNT = len(VOICES)
-# Sixteenths in a bar of four quarters.
-BAR = 16
-QUARTER = 4
+QUARTER = 4  # sixteenths
 LOWEST_PITCH, HIGHEST_PITCH = 36, 81
 PITCHES = range(LOWEST_PITCH, HIGHEST_PITCH + 1)

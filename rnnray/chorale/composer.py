@@ -46,7 +46,9 @@ class TrainedComposer:
         from rnnray.chorale.model import architectures  # noqa: F401, PLC0415  (registers our layers)
 
         self.model = checkpoints.fetch_model(checkpoint)
-        self._logits = tf.function(lambda tokens: self.model(tokens, training=False))
+        self._logits = tf.function(
+            lambda tokens: self.model(tokens, training=False), autograph=False
+        )
 
     def judge(
         self, tokens: npt.NDArray[np.integer], *, whole: bool = True

@@ -143,23 +143,25 @@ def publish(
                 sounds=sounds,
             )
         _delete_older(storage.join(uri, f"temperature={temperature:g}"), len(compositions))
-        figures = critique([composition.chords for composition in compositions], bar_position=rest)
+        statistics = critique(
+            [composition.chords for composition in compositions], bar_position=rest
+        )
         nats = np.stack([composition.nats for composition in compositions])[:, given == NONE]
         mean = float(nats.mean()) if nats.size else float("nan")
         say(f"temperature {temperature:g}: {mean:.3f} nats per composed note; beside Bach:")
-        for line in beside(figures, bachs):
+        for line in beside(statistics, bachs):
             say(f"    {line}")
         if line := silent_voices(compositions, given):
             say(f"temperature {temperature:g}: {line}")
-        result["temperatures"][f"{temperature:g}"] = figures.as_dict() | {
+        result["temperatures"][f"{temperature:g}"] = statistics.as_dict() | {
             "nats_per_note": mean,
             "files": files,
         }
     with tempfile.TemporaryDirectory() as temporary:
-        picture = Path(temporary) / "pitches.png"
+        plot = Path(temporary) / "pitches.png"
         everything = [piece.chords for pieces in composed.values() for piece in pieces]
-        chorale_plots.pitch_histogram(picture, everything, bach)
-        storage.put_file(picture, histogram)
+        chorale_plots.pitch_histogram(plot, everything, bach)
+        storage.put_file(plot, histogram)
     return result
 
 

@@ -148,7 +148,7 @@ def critique(chorales: Sequence[NDArray[np.int16]], *, bar_position: int = 0) ->
         unresolved_sevenths=often("unresolved_sevenths"),
         out_of_range=share("out_of_range", "notes"),
         changes=share("changes", "later_notes"),
-        silence=1 - share("notes", "places"),
+        silence=1 - share("notes", "cells"),
         beginnings=total["beginnings"] / len(chorales),
         endings=total["endings"] / len(chorales),
         frozen=total["frozen"] / len(chorales),
@@ -164,10 +164,10 @@ class _Passage:
         starts = np.cumsum([0, *map(len, chorales)])
         self.first = first = np.zeros(len(now), bool)
         first[starts[:-1]] = True
-        place = np.arange(len(now)) - np.repeat(starts[:-1], np.diff(starts)) + bar_position
+        position = np.arange(len(now)) - np.repeat(starts[:-1], np.diff(starts)) + bar_position
         self.sounds = now > 0
         self.sounding = self.sounds.any(axis=1)
-        self.beats = np.flatnonzero(self.sounding & (place % BEAT == 0))
+        self.beats = np.flatnonzero(self.sounding & (position % BEAT == 0))
         self.chorale = np.cumsum(first)
         # The chord before a chorale's first step is that step's own, so that nothing moves there.
         self.before = np.where(first[:, None], now, np.roll(now, 1, axis=0))
@@ -186,7 +186,7 @@ class _Passage:
             "steps": len(now),
             "sounding": self.sounding.sum(),
             "notes": sounds.sum(),
-            "places": sounds.size,
+            "cells": sounds.size,
             "later_notes": sounds[~self.first].sum(),
             "changes": (self.changed & sounds).sum(),
             "crossing": (interval & (gaps < 0)).any(axis=1).sum(),
@@ -255,8 +255,8 @@ class _Passage:
     def following(self) -> NDArray[np.int16]:
         """Next different pitch of each voice in its chorale, int16 [n, 4]; 0 for rest or end."""
         count = len(self.now)
-        place = np.arange(count)[:, None]
-        onsets = np.where(self.changed | self.first[:, None], place, count)
+        step = np.arange(count)[:, None]
+        onsets = np.where(self.changed | self.first[:, None], step, count)
         onsets = np.minimum.accumulate(onsets[::-1])[::-1]  # at or after each step
         onsets = np.append(onsets[1:], [[count] * 4], axis=0)  # after it
         there = (onsets < count) & ~self.first[np.minimum(onsets, count - 1)]
@@ -283,7 +283,7 @@ def beside(composed: Critique, bach: Critique) -> list[str]:
     """Return the lines of a table for people: each statistic of `composed` beside Bach's."""
     rows = [("", "composed", "Bach")]
     for key, (name, form) in _ROWS.items():
-        left, right = (format(getattr(figures, key), form) for figures in (composed, bach))
+        left, right = (format(getattr(side, key), form) for side in (composed, bach))
         rows.append((name, left, right))
     return [f"{name:38}{left:>10}{right:>10}" for name, left, right in rows]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from rnnray.chorale import tokens
+from rnnray.chorale.chorale_config import BAR
 from rnnray.chorale.chords import (
-    BAR,
     HIGHEST_PITCH,
     LOWEST_PITCH,
     VOICE_COUNT,

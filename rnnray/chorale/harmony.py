@@ -71,9 +71,9 @@ def _notes(kinds: Sequence[Sequence[int]], note: Sequence[int]) -> npt.NDArray[n
 
 # Tables by the numbers of `pitch_class_sets`. The fifth of a major or minor chord may be missing.
 IS_TRIAD = _parts(_TRIADS)
-"""Whether all notes belong to one triad."""
+"""True where all notes belong to one triad."""
 IS_CHORD = _parts((*_TRIADS, *_SEVENTHS))
-"""Whether all notes belong to one triad or one seventh chord."""
+"""True where all notes belong to one triad or one seventh chord."""
 _ROOTED = ((0, 4, 7), (0, 4), (0, 3, 7), (0, 3))
 _DOMINANTS = ((0, 4, 7, 10), (0, 4, 10))
 ROOT = _notes(_ROOTED, (0,) * 4)

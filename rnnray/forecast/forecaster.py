@@ -44,6 +44,7 @@ class Forecaster:
         self._forecasts = tf.function(
             lambda days: self.model(days, training=False)[:, -1],
             input_signature=[tf.TensorSpec([_ROWS, *self.model.input_shape[1:]], tf.float32)],
+            autograph=False,
         )
 
     def forecast(self, rows: pa.Table) -> npt.NDArray[np.float64]:

@@ -16,8 +16,8 @@ from rnnray.training.step import COMMON_SEED
 # Numbers of 31 bits, whose products fit in 64: what 32-bit backends cut off is masked anyway.
 _BITS = 31
 _MASK = (1 << _BITS) - 1
-_GRID = 1 << 15  # ink's values are told apart by steps of one part in so many
-_STROKE_BITS = 18  # of a stroke's random place; with 12 for the point they fit in 32
+_GRID = 1 << 15  # ink's values are told apart by steps of 1 / _GRID
+_STROKE_BITS = 18  # of a stroke's random sort key; with 12 for the point they fit in 32
 _POINT_BITS = 12
 
 
@@ -29,10 +29,10 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
     without its first point, its end filled up with zeros.
 
     Args:
-        rotation: each drawing is turned by up to so many degrees.
+        rotation: largest angle by which a drawing is turned, in degrees.
         scale: each axis is scaled by up to 1 / (1 + scale) or 1 + scale. In the box, only what is
             turned or sheared afterwards differs.
-        shear: x grows by up to so many times y.
+        shear: x grows by up to this multiple of y.
         mirror: share of drawings that are mirrored, left to right.
         drop_strokes: share of strokes that are left out; one of each drawing stays.
         drop_points: share of points that are left out, between the ends of strokes.
@@ -79,14 +79,14 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         stroke = ops.pad(number, [[0, 0], [1, 0]])
         there = ops.concatenate([ops.ones_like(path.drawn[:, :1]), path.drawn], axis=1)
         kept = ops.logical_and(there, self._kept(draw, stroke, there))
-        order = ops.argsort(self._places(draw, stroke, kept), axis=1)
+        order = ops.argsort(self._sort_keys(draw, stroke, kept), axis=1)
         count = ops.cast(ops.sum(ops.cast(kept, "int64"), axis=1, keepdims=True), "int64")
         stroke = ops.take_along_axis(stroke, order, axis=1)
         points = ops.take_along_axis(self._moved(draw, points), order[..., None], axis=1)
         return _as_ink(points, stroke, count)
 
     def _kept(self, draw: "_Numbers", stroke: Any, there: Any) -> Any:
-        """Which points stay, bool [batch, points]."""
+        """Return bool [batch, points], true for the points that stay."""
         options = self.options
         chance = draw.uniform(0, stroke)
         # One stroke stays in any case: the one of the largest number.
@@ -100,7 +100,7 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         lost = draw.uniform(1, _numbers(stroke)) < options["drop_points"]
         return ops.logical_and(kept, ops.logical_not(ops.logical_and(lost, inside)))
 
-    def _places(self, draw: "_Numbers", stroke: Any, kept: Any) -> Any:
+    def _sort_keys(self, draw: "_Numbers", stroke: Any, kept: Any) -> Any:
         """Return the sort key of the points: strokes in their order, or another; dropped ones last.
 
         Two strokes of one drawing get the same random number once in 10,000 drawings, and are then
@@ -108,12 +108,12 @@ class InkAugmentation(layers.Layer):  # type: ignore[misc]
         """
         another = draw.uniform(2, ops.zeros_like(stroke[:, :1])) < self.options["reorder"]
         random = ops.cast(draw.uniform(3, stroke) * ((1 << _STROKE_BITS) - 1), stroke.dtype)
-        place = ops.where(another, random, stroke)
-        place = ops.where(kept, place, 1 << _STROKE_BITS)
-        return place * (1 << _POINT_BITS) + _numbers(stroke)
+        key = ops.where(another, random, stroke)
+        key = ops.where(kept, key, 1 << _STROKE_BITS)
+        return key * (1 << _POINT_BITS) + _numbers(stroke)
 
     def _moved(self, draw: "_Numbers", points: Any) -> Any:
-        """The points turned, scaled, sheared, mirrored and jittered."""
+        """Return the points turned, scaled, sheared, mirrored and jittered."""
         options = self.options
         one, two, three, four, five = (
             draw.uniform(4, ops.full((1, 1), number, dtype="int64")) for number in range(5)

@@ -62,6 +62,7 @@ class SketchClassifier:
         self._logits = tf.function(
             lambda ink: self.model(ink, training=False),
             input_signature=[tf.TensorSpec([_ROWS, self.config.model.max_points, 3], tf.float32)],
+            autograph=False,
         )
 
     def classify(self, drawing: Any, *, top: int = 5, y_up: bool = False) -> list[ClassProbability]:

@@ -14,7 +14,7 @@ class StepPooling(layers.Layer):  # type: ignore[misc]
 
     Args:
         kinds: mean, max, attention; their vectors are concatenated. attention weighs each step by
-            a learned score of what it holds.
+            a learned function of what it holds.
 
     Call: steps float [batch, steps, units], bool [batch, steps] -> float [batch, kinds * units].
     """
@@ -24,6 +24,7 @@ class StepPooling(layers.Layer):  # type: ignore[misc]
         self.kinds = tuple(kinds)
         self.supports_masking = True  # the same mask as `drawn`, so Keras need not warn
         if "attention" in self.kinds:
+            # Of attention; files of weights have it under this name.
             self.score = layers.Dense(1, use_bias=False, name="score", dtype=self.dtype_policy)
 
     def build(self, steps_shape: Any, drawn_shape: Any) -> None:

@@ -42,7 +42,7 @@ class AugmentationConfig(Config):
 
     @property
     def changes(self) -> bool:
-        """Whether anything is changed."""
+        """True if anything is changed."""
         return any(self.model_dump().values())
 
 

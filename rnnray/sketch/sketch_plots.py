@@ -150,7 +150,7 @@ def _draw_ink(axes: Axes, ink: NDArray[np.float32], label: str, color: str = TEX
 def _tiles(count: int, columns: int, width: float, title: str | None) -> tuple[Figure, Corners]:
     """Return a figure of tiles `width` wide, and each tile's left and top in inches."""
     if count == 0:
-        raise ValueError("no drawings: a picture needs at least one")
+        raise ValueError("no drawings: a plot needs at least one")
     columns = min(columns, count)
     width, height = width + GAP, CELL + LABEL
     across = max(GAP + columns * width, 3.6)  # room for a title, even above a single drawing

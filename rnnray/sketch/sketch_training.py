@@ -37,7 +37,7 @@ def train(
     Args:
         config: the model and how to train it.
         drawings: the opened source; its `validation` split selects the best checkpoint.
-        options: where to train, and on how many workers.
+        options: storage, workers and resources.
         export: folder or URI for a SavedModel of the best checkpoint.
 
     Returns:

@@ -9,37 +9,21 @@ from typing import TYPE_CHECKING, Any
 from rnnray.lazy_names import look_up
 
 if TYPE_CHECKING:
-    from rnnray.cluster import connect
-    from rnnray.training.checkpoints import load_model
-    from rnnray.training.driver import TrainedRun, train
-    from rnnray.training.rows import Blocks, TrainingData, mixed, read
-    from rnnray.training.run_report import draw_curves
-    from rnnray.training.task import Task
-    from rnnray.training.training_options import (
-        Config,
-        OptimizerConfig,
-        RunName,
-        RunOptions,
-        TrainingConfig,
-    )
-
-__all__ = [
-    "Blocks",
-    "Config",
-    "OptimizerConfig",
-    "RunName",
-    "RunOptions",
-    "Task",
-    "TrainedRun",
-    "TrainingConfig",
-    "TrainingData",
-    "connect",
-    "draw_curves",
-    "load_model",
-    "mixed",
-    "read",
-    "train",
-]
+    from rnnray.cluster import connect as connect
+    from rnnray.training.checkpoints import load_model as load_model
+    from rnnray.training.driver import TrainedRun as TrainedRun
+    from rnnray.training.driver import train as train
+    from rnnray.training.rows import Blocks as Blocks
+    from rnnray.training.rows import TrainingData as TrainingData
+    from rnnray.training.rows import mixed as mixed
+    from rnnray.training.rows import read as read
+    from rnnray.training.run_report import draw_curves as draw_curves
+    from rnnray.training.task import Task as Task
+    from rnnray.training.training_options import Config as Config
+    from rnnray.training.training_options import OptimizerConfig as OptimizerConfig
+    from rnnray.training.training_options import RunName as RunName
+    from rnnray.training.training_options import RunOptions as RunOptions
+    from rnnray.training.training_options import TrainingConfig as TrainingConfig
 
 _PLACES = {
     "Blocks": "rows.Blocks",
@@ -58,6 +42,7 @@ _PLACES = {
     "read": "rows.read",
     "train": "driver.train",
 }
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:

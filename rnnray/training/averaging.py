@@ -14,7 +14,7 @@ class WeightAverage:
     """An exponential moving average of a model's trainable weights (EMA).
 
     The averages are variables of the optimizer, and so they are in its file. A checkpoint is
-    written while weights and averages have changed places: its model has the averages, and its
+    written while weights and averages are swapped: its model has the averages, and its
     optimizer has the weights that training continues with.
 
     Args:

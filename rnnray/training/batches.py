@@ -66,9 +66,9 @@ def epoch_batches(
         if batches:
             if number < len(pools):
                 blocks.fetch(pools[number])
-            place = np.arange(size)
+            mixed = np.arange(size)
             if pool_rows:
-                np.random.default_rng((*seed, number)).shuffle(place)
+                np.random.default_rng((*seed, number)).shuffle(mixed)
             shares = [
                 _share(
                     batch * batch_rows,
@@ -78,12 +78,12 @@ def epoch_batches(
                 )
                 for batch in batches
             ]
-            here = [
+            within = [
                 slice(*np.clip([share.start, share.stop], start, end) - start) for share in shares
             ]
-            rows = _rows(blocks, pool, np.concatenate([place[part] for part in here]))
+            rows = _rows(blocks, pool, np.concatenate([mixed[part] for part in within]))
             at = 0
-            for share, part in zip(shares, here, strict=True):
+            for share, part in zip(shares, within, strict=True):
                 length = part.stop - part.start
                 begun.append(rows.slice(at, length))
                 at += length
@@ -140,6 +140,11 @@ def padded_batch(task: Task, share: Share, rows: int) -> Batch:
     One shape means one compiled graph. The share's own rows fill it up, since rows of zeros would
     shift the statistics of batch normalisation.
 
+    Args:
+        task: makes a batch of rows.
+        share: the rows.
+        rows: number of rows of the batch, not less than the share has.
+
     Raises:
         UserError: see `rnnray.training.faults.faulty_task.checked_batch`.
     """
@@ -164,6 +169,12 @@ class Feed:
     closes itself. A `UserError` of the data is not raised but stored in `error`: the worker must
     tell the others first, which would wait for its part of the next sum forever. `take` raises all
     other errors.
+
+    Args:
+        task: makes batches of rows.
+        shares: returns the worker's shares in order; called by the thread.
+        padded_rows: number of rows of each batch.
+        pulse: hears that this worker waits for data.
     """
 
     def __init__(

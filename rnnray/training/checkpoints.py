@@ -3,7 +3,7 @@
     model.keras      the model; for Keras alone, first import the module that its error names
     optimizer.npz    the optimizer's variables, in its own order
     position.json    the run's position: epoch, step, sums of the epoch so far, history
-    README.md        the model card, if the task has one, with the scores of the last epoch
+    README.md        the model card, if the task has one, with the metrics of the last epoch
     config.yaml ...  the task's own files (`Task.checkpoint_files`)
 
 Nothing in it is pickled, and loading runs no code from it.
@@ -43,7 +43,7 @@ NOT_OURS = (
 
 @dataclass
 class Position:
-    """How far a run is."""
+    """Progress of a run."""
 
     epoch: int = 0
     """Epochs that are done."""
@@ -64,6 +64,13 @@ def save(
 ) -> None:
     """Write a checkpoint into an empty folder.
 
+    Args:
+        folder: the folder.
+        model: the model.
+        optimizer: its optimizer.
+        position: progress of the run.
+        files: texts by name that the task adds; a model card gets the metrics of `position`.
+
     Raises:
         UserError: a weight or a variable of the optimizer is not finite.
     """
@@ -76,8 +83,8 @@ def save(
     card = files.get(model_card.FILE)
     if card is not None:
         last = position.history[-1] if position.history else {}
-        scored = model_card.with_scores(card, position.epoch, position.step, last)
-        files = {**files, model_card.FILE: scored}
+        card = model_card.with_metrics(card, position.epoch, position.step, last)
+        files = {**files, model_card.FILE: card}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / POSITION).write_text(json.dumps(dataclasses.asdict(position), indent=1))
@@ -85,6 +92,11 @@ def save(
 
 def restore(folder: Path, model: Any, optimizer: Any) -> None:
     """Load a checkpoint into a model and an optimizer that were built like the saved ones.
+
+    Args:
+        folder: folder of the checkpoint.
+        model: gets the weights.
+        optimizer: gets all its variables but the learning rate.
 
     Raises:
         UserError: the folder is not such a checkpoint.
@@ -104,7 +116,7 @@ def restore(folder: Path, model: Any, optimizer: Any) -> None:
 
 
 def read_position(folder: Path) -> Position:
-    """Return how far the run of a checkpoint is.
+    """Return the position of a checkpoint's run.
 
     Raises:
         UserError: its file is not one that `save` wrote.
@@ -260,9 +272,9 @@ class Initial:
         if left:
             rest = len(left) - _FEW
             more = f" and {rest} more" if rest > 0 else ""
-            words += f"; begins anew: {', '.join(left[:_FEW])}{more}"
+            words += f"; starts untrained: {', '.join(left[:_FEW])}{more}"
         unused = len(self.weights.keys() - fresh.keys())
-        return words + (f"; {unused} of the checkpoint's have no place here" if unused else "")
+        return words + (f"; {unused} of the checkpoint's are not used" if unused else "")
 
 
 def read_initial(uri: str, task: Task) -> Initial:
@@ -270,7 +282,7 @@ def read_initial(uri: str, task: Task) -> Initial:
 
     Args:
         uri: path or URI of the checkpoint's folder, or the name of a packaged one.
-        task: what will be trained.
+        task: the problem to train on.
 
     Raises:
         UserError: the folder is no checkpoint of such a task.

@@ -22,9 +22,9 @@ class ModelCard:
     """Uses that the model is not made for."""
 
     def text(self, configuration: str) -> str:
-        """Return the card of a run with this configuration (YAML), without scores.
+        """Return the card of a run with this configuration (YAML), without metrics.
 
-        `with_scores` adds them.
+        `with_metrics` adds them.
         """
         return (
             f"# {self.title}\n\n{self.does}\n\n"
@@ -34,8 +34,8 @@ class ModelCard:
         )
 
 
-def with_scores(card: str, epochs: int, step: int, metrics: Mapping[str, float]) -> str:
-    """Return a card with the progress of training and the scores of the model at its end.
+def with_metrics(card: str, epochs: int, step: int, metrics: Mapping[str, float]) -> str:
+    """Return a card with the progress of training and the validation metrics at its end.
 
     Args:
         card: the card, as from `ModelCard.text`.
@@ -45,12 +45,13 @@ def with_scores(card: str, epochs: int, step: int, metrics: Mapping[str, float])
     """
     within = f" and {step:,} steps of the next" if step else ""
     done = f"After {epochs} epoch{'' if epochs == 1 else 's'}{within}."
-    scores = {name: value for name, value in metrics.items() if name.startswith("validation_")}
-    if not scores:
+    validation = {name: value for name, value in metrics.items() if name.startswith("validation_")}
+    if not validation:
         return f"{card}\n## Scores\n\n{done} Not validated yet.\n"
     of = f" Of epoch {epochs}, on the validation split:" if step else " On the validation split:"
     rows = "".join(
-        f"| {name.removeprefix('validation_')} | {value:.6g} |\n" for name, value in scores.items()
+        f"| {name.removeprefix('validation_')} | {value:.6g} |\n"
+        for name, value in validation.items()
     )
     return f"{card}\n## Scores\n\n{done}{of}\n\n| | |\n|---|---|\n{rows}"
 

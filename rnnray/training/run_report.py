@@ -239,7 +239,7 @@ def learning_curves(
             `validation_` before the name; other keys are ignored, and values that are not finite
             leave a gap.
         metric_names: the metrics, as a task's `metric_names`; without any, only the loss is drawn.
-        score: the key of `history` that decides which epoch is best (the first, if several are),
+        score: the key of `history` that decides which epoch is best (the last, if several are),
             and its direction; as a task's `score`.
         shares: the metrics that are shares from 0 to 1; None for all. Only if all of them are, they
             are shown in percent.
@@ -262,13 +262,15 @@ def learning_curves(
     epochs, goal = values("epoch"), values(score[0])
     best = None
     if not np.isnan(goal).all():
-        best = int(np.nanargmax(goal) if score[1] == "max" else np.nanargmin(goal))
+        # Of equal ones the last, whose checkpoint is kept.
+        value = np.nanmax(goal) if score[1] == "max" else np.nanmin(goal)
+        best = int(np.flatnonzero(goal == value)[-1])
     titles = ["Loss", "Accuracy" if in_percent else "Metrics"]
     if best is not None:
         in_loss = score[0] in ("loss", "validation_loss")
-        value = f"{goal[best]:.1%}" if in_percent and not in_loss else f"{goal[best]:.4f}"
+        shown = f"{goal[best]:.1%}" if in_percent and not in_loss else f"{goal[best]:.4f}"
         titles[0 if in_loss else 1] += (
-            f": best {_words(score[0])} {value} in epoch {epochs[best]:g}"
+            f": best {_words(score[0])} {shown} in epoch {epochs[best]:g}"
         )
     count = 2 if metric_names else 1
     figure = plot_style.new(5 * count, 4.2)

@@ -4,6 +4,9 @@ Gradients are summed over the workers, then divided by the weight of the global 
 then applied, so that N workers compute what one computes. `keras.Model.fit` cannot do that
 under MultiWorkerMirroredStrategy (keras issues 20585 and 20329), and a Keras optimizer inside
 `strategy.run` would clip before the sum.
+
+Functions are compiled without AutoGraph, as Keras compiles its own: it would translate the source
+of every layer at each start, and Keras models need none of it.
 """
 
 import math
@@ -38,13 +41,24 @@ def make_train_step(
 ) -> Step:
     """Return a compiled `step(inputs, targets, weights, flags)`.
 
-    Its arguments are this worker's rows, their weights float32 [rows] (0 leaves a row out), and
-    float32 [flags_size], see `rnnray.training.worker.Flags`. It returns float32 [2 + metrics +
-    flags_size + 1]: weights, loss, metrics and flags, summed over all workers, then the norm of the
-    gradient of the global batch before it is clipped.
-    With `timed` it also returns float64 [2], seconds of this worker's clock: when its part of the
-    sum was ready, and when the sum was there. `arrivals`, a counter, grows when the part is ready.
-    `after` is called after each change of the weights.
+    Args:
+        strategy: the strategy in whose scope model and optimizer were made.
+        model: the model.
+        optimizer: an optimizer that does not clip; see `build_optimizer`.
+        task: the problem.
+        options: say how gradients are clipped, and whether steps that are not finite are skipped.
+        flags_size: number of flags; see `rnnray.training.worker.Flags`.
+        xla: compile the forward and backward pass with XLA.
+        timed: return times, too.
+        arrivals: a `counter` that grows when this worker's part of the sum is ready.
+        after: called after each change of the weights.
+
+    Returns:
+        A function of this worker's rows, their weights float32 [rows] (0 leaves a row out), and
+        float32 [flags_size]. It returns float32 [2 + metrics + flags_size + 1]: weights, loss,
+        metrics and flags, summed over all workers, then the norm of the gradient of the global
+        batch before it is clipped. If `timed`, it also returns float64 [2], seconds of this
+        worker's clock: when its part of the sum was ready, and when the sum was there.
     """
     variables = model.trainable_variables
     sizes = [math.prod(variable.shape) for variable in variables]
@@ -63,7 +77,7 @@ def make_train_step(
 
     if xla:
         # Without the sum over workers, which XLA cannot compile on CPUs.
-        forward_and_backward = tf.function(forward_and_backward, jit_compile=True)
+        forward_and_backward = tf.function(forward_and_backward, jit_compile=True, autograph=False)
 
     def in_replica(inputs: Any, targets: Any, weights: Any, flags: Any) -> Any:
         before = [tf.identity(v.value) for v in moving] if options.skip_nonfinite else []
@@ -86,13 +100,13 @@ def make_train_step(
         optimizer.apply(clip(gradients, options), variables)
         after()
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(inputs: Any, targets: Any, weights: Any, flags_: Any) -> Any:
         vector, weight, norm, finite, *times = strategy.run(
             in_replica, args=(inputs, targets, weights, flags_)
         )
-        *flat, numbers = tf.split(vector, [*sizes, count])
-        numbers = tf.concat([numbers, norm[None]], 0)
+        *flat, sums = tf.split(vector, [*sizes, count])
+        sums = tf.concat([sums, norm[None]], 0)
         gradients = [
             tf.reshape(gradient, variable.shape) / weight
             for gradient, variable in zip(flat, variables, strict=True)
@@ -102,9 +116,9 @@ def make_train_step(
         else:
             apply(gradients)
         if not timed:
-            return numbers
+            return sums
         with tf.device("CPU:0"):
-            return numbers, tf.stack([time[0] for time in times])
+            return sums, tf.stack([time[0] for time in times])
 
     return step
 
@@ -115,7 +129,7 @@ def make_evaluation_step(model: Any, task: Task) -> Step:
     It returns float32 [2 + metrics]: weights, loss, the metrics, summed over the rows.
     """
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(inputs: Any, targets: Any, weights: Any) -> Any:
         logits = _outputs(task, model(inputs, training=False))
         losses = _row_losses(task, targets, logits, weights) * weights
@@ -176,6 +190,11 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
 
     Our own, because Keras's CosineDecay with a warm-up target takes its decay_steps without the
     warm-up and starts the first step at exactly zero.
+
+    Args:
+        peak: highest learning rate.
+        warmup_steps: number of steps of the rise.
+        total_steps: number of all steps.
     """
 
     def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
@@ -245,7 +264,14 @@ each row its own numbers."""
 
 
 class MovingStatistics:
-    """The moving statistics of batch normalisation, of which each worker moves its own."""
+    """The moving statistics of batch normalisation, of which each worker moves its own.
+
+    Args:
+        strategy: the strategy in whose scope the model was made.
+        model: a model with such statistics, or without.
+        workers: number of workers.
+        pulse: hears that this worker waits for the others.
+    """
 
     def __init__(self, strategy: Any, model: Any, workers: int, pulse: Pulse) -> None:
         self._scope, self._workers = strategy.scope, workers

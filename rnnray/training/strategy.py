@@ -90,7 +90,8 @@ def without_cudnn(model: Any) -> None:
     `keras.layers.LSTM.inner_loop` takes cuDNN wherever it sees a GPU, and then keeps XLA from
     compiling the layer.
     """
-    for layer in model._flatten_layers():  # nested ones too, as in Bidirectional
+    # Nested ones too, as in Bidirectional, which the public `layers` lacks; tried with Keras 3.15.
+    for layer in model._flatten_layers():
         if hasattr(layer, "use_cudnn"):
             layer.use_cudnn = False
 
@@ -136,7 +137,7 @@ class Sums:
             # identity: an argument of the replica has no device yet, and the sum needs one.
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(values))
 
-        @tf.function(input_signature=[tf.TensorSpec([size], tf.float64)])
+        @tf.function(input_signature=[tf.TensorSpec([size], tf.float64)], autograph=False)
         def run(values: Any) -> Any:
             return strategy.run(add_up, args=(values,))
 

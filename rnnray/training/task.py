@@ -35,7 +35,7 @@ class Task(Protocol):
     """Least number of rows of a batch in validation."""
 
     unrolls: ClassVar[bool] = False
-    """Whether `build_model` can unroll recurrences: many small operations instead of a loop."""
+    """True if `build_model` can unroll recurrences: many small operations instead of a loop."""
     output_count: ClassVar[int] = 1
     """Number of the model's outputs. If there are several, `row_losses` and `row_metrics` take them
     together, as the model returns them."""

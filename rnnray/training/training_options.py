@@ -26,7 +26,7 @@ class Config(BaseModel):
 
 
 class OptimizerConfig(Config):
-    """How gradients become weights."""
+    """Optimizer, its schedule and its clipping."""
 
     name: Literal["sgd", "adam", "adamw", "nadam"] = "sgd"
     """Optimizer, as Keras implements it."""
@@ -115,7 +115,7 @@ RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=-]*$")]
 
 
 class RunOptions(Config):
-    """Where and on what a run runs; its result does not depend on these."""
+    """Storage, workers and resources of a run; its result does not depend on these."""
 
     storage_path: Annotated[str, Field(min_length=1)] = "runs"
     """Folder or URI (s3://, gs://) of all runs, which every node of the cluster must reach."""

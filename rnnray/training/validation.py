@@ -57,8 +57,8 @@ class Validation:
             raise UserError(
                 f"no validation {self._task.row_unit}, so no checkpoint is the best one"
             )
-        scores = {f"validation_{name}": mean for name, mean in means(self._task, totals).items()}
-        return scores | {"validation_count": totals[0]}
+        metrics = {f"validation_{name}": mean for name, mean in means(self._task, totals).items()}
+        return metrics | {"validation_count": totals[0]}
 
 
 def means(task: Task, totals: npt.NDArray[np.float64]) -> dict[str, float]:

@@ -65,9 +65,9 @@ def raise_failure(error: UserError | None, workers_that_failed: float) -> None:
         raise PeerStopped
 
 
-def resident_mib() -> float:
-    """Return this process's resident memory without what it shares, as Ray's object store, MiB."""
-    _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+def resident_mib(process: str = "self") -> float:
+    """Return a process's resident memory without what it shares, as Ray's object store, in MiB."""
+    _, resident, shared, *_ = map(int, Path(f"/proc/{process}/statm").read_text().split())
     return (resident - shared) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
@@ -210,7 +210,7 @@ def run_worker(arguments: dict[str, Any]) -> None:
 
 
 def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Put a checkpoint that `PatientFiles.saved` has saved into its place in the run's folder."""
+    """Put a checkpoint that `PatientFiles.saved` has saved into the run's folder."""
     run = ray.train.get_context().get_storage()
     path = run.build_checkpoint_path_from_name(name)
     run.storage_filesystem.create_dir(path)

@@ -50,12 +50,18 @@ def score_of(task: Task, metric: str | None) -> Score:
     Raises:
         UserError: no trial reports the metric.
     """
-    # Metrics of tasks are shares of right answers; only a loss is better when it is less.
-    known: dict[str, Score] = {"validation_loss": ("validation_loss", "min")}
-    known |= {f"validation_{name}": (f"validation_{name}", "max") for name in task.metric_names}
-    if metric is None:
+    if metric in (None, task.score[0]):
         return task.score
+    known: dict[str, Score] = {"validation_loss": ("validation_loss", "min")}
+    # More of a share is better. Of an error less is, and of other metrics nobody knows.
+    known |= {f"validation_{name}": (f"validation_{name}", "max") for name in task.shares}
     if metric not in known:
+        if metric in [f"validation_{name}" for name in task.metric_names]:
+            raise UserError(
+                f"--metric {metric}: nothing says whether more of it is better; name it in the "
+                "task's `score`, or in its `shares` if it is a share"
+            )
+        known[task.score[0]] = task.score
         near = difflib.get_close_matches(metric, known, n=1)
         raise UserError(
             f"--metric {metric}: no trial reports that"

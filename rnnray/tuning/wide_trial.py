@@ -46,6 +46,7 @@ def run_wide_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
                 no_gpu=not gpus,
                 stuck_times=options.stuck_times,
                 stuck_minutes=options.stuck_minutes,
+                max_failures=0,  # Ray Tune starts a trial again, and counts
             ),
             job.problem.data(config),
             report_steps=options.report_every or 0,

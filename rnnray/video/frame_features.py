@@ -48,6 +48,7 @@ class Xception:
         self._outputs = tf.function(
             lambda pixels: network(xception.preprocess_input(pixels), training=False),
             input_signature=[tf.TensorSpec([_FRAMES, size, size, 3], tf.float32)],
+            autograph=False,
         )
 
     def features_of(self, clips: pa.Table) -> pa.Table:

@@ -54,6 +54,7 @@ class VideoClassifier:
             input_signature=[
                 tf.TensorSpec([_ROWS, *each.shape[1:]], each.dtype) for each in self.model.inputs
             ],
+            autograph=False,
         )
 
     def classify(self, path: str, *, top: int = 5) -> list[ClassProbability]:

@@ -142,8 +142,8 @@ def test_a_server_that_was_away_is_waited_for_and_the_wait_is_said(
             assert [each.result() for each in waiting] == [None, b"before"]
             assert again.objects["runs/one/after"][0] == b"after"
     out = capsys.readouterr().out
-    place = f"s3://bucket/runs/one: waiting for the object store at 127.0.0.1:{server.server_port}"
-    assert f"{place} (no connection), for up to 11" in out  # of 120 seconds
+    line = f"s3://bucket/runs/one: waiting for the object store at 127.0.0.1:{server.server_port}"
+    assert f"{line} (no connection), for up to 11" in out  # of 120 seconds
     assert "answers again" in out
 
 

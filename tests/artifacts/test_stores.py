@@ -104,7 +104,7 @@ def test_a_store_travels_to_a_task_in_a_few_bytes_and_without_secrets(store: Sto
         f"https://{KEY_ID}:{SECRET}@host/x",
     ],
 )
-def test_a_place_that_is_no_store_is_one_line_without_the_secrets_in_it(uri: str) -> None:
+def test_a_uri_that_is_no_store_is_one_line_without_the_secrets_in_it(uri: str) -> None:
     with pytest.raises(UserError) as caught:
         open_store(uri)
     assert "s3://bucket/prefix" in message(caught)

@@ -26,7 +26,7 @@ def test_it_and_our_notebook_preset_are_one_model() -> None:
     np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_it_composes_the_likeliest_note_behind_all_notes_so_far() -> None:
+def test_it_composes_the_likeliest_note_after_all_notes_so_far() -> None:
     seen = []
 
     def probabilities(arpeggio: Any) -> Any:

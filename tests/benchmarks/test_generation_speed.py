@@ -6,15 +6,16 @@ import pytest
 
 from rnnray.benchmarks import generation_speed
 from rnnray.chorale.composer import TrainedComposer
+from rnnray.chorale.generation.folder import open_run
 from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
-from rnnray.chorale.generation.run import Generated, open_run
+from rnnray.chorale.generation.run import Generated
 from rnnray.errors import UserError
 
 
 def test_each_way_has_its_rate_and_nothing_stays_behind(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    places: list[str] = []
+    uris: list[str] = []
 
     def generate(config: GenerationConfig, options: GenerationOptions) -> Generated:
         assert TrainedComposer(config.checkpoint).config.model.architecture == "notes"
@@ -22,7 +23,7 @@ def test_each_way_has_its_rate_and_nothing_stays_behind(
         store = open_run(options)
         for key in ("run.yaml", "temperature=1/000000.mid", "summary.json"):
             store.put(key, b"", content_type="")
-        places.append(store.uri)
+        uris.append(store.uri)
         names = ("compose", "render", "upload", "first", "pieces", "publish")
         return Generated(store.uri, "", 6, 0, dict.fromkeys(names, 1.0) | {"total": 3.0}, 321.0)
 
@@ -33,7 +34,7 @@ def test_each_way_has_its_rate_and_nothing_stays_behind(
     assert rates["book"] is not None
     assert rates["book"] > 0
     assert (rates["local"], rates["s3"]) == (2.0, 2.0)
-    assert places[1].startswith(str(tmp_path))
+    assert uris[1].startswith(str(tmp_path))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert generation_speed.generate(6, 9, "corpus")["s3"] is None
     said = capsys.readouterr().out

@@ -27,14 +27,14 @@ STEPS = 16  # two seconds
 
 
 class Run:
-    """A folder with a page, whose pieces have figures that are easy to reckon with."""
+    """A folder with a page, whose pieces have statistics that are easy to reckon with."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.index = (folder / "index.html").as_uri()
 
     @staticmethod
-    def figures(index: int) -> dict[str, float]:
+    def statistics(index: int) -> dict[str, float]:
         """All different nats, a third of the pieces with fifths, half with crossing voices."""
         return {
             "nats_per_note": (index * 7 % 30) / 100,
@@ -51,14 +51,14 @@ class Run:
         for index in range(count):
             soprano = 60 + (np.arange(STEPS) // 4 + index) % 20
             chords = np.stack([soprano, *(np.full(STEPS, low) for low in (60, 55, 48))], axis=1)
-            figures = self.figures(index)
+            statistics = self.statistics(index)
             if temperature is None:
-                del figures["nats_per_note"]
+                del statistics["nats_per_note"]
             yield Piece(
                 name=name.format(index),
                 temperature=temperature,
                 chords=chords.astype(np.int16),
-                figures=figures,
+                statistics=statistics,
                 files={suffix: f"{folder}/{index:06d}.{suffix}" for suffix in suffixes},
             )
 

@@ -54,7 +54,7 @@ def test_the_smallest_recording_that_is_there_is_played(
 
 
 def playhead(page: Any) -> float:
-    """Its place in percent, a moment later."""
+    """Its position in percent, a moment later."""
     page.wait_for_timeout(200)
     return float(page.evaluate("document.querySelector('#dock .playhead').style.left.slice(0, -1)"))
 
@@ -79,7 +79,7 @@ def test_a_click_into_the_roll_jumps_there(page: Any, run: Any):
 def test_headings_sort_by_any_figure_both_ways(page: Any, run: Any):
     opened(page, run.index)
     assert names(page) == [f"{index:06d}" for index in range(20)]
-    nats = sorted(run.figures(index)["nats_per_note"] for index in range(30))
+    nats = sorted(run.statistics(index)["nats_per_note"] for index in range(30))
     for expected, order in ((nats, "ascending"), (nats[::-1], "descending")):
         page.get_by_role("button", name="Nats").click()
         wait_for(page, f"document.querySelector('[data-sort=nats_per_note][aria-sort={order}]')")
@@ -150,7 +150,7 @@ def test_each_temperature_bach_and_all_are_listed(page: Any, run: Any):
     assert names(page)[9:11] == ["Temperature 0.8\n000029", "Temperature 1.5\n000000"]
 
 
-def test_figures_stand_beside_bachs_own(page: Any, run: Any):
+def test_statistics_stand_beside_bachs_own(page: Any, run: Any):
     opened(page, run.index)
     bach = page.locator(".averages tr", has_text="Bach").locator("td").all_inner_texts()
     assert bach[:3] == ["\u2013", "0.33", "6.3%"]

@@ -63,7 +63,7 @@ def test_titles_and_names_are_text(page: Any, new_run: Any):
     opened(page, new_run.index)
     page.locator(f"{ROWS} button").click()
     assert page.title() == evil
-    assert [page.inner_text(place) for place in ("h1", "#playing")] == [evil, evil]
+    assert [page.inner_text(selector) for selector in ("h1", "#playing")] == [evil, evil]
     assert page.locator(f"{ROWS} .name").all_inner_texts() == [evil]
     assert page.locator("b, img").count() == 0
 

@@ -22,9 +22,9 @@ def begin(page: Any, run: Any, seed: int, length: int = 10) -> list[str]:
 
 
 def answer(page: Any, says: list[str]) -> None:
-    for place in says:
-        page.wait_for_selector(f"{place}:enabled")
-        page.click(place)
+    for selector in says:
+        page.wait_for_selector(f"{selector}:enabled")
+        page.click(selector)
         page.click("#onward")
 
 

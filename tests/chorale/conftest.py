@@ -15,13 +15,13 @@ from rnnray.chorale.generation.plan import Plan, make_plan
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> GenerationConfig:
     """Configuration of a run with three excerpts of Bach."""
-    place = tmp_path_factory.mktemp("generation")
+    folder = tmp_path_factory.mktemp("generation")
     return GenerationConfig(
-        checkpoint=save_checkpoint(place / "checkpoint", "strong"),
+        checkpoint=save_checkpoint(folder / "checkpoint", "strong"),
         temperatures=TEMPERATURES,
         count=COUNT,
         chords=CHORDS,
-        data=save_corpus(place / "corpus.parquet", (20, 33, 9, CHORDS, 40)),
+        data=save_corpus(folder / "corpus.parquet", (20, 33, 9, CHORDS, 40)),
         seed_from="test:0:2",
         rules=("strict", "hidden=0"),
         formats=("wav", "mid"),
@@ -39,6 +39,6 @@ def made(config: GenerationConfig) -> Plan:
 @pytest.fixture(scope="session")
 def unbroken(made: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the run, made without interruption; tests do not change it."""
-    place = tmp_path_factory.mktemp("unbroken") / "run-1"
-    generated.run(made, open_store(str(place)))
-    return place
+    folder = tmp_path_factory.mktemp("unbroken") / "run-1"
+    generated.run(made, open_store(str(folder)))
+    return folder

@@ -29,9 +29,9 @@ def test_loss_and_accuracy_are_means_over_a_row_s_counted_notes() -> None:
     logits[0, 5, targets[0, 5]] = logits[1, 0, targets[1, 0]] = 20
     losses, rights = [], []
     for row, own in zip(targets[:3], log_softmax(logits), strict=False):
-        counted = [place for place in range(12) if row[place] >= 0]
-        losses.append(np.mean([-own[place, row[place]] for place in counted]))
-        rights.append(np.mean([own[place].argmax() == row[place] for place in counted]))
+        counted = [position for position in range(12) if row[position] >= 0]
+        losses.append(np.mean([-own[position, row[position]] for position in counted]))
+        rights.append(np.mean([own[position].argmax() == row[position] for position in counted]))
     ours = keras.ops.convert_to_numpy(TASK.row_losses(targets, logits))
     np.testing.assert_allclose(ours, [*losses, 0], rtol=1e-5)
     metrics = keras.ops.convert_to_numpy(TASK.row_metrics(targets, logits))

@@ -60,20 +60,20 @@ def test_a_composition_keeps_its_melody_and_is_published_to_be_heard_and_seen(
     assert list(result["temperatures"]) == ["0.5", "1.5"]
     assert result["bach"]["steps"] == 62
     for temperature, (one,) in few.items():
-        figures = result["temperatures"][f"{temperature:g}"]
+        statistics = result["temperatures"][f"{temperature:g}"]
         folder = f"{uri}/temperature={temperature:g}/0000"
-        assert set(figures["files"]) >= {
+        assert set(statistics["files"]) >= {
             folder + suffix for suffix in (".wav", ".mid", ".musicxml", ".png", ".svg", ".html")
         }
-        assert all(Path(file).stat().st_size > 0 for file in figures["files"])
+        assert all(Path(file).stat().st_size > 0 for file in statistics["files"])
         chords = np.concatenate([np.zeros((12, 4), np.int16), one.chords])
         title = f"Chorale 0 at temperature {temperature:g}"
         begun = np.pad(onsets, ((12, 2), (0, 0)))
         midi = midi_bytes(chords, tempo=90, title=title, onsets=begun)
         assert Path(folder + ".mid").read_bytes() == midi
         assert "The soprano is given" in Path(folder + ".html").read_text()
-        assert figures["nats_per_note"] == pytest.approx(one.nats[given == -1].mean())
-        assert figures["steps"] == 18
+        assert statistics["nats_per_note"] == pytest.approx(one.nats[given == -1].mean())
+        assert statistics["steps"] == 18
     assert "beside Bach" in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""Each rule on chords made by hand; parallels against music21; Bach's own figures."""
+"""Each rule on chords made by hand; parallels against music21; Bach's own statistics."""
 
 import csv
 import json
@@ -33,8 +33,8 @@ def chords(*rows: list[int]) -> np.ndarray:
 
 def parallels(*rows: list[int]) -> tuple[float, float]:
     """The numbers of parallel fifths and octaves in rows that all sound."""
-    figures = critique([chords(*rows)])
-    return figures.parallel_fifths * len(rows) / 64, figures.parallel_octaves * len(rows) / 64
+    statistics = critique([chords(*rows)])
+    return statistics.parallel_fifths * len(rows) / 64, statistics.parallel_octaves * len(rows) / 64
 
 
 @pytest.mark.parametrize(
@@ -205,8 +205,8 @@ def beats(*rows: list[int]) -> np.ndarray:
     ],
 )
 def test_doubled_leading_notes(dominant: list[int], next_chord: list[int], faults: int) -> None:
-    figures = critique([beats(dominant, next_chord)])
-    assert figures.doubled_leading_notes * 8 / 64 == faults
+    statistics = critique([beats(dominant, next_chord)])
+    assert statistics.doubled_leading_notes * 8 / 64 == faults
     apart = critique([beats(dominant), beats(next_chord)])
     alone = critique([beats(dominant)])
     assert apart.doubled_leading_notes * 8 == alone.doubled_leading_notes * 4, "chorales touch"
@@ -237,16 +237,16 @@ def test_chorales_begin_on_a_triad_and_end_on_their_tonic_in_root_position() -> 
 
 def test_changes_are_shares_of_the_notes_that_follow_another_step() -> None:
     rows = chords(TRIAD, TRIAD, [74, 67, 65, 48], [74, 0, 65, 48], [74, 67, 65, 48])
-    figures = critique([rows])
-    assert figures.changes == pytest.approx((2 + 1) / 15)  # a voice that falls silent sings no note
-    assert figures.silence == pytest.approx(1 / 20)
+    statistics = critique([rows])
+    assert statistics.changes == pytest.approx((2 + 1) / 15)
+    assert statistics.silence == pytest.approx(1 / 20)
 
 
 def test_frozen_passage_is_the_longest_without_any_change() -> None:
     moving = np.array([TRIAD, [74, 67, 64, 48]] * 4, np.int16)
     stuck = np.concatenate([moving, np.tile(moving[-1], (5, 1)), moving])
-    figures = critique([moving, stuck, moving[:1]])
-    assert (figures.frozen, figures.longest_frozen) == (pytest.approx((1 + 6 + 1) / 3), 6)
+    statistics = critique([moving, stuck, moving[:1]])
+    assert (statistics.frozen, statistics.longest_frozen) == (pytest.approx((1 + 6 + 1) / 3), 6)
 
 
 def test_a_chorale_that_fell_silent_or_froze_is_seen() -> None:
@@ -300,7 +300,7 @@ def test_what_are_no_chords_is_refused(chorales: list[np.ndarray]) -> None:
 
 
 @pytest.mark.skipif(not ARCHIVE.is_file(), reason="the real chorales are not here")
-def test_bachs_own_figures() -> None:
+def test_bachs_own_statistics() -> None:
     splits: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     with tarfile.open(ARCHIVE) as archive:
         for member in archive:

@@ -60,24 +60,24 @@ def free() -> Critique:
 
 @pytest.mark.parametrize("rule", get_args(RuleName))
 def test_a_rule_alone_rules_out_what_the_critique_marks(rule: RuleName, free: Critique) -> None:
-    figures = judged(rule).as_dict()
+    statistics = judged(rule).as_dict()
     for mark in MARKS[rule]:
-        assert figures[mark] == 0, mark
+        assert statistics[mark] == 0, mark
         assert free.as_dict()[mark] > 0, mark
     others = [mark for name in MARKS if name != rule for mark in MARKS[name]]
-    assert any(figures[mark] for mark in others), "one rule is not all"
+    assert any(statistics[mark] for mark in others), "one rule is not all"
 
 
 def test_strict_is_all_rules_and_nothing_falls_silent(free: Critique) -> None:
-    figures = judged("strict").as_dict()
-    assert not any(figures[mark] for marks in MARKS.values() for mark in marks)
-    assert figures["silence"] == pytest.approx(free.silence, abs=0.002)
+    statistics = judged("strict").as_dict()
+    assert not any(statistics[mark] for marks in MARKS.values() for mark in marks)
+    assert statistics["silence"] == pytest.approx(free.silence, abs=0.002)
 
 
 def test_a_penalty_makes_faults_rarer_and_a_rule_can_be_left_out(free: Critique) -> None:
     assert 0 < judged("crossing=2").crossing < free.crossing / 2
-    figures = judged("strict", "spacing=0")
-    assert (figures.crossing, figures.spacing > 0) == (0, True)
+    statistics = judged("strict", "spacing=0")
+    assert (statistics.crossing, statistics.spacing > 0) == (0, True)
 
 
 def test_the_sampler_composes_by_rule_around_given_voices_and_always_something() -> None:

@@ -100,8 +100,8 @@ def test_a_chorale_is_the_same_alone_and_among_a_hundred_in_any_order(
     for index in (0, 12, 40, 100):
         same(composed(sampler, [requests[index]])[0], results[index])
     order = np.random.default_rng(1).permutation(len(requests))
-    for place, one in zip(order, composed(sampler, [requests[i] for i in order]), strict=True):
-        same(one, results[place])
+    for index, one in zip(order, composed(sampler, [requests[i] for i in order]), strict=True):
+        same(one, results[index])
 
 
 def test_results_come_in_the_order_and_the_length_of_the_requests(
@@ -160,8 +160,8 @@ def test_temperature_0_is_a_plain_loop_over_the_full_model(composer: Any, sample
     given[: 4 * 22] = repetitive(16)[: 4 * 22]
     given[2::4] = 30  # a tenor
     expected = given.copy()
-    for place in np.flatnonzero(given == -1):
-        expected[place] = logits_of(composer, np.maximum(expected, 0)[None])[0, place].argmax()
+    for index in np.flatnonzero(given == -1):
+        expected[index] = logits_of(composer, np.maximum(expected, 0)[None])[0, index].argmax()
     for top_p in (0.3, 1.0):
         one = composed(sampler, [Request(given, 9, temperature=0, top_p=top_p)])[0]
         np.testing.assert_array_equal(to_tokens(one.chords), expected)

@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import ray
+from observed import wait_until
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated import autoscaler_pb2
@@ -20,7 +21,6 @@ from toy_faults import (
     seconds_to_recover,
     trace,
     train_toy,
-    wait_for,
 )
 
 NOTICE_SECONDS = 30
@@ -56,7 +56,7 @@ def main() -> None:
 
     copy = Copy()
     with redirect_stdout(copy), Aside(train):  # type: ignore[type-var]
-        wait_for(lambda: min(len(trace(folder, rank)) for rank in (0, 1)) > 80)
+        wait_until(lambda: min(len(trace(folder, rank)) for rank in (0, 1)) > 80)
         drained = time.time()
         GcsClient(address=cluster.address).drain_node(
             node.node_id,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import boto3
 from object_store import ObjectStore
+from observed import contents
 from tiny import Ended
 
 Process = subprocess.Popen[str]
@@ -38,11 +39,7 @@ class Folder:
 
     def contents(self) -> dict[str, bytes]:
         """All files of a run, by key."""
-        return {
-            str(path.relative_to(self.path)): path.read_bytes()
-            for path in self.path.rglob("*")
-            if path.is_file()
-        }
+        return contents(self.path)
 
     def get(self, key: str) -> bytes | None:
         """One of them; None: it is not there."""
@@ -95,20 +92,10 @@ class Bucket:
         return bytes(answer["Body"].read())
 
 
-def owns(process: Process, place: Folder | Bucket) -> bool:
+def owns(process: Process, store: Folder | Bucket) -> bool:
     """Whether the process holds a run's lock."""
-    lock = place.get("lock.json")
+    lock = store.get("lock.json")
     return lock is not None and bool(json.loads(lock)["pid"] == process.pid)
-
-
-def wait_until(happened: Callable[[], bool], process: Process) -> None:
-    """Wait while the process is at work."""
-    deadline = time.monotonic() + 240
-    while not happened():
-        if process.poll() is not None:
-            raise AssertionError(f"ended too early: {process.communicate()}")
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def settled(look: Callable[[], T]) -> T:

@@ -195,7 +195,7 @@ class TrainingJob:
     def wait_for_progress(self) -> int:
         """Wait for the next line that says how far it is; the steps done since the beginning.
 
-        Right behind it is the moment for a fault: a line comes every five seconds, and later
+        Right after it is the moment for a fault: a line comes every five seconds, and later
         nobody could say how many steps were done.
         """
         _, told = self.wait_for(
@@ -213,13 +213,13 @@ class TrainingJob:
         self.process.wait(timeout=400)
         self._reader.join(timeout=30)
         assert self.process.returncode == 0, self.said
-        # Ray's own lines about nodes that it lost may come behind it.
+        # Ray's own lines about nodes that it lost may come after it.
         (last,) = [line for _, line in self._lines if line.startswith("{")]
         result: dict[str, Any] = json.loads(last)
         position = json.loads((Path(result["last_checkpoint"]) / "position.json").read_text())
         history = position["history"]
         assert [metrics["epoch"] for metrics in history] == list(range(1, EPOCHS + 1))
-        # Another number of workers shares the rows anew, in the middle of an epoch too.
+        # Another number of workers shares the rows again, in the middle of an epoch too.
         assert all(abs(metrics["steps"] - STEPS) <= 1 for metrics in history)
         assert {metrics["validation_count"] for metrics in history} == {STEPS * _BATCH // 10}
         assert result["epochs"] == EPOCHS

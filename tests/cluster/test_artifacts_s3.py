@@ -19,7 +19,7 @@ from rnnray.errors import UserError
 
 @pytest.fixture
 def store(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """An empty place in the bucket."""
+    """An empty prefix in the bucket."""
     for name, value in object_store.items():
         monkeypatch.setenv(name, value)
     return open_store(object_store.uri("run", uuid.uuid4().hex))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray.data
+from observed import contents
 from tiny import Ended, RunJob
 from tiny_chorale import TrainedChorale, chorale, notes, sounds, write_csv
 
@@ -63,14 +64,6 @@ def compose(run_here: RunJob, trained: TrainedChorale, output: Path, *arguments:
     return ended
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def test_every_chorale_is_written_in_every_form_at_every_temperature(
     run_here: RunJob, trained_chorale: TrainedChorale, tmp_path: Path
 ) -> None:
@@ -88,13 +81,15 @@ def test_every_chorale_is_written_in_every_form_at_every_temperature(
     assert set(written) == expected | {"pitches.png"}
     result = ended.result
     assert set(result["temperatures"]) == {"0.8", "1.5"}
-    listed = [file for figures in result["temperatures"].values() for file in figures["files"]]
+    listed = [
+        file for statistics in result["temperatures"].values() for file in statistics["files"]
+    ]
     assert {str(Path(file).relative_to(out)) for file in listed} == expected
     assert result["bach"]["chorales"] == len(open_corpus(str(trained_chorale.corpus)))
-    for figures in result["temperatures"].values():
-        assert (figures["chorales"], figures["steps"]) == (2, 40)
-        assert 0 < figures["nats_per_note"] < 20
-        assert set(figures) == {*result["bach"], "nats_per_note", "files"}
+    for statistics in result["temperatures"].values():
+        assert (statistics["chorales"], statistics["steps"]) == (2, 40)
+        assert 0 < statistics["nats_per_note"] < 20
+        assert set(statistics) == {*result["bach"], "nats_per_note", "files"}
 
     midis = sorted(out.rglob("*.mid"))
     read = [sounds(path, 20) for path in midis]

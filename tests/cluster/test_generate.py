@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 from faults import settled
+from observed import contents, wait_until
 from tiny import REPOSITORY, Ended, RunJob
 from tiny_chorale import TrainedChorale, sounds
 
@@ -57,14 +57,6 @@ def unbroken(
     ended = run_job("generate_chorales", *arguments(trained_chorale, output), timeout=300)
     assert ended.code == 0, ended.err
     return output / "run-1", ended
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def test_a_run_is_complete_and_says_so(
@@ -161,7 +153,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_unbroken_one(
         stdout=subprocess.DEVNULL,
     )
     folder = tmp_path / "run-1"
-    _wait_until(lambda: len(list(folder.glob("temperature=*/*.mid"))) >= 20)
+    wait_until(lambda: len(list(folder.glob("temperature=*/*.mid"))) >= 20)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (folder / "lock.json").exists()
@@ -191,7 +183,7 @@ def test_a_run_survives_the_death_of_a_sampler(
 
     def kill() -> None:
         # The first chorales are composed; those that store them may still be starting.
-        _wait_until(lambda: stored() > 0 or bool(_workers("MapBatches(render)")))
+        wait_until(lambda: stored() > 0 or bool(_workers("MapBatches(render)")))
         killed.extend(_workers("MapWorker(MapBatches(Compose"))
         for pid in killed:
             os.kill(pid, signal.SIGSTOP)
@@ -258,10 +250,3 @@ def _workers(title: str) -> list[int]:
         return pid == os.getpid()
 
     return [pid for pid, text in titles.items() if title in text and is_ours(pid)]
-
-
-def _wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 240
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 import s3server
-from faults import Bucket, Folder, Process, end, is_kept, owns, settled, wait_until
+from faults import Bucket, Folder, Process, end, is_kept, owns, settled
 from object_store import ObjectStore
+from observed import wait_until
 from s3server import BUCKET, KEY_ID, SECRET
 from tiny import REPOSITORY, Ended, RunJob
 from tiny_chorale import TrainedChorale
@@ -122,34 +123,34 @@ def test_five_kills_lose_nothing_and_nothing_is_done_twice(
     chance: random.Random,
     tmp_path: Path,
 ) -> None:
-    place: Folder | Bucket
+    store: Folder | Bucket
     if where == "folder":
-        output, settings, place = str(tmp_path), {}, Folder(tmp_path / "run-1")
+        output, settings, store = str(tmp_path), {}, Folder(tmp_path / "run-1")
     else:
         output, settings = object_store.uri("kills"), dict(object_store)
-        place = Bucket(object_store, "kills/run-1/")
+        store = Bucket(object_store, "kills/run-1/")
     total = len(list(filter(is_kept, unbroken)))
     there: dict[str, Any] = {}
     for life in range(KILLS):
         some = len(there) + chance.randint(0, (total - len(there)) // (KILLS + 1 - life))
         process = start(output, settings)
-        wait_until(partial(owns, process, place), process)
-        wait_until(lambda some=some: len(place.stamps()) >= some, process)
+        wait_until(partial(owns, process, store), process)
+        wait_until(lambda some=some: len(store.stamps()) >= some, process)
         process.kill()
         process.wait()
-        assert place.get("summary.json") is None
-        now = settled(place.stamps)
+        assert store.get("summary.json") is None
+        now = settled(store.stamps)
         assert {key: now.get(key) for key in there} == there
         print(f"killed at {some}: {len(now)} of {total} files are there")  # noqa: T201
         there = now
-    if isinstance(place, Folder):  # what a kill in the middle of a put leaves
-        (place.path / "bach").mkdir(exist_ok=True)
-        (place.path / "bach" / f".{life:032x}.part").write_bytes(b"half")
+    if isinstance(store, Folder):  # what a kill in the middle of a put leaves
+        (store.path / "bach").mkdir(exist_ok=True)
+        (store.path / "bach" / f".{life:032x}.part").write_bytes(b"half")
 
     ended = end(start(output, settings))
     assert ended.code == 0, ended.err
-    assert place.contents() == unbroken
-    now = place.stamps()
+    assert store.contents() == unbroken
+    now = store.stamps()
     assert {key: now.get(key) for key in there} == there
     assert ended.result["found"] == sum(key.startswith("temperature=") for key in there)
 
@@ -232,14 +233,14 @@ def test_a_full_disk_is_one_line_and_a_run_with_room_goes_on(
     # Workers of the tests' cluster would not see this disk.
     ended = end(start(full, before=small, own_ray=True))
     assert "its disk is full" in ended.failed_with()
-    place = Folder(room / "run-1")
-    there = place.stamps()
+    store = Folder(room / "run-1")
+    there = store.stamps()
     assert there
 
     ended = generate(room)
     assert ended.code == 0, ended.err
-    assert place.contents() == unbroken
-    now = place.stamps()
+    assert store.contents() == unbroken
+    now = store.stamps()
     assert {key: now.get(key) for key in there} == there
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import costs
 import pytest
 from nodes import Nodes, nodes_up
+from observed import wait_until
 from paced_run import EPOCHS, STEPS
 from tiny import REPOSITORY
-from toy_faults import trace, wait_for
+from toy_faults import trace
 
 pytestmark = pytest.mark.faults
 
@@ -138,7 +139,7 @@ def test_fifty_random_faults_change_nothing_of_what_is_learned(
     began = time.monotonic()
     process = begin(nodes, broken, disk)
     try:
-        wait_for((disk / "toy/checkpoint_manager_snapshot.json").exists, seconds=300)
+        wait_until((disk / "toy/checkpoint_manager_snapshot.json").exists, seconds=300)
         for name in dice.sample(list(COUNTS), 50, counts=COUNTS.values()):
             time.sleep(dice.uniform(0, 12))
             assert process.poll() is None, (broken / "out").read_text()

@@ -21,9 +21,10 @@ import ray
 import ray.train
 import toy
 from nodes import runs
+from observed import wait_until
 from tiny import HELD_OUT, REPOSITORY, TINY
 from toy import ToyTask
-from toy_faults import Aside, wait_for
+from toy_faults import Aside
 
 from rnnray import run_folder
 from rnnray.errors import UserError
@@ -131,7 +132,7 @@ def test_a_storage_that_refuses_and_a_killed_worker_cost_no_epoch_and_count_none
             out += capsys.readouterr().out
             return "the storage refuses" in out
 
-        wait_for(refused)
+        wait_until(refused)
         blocked.unlink()
 
     task = KilledOnce(folder=str(tmp_path), batches=STEPS // 2)
@@ -234,7 +235,7 @@ def test_a_driver_that_gets_sigterm_leaves_a_checkpoint_and_one_line(
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: "epoch 1/50" in out.read_text() or not runs(driver.pid))
+    wait_until(lambda: "epoch 1/50" in out.read_text() or not runs(driver.pid))
     driver.send_signal(signal.SIGTERM)
     _, err = driver.communicate(timeout=60)
     said = out.read_text()

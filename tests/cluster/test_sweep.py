@@ -116,12 +116,16 @@ def test_population_based_training_puts_a_poor_trial_on_a_good_ones_weights(
     assert moved[0].curve.scores[1] > max(firsts) - 0.1  # far above what it had learned itself
 
 
+@pytest.mark.parametrize("killed_at", [-1, pytest.param(0.1, marks=pytest.mark.faults)])
 def test_a_trial_of_two_workers_trains_and_gives_its_workers_back_when_it_is_stopped(
-    own_ray: Path, tmp_path: Path
+    own_ray: Path, tmp_path: Path, killed_at: float
 ) -> None:
-    """In a process and a Ray of its own, with the dashboard that stopping such trials takes."""
+    """In a process and a Ray of its own, with the dashboard that stopping such trials takes.
+
+    Where a worker of the first trial is killed, the sweep starts that trial again.
+    """
     done = subprocess.run(
-        [sys.executable, toy_sweep.__file__, str(tmp_path), "wide"],
+        [sys.executable, toy_sweep.__file__, str(tmp_path), "wide", str(killed_at)],
         env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         | {
             "RAY_TMPDIR": str(own_ray),
@@ -133,6 +137,7 @@ def test_a_trial_of_two_workers_trains_and_gives_its_workers_back_when_it_is_sto
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert ("trial-00000 died; it resumes" in done.stdout) == (killed_at > 0)
     statuses, epochs, checkpoints = json.loads(done.stdout.splitlines()[-1])
     assert statuses == ["finished", "stopped"]
     assert epochs[1] < epochs[0]

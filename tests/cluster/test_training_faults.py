@@ -13,6 +13,7 @@ from pathlib import Path
 import costs
 import pytest
 from nodes import runs
+from observed import wait_until
 from tiny import REPOSITORY
 from toy_faults import (
     STEPS,
@@ -25,7 +26,6 @@ from toy_faults import (
     seconds_to_recover,
     trace,
     train_toy,
-    wait_for,
 )
 
 pytestmark = pytest.mark.faults
@@ -40,7 +40,7 @@ def test_a_worker_that_gets_sigterm_leaves_a_checkpoint_in_time_and_no_step_is_l
     took: list[float] = []
 
     def cloud() -> None:
-        wait_for((tmp_path / "fault").exists)
+        wait_until((tmp_path / "fault").exists)
         time.sleep(0.1)
         pid = int((tmp_path / "fault").read_text())
         began = time.monotonic()
@@ -104,8 +104,8 @@ def test_a_worker_that_is_alive_and_stuck_is_named_and_costs_one_failure(
     assert "worker 0 on" not in out.partition("stacks of")[0], out
     told = set(re.findall(r"stacks of worker (\d)", out))
     assert told == ({"0"} if where == "stopped" else {"0", "1"})
-    place = {"read": "toy_faults.py:", "step": "in _step", "stopped": "in _step"}[where]
-    assert place in out
+    source = {"read": "toy_faults.py:", "step": "in _step", "stopped": "in _step"}[where]
+    assert source in out
     assert out.count("starting the workers again, from the last checkpoint") == 1
     seconds = seconds_to_recover(tmp_path)
     costs.note(f"worker stuck ({where})", "named, the group starts again", 0, seconds)
@@ -120,7 +120,7 @@ def test_a_straggler_is_named_and_the_others_are_not(
 
     def throttle() -> None:
         """Leave worker 1 a tenth of its time."""
-        wait_for(lambda: len(trace(tmp_path, 1)) > 20)
+        wait_until(lambda: len(trace(tmp_path, 1)) > 20)
         pid = trace(tmp_path, 1)[-1][0]
         with suppress(ProcessLookupError):  # its run is over
             while not finished.is_set():

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import costs
 import pytest
-from faults import Process, end, wait_until
+from faults import Process, end
 from object_store import ObjectStore
+from observed import wait_until
 from tiny import REPOSITORY, TINY, Ended
-from toy_faults import Aside, Traced, check_history, train_toy, wait_for
+from toy_faults import Aside, Traced, check_history, train_toy
 
 from rnnray.sketch.data import demo_drawings, sketch_table, tfrecords
 
@@ -143,7 +144,7 @@ def test_a_full_disk_is_waited_for_and_no_step_is_lost(
         pytest.skip("no disk of one's own can be mounted here")
 
     def fill() -> None:
-        wait_for(lambda: any((disk / "toy").glob("epoch-*-step-*")))
+        wait_until(lambda: any((disk / "toy").glob("epoch-*-step-*")))
         filler = disk / "filler"
         try:
             with filler.open("wb", buffering=0) as file:

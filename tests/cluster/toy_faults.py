@@ -135,13 +135,6 @@ def seconds_to_recover(folder: Path, fault: float | None = None) -> float:
     return after[6] - fault
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def train_toy(task: Traced, *, epochs: int = 2, **options: Any) -> TrainedRun:
     """The toy on two workers."""
     for module in (toy, sys.modules[__name__]):  # the workers do not find modules of the tests

@@ -142,7 +142,7 @@ def starts(folder: Path, rate: float) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["wide"]:
+    if sys.argv[2:3] == ["wide"]:
         cluster.connect(dashboard=True)
         trials = run(
             Path(sys.argv[1]),
@@ -150,6 +150,7 @@ if __name__ == "__main__":
             workers_per_trial=2,
             max_concurrent=1,
             reduction=2.0,
+            killed_at=float(sys.argv[3]),
         )
         ended = time.monotonic()
         while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:

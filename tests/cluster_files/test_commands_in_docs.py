@@ -35,7 +35,7 @@ def code_spans(text: str) -> list[str]:
 
 
 def commands(line: str) -> Iterator[list[str]]:
-    """The commands of a line of shell as words; what stands behind a `--`, or behind the image of a
+    """The commands of a line of shell as words; what stands after a `--`, or after the image of a
     `docker run`, is one of its own.
     """
     try:

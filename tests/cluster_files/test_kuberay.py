@@ -67,12 +67,12 @@ def test_files_have_all_fields_that_are_required_and_none_that_is_unknown(file: 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_typo_in_any_field_is_found(file: Path) -> None:
     for number, document in enumerate(documents(file)):
-        # YAML aliases are one object in several places: each place is to be tried by itself.
-        places = len(list(renamings(unaliased(document))))
-        assert places > 2
-        for place in range(places):
+        # YAML aliases are one object in several mappings: each is to be tried by itself.
+        count = len(list(renamings(unaliased(document))))
+        assert count > 2
+        for index in range(count):
             mistaken = unaliased(documents(file)[number])
-            mapping, key = list(renamings(mistaken))[place]
+            mapping, key = list(renamings(mistaken))[index]
             mapping[f"{key}x"] = mapping.pop(key)
             assert problems(mistaken), f"{key} -> {key}x"
 

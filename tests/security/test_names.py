@@ -1,4 +1,4 @@
-"""Names, keys and places that users or files give cannot lead out of where they belong."""
+"""Names, keys and URIs that users or files give cannot lead out of where they belong."""
 
 import json
 import runpy
@@ -53,7 +53,7 @@ def test_a_name_that_leaves_its_folder_makes_nothing(run_here: RunJob, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-PLACES = [
+URI_OPTIONS = [
     ("train_sketch", ["--data"], ["--storage-path", "{}"]),
     ("train_sketch", ["--storage-path"], ["--data", "{}"]),
     ("train_sketch", ["--export"], ["--data", "{}"]),
@@ -78,15 +78,15 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize(("job", "option", "others"), PLACES)
-def test_no_option_takes_a_place_that_goes_up_in_a_bucket_or_has_secrets_in_it(
+@pytest.mark.parametrize(("job", "option", "others"), URI_OPTIONS)
+def test_no_option_takes_a_uri_that_goes_up_in_a_bucket_or_has_secrets_in_it(
     job: str, option: list[str], others: list[str], tmp_path: Path
 ) -> None:
     options = options_of_job(job)
     pairs = zip(others[::2], others[1::2], strict=True)
     given = {name[2:].replace("-", "_"): value.format(tmp_path) for name, value in pairs}
     (field,) = (name[2:].replace("-", "_") for name in option)
-    for place, words in [
+    for uri, words in [
         ("s3://bucket/prefix/../../other", "cannot contain '..'"),
         ("s3://bucket/prefix/%2e%2E/other", "cannot contain '..'"),
         ("gs://bucket/..", "cannot contain '..'"),
@@ -96,7 +96,7 @@ def test_no_option_takes_a_place_that_goes_up_in_a_bucket_or_has_secrets_in_it(
         ("a\0b", "null byte"),
     ]:
         with pytest.raises(UserError, match=words) as caught:
-            options.model_validate(given | {field: place})
+            options.model_validate(given | {field: uri})
         assert "sEc" not in str(caught.value)
         assert len(caught.value.args[0].splitlines()) == 1
 

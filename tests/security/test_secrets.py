@@ -14,17 +14,17 @@ from s3server import BUCKET, Server
 from tiny import REPOSITORY, TINY, Ended, RunJob
 
 SECRET = "sEcReT/+of4aTest"
-PLACES = [f"s3://AKID:{SECRET}@bucket/x", f"s3://bucket/x?secret_key={SECRET}"]
+URIS = [f"s3://AKID:{SECRET}@bucket/x", f"s3://bucket/x?secret_key={SECRET}"]
 
 
 @pytest.mark.parametrize("verbose", [(), ("--verbose",)])
-@pytest.mark.parametrize("place", PLACES)
-def test_credentials_in_a_place_are_refused_and_not_repeated(
-    run_here: RunJob, tmp_path: Path, place: str, verbose: tuple[str, ...]
+@pytest.mark.parametrize("uri", URIS)
+def test_credentials_in_a_uri_are_refused_and_not_repeated(
+    run_here: RunJob, tmp_path: Path, uri: str, verbose: tuple[str, ...]
 ) -> None:
     file = tmp_path / "options.yaml"
-    file.write_text(json.dumps({"data": place, "storage_path": str(tmp_path / "runs")}))
-    for arguments in (("--data", place), ("--storage-path", place), ("--config", str(file))):
+    file.write_text(json.dumps({"data": uri, "storage_path": str(tmp_path / "runs")}))
+    for arguments in (("--data", uri), ("--storage-path", uri), ("--config", str(file))):
         ended = run_here("train_sketch", *arguments, *verbose)
         assert ended.code == 1
         assert "AWS_SECRET_ACCESS_KEY" in ended.err.splitlines()[-1]
@@ -57,7 +57,7 @@ class Logged:
             "RAY_TMPDIR": str(self._ray_files),
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._server.server_port}",
             "AWS_DEFAULT_REGION": "us-east-1",
-            # The server of these tests takes bodies as they are, without checksums behind them.
+            # The server of these tests takes bodies as they are, without checksums after them.
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
         }
         done = subprocess.run(

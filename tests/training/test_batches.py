@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import ray.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
+from observed import wait_until
 from toy import ToyTask, rows
 
 from rnnray.errors import UserError
@@ -83,6 +84,19 @@ def test_a_batch_that_three_workers_do_not_divide_evenly_takes_no_more_steps(
     assert {share.counted for each in shares for share in each} == {batch // 3, batch // 3 + 1}
 
 
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 6))
+def test_the_shares_of_a_batch_differ_by_one_row_at_most(
+    rows: int, batch: int, workers: int
+) -> None:
+    shares = [
+        [*epoch_batches(blocks_of([rows]), batch_rows=batch, rank=rank, workers=workers)]
+        for rank in range(workers)
+    ]
+    for of_batch in zip(*shares, strict=True):
+        counted = [share.counted for share in of_batch]
+        assert max(counted) - min(counted) <= 1
+
+
 def test_a_worker_without_a_row_in_the_last_batch_has_one_that_does_not_count() -> None:
     first, second = (
         [*epoch_batches(blocks_of([5]), batch_rows=4, rank=rank, workers=2)][-1] for rank in (0, 1)
@@ -97,11 +111,16 @@ def test_without_a_pool_the_order_of_the_data_is_kept(sizes: list[int], rows: in
 
 def test_neighbours_are_mixed_over_the_pool_and_blocks_over_the_epoch() -> None:
     order = np.array(flat(batches_of([50] * 40, batch_rows=10, pool_rows=500)))
-    # A row from anywhere: hundreds of places away, not a few.
+    # A row from anywhere: hundreds of rows away, not a few.
     assert np.abs(order - np.arange(len(order))).mean() > 300
     first_pool = {row // 50 for row in order[:500]}
     assert len(first_pool) == 10
     assert max(first_pool) - min(first_pool) > 20
+
+
+def test_each_pool_is_mixed_in_its_own_way() -> None:
+    order = np.array(flat(batches_of([100] * 2, batch_rows=10, pool_rows=100, seed=(3,))))
+    assert (order[:100] % 100).tolist() != (order[100:] % 100).tolist()
 
 
 def test_each_epoch_has_another_order_and_the_same_seed_the_same_one() -> None:
@@ -109,9 +128,9 @@ def test_each_epoch_has_another_order_and_the_same_seed_the_same_one() -> None:
         return batches_of([5] * 400, batch_rows=10, pool_rows=100, seed=(42, number))
 
     assert epoch(0) == epoch(0)
-    places = [np.argsort(flat(epoch(number))) for number in range(3)]
+    orders = [np.argsort(flat(epoch(number))) for number in range(3)]
     for left, right in ((0, 1), (1, 2)):
-        assert abs(np.corrcoef(places[left], places[right])[0, 1]) < 0.2
+        assert abs(np.corrcoef(orders[left], orders[right])[0, 1]) < 0.2
 
 
 def test_the_pool_bounds_what_is_held_and_skipped_batches_are_not_read(
@@ -250,13 +269,6 @@ def test_the_thread_of_a_feed_that_is_closed_early_ends_without_reading_to_the_e
             feed.take()
     wait_until(lambda: threading.active_count() <= before)
     assert read < 100
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_it_reads_a_few_batches_ahead_and_not_the_whole_data_into_memory() -> None:

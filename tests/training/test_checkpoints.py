@@ -196,7 +196,7 @@ def test_outputs_go_by_the_names_of_classes_and_not_by_their_number(
     assert f"outputs of 2 of {len(names)} classes, by their names" in said
 
 
-def test_what_does_not_fit_is_named_and_begins_anew(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_named_and_starts_untrained(tmp_path: Path) -> None:
     theirs = written(tmp_path / "old", NamedTask())
     fresh, ours, said = begun(tmp_path / "old", NamedTask(units=9))
     for mine, new in zip(ours[:3], fresh[:3], strict=True):

@@ -27,7 +27,7 @@ def report(tmp_path: Path) -> Iterator[RunReport]:
 
 
 def finish(folder: Path, report: RunReport, fit: Any, max_failures: int = 3) -> int:
-    """Return how often a run was started."""
+    """Return the number of times that a run was started."""
     told: list[dict[str, Any]] = []
     trainer = SimpleNamespace(fit=fit)
     _finish(lambda: trainer, max_failures, report, str(folder), told.append, PassedOn())

@@ -61,7 +61,7 @@ def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(tmp_path: P
     assert_same(weights(rest), weights(whole))
     assert [metrics["epoch"] for metrics in resumed] == [1, 2]
     assert resumed[1]["steps"] == STEPS
-    # The means of the whole epoch: of the rows before the checkpoint, and of those behind it.
+    # The means of the whole epoch: of the rows before the checkpoint, and of those after it.
     for metric in ("loss", "right", "validation_loss"):
         assert resumed[1][metric] == pytest.approx(history[1][metric], rel=1e-5)
     assert events[0] | {"kind": "resumed", "epoch": 2, "step": 16} == events[0]

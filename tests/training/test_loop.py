@@ -4,13 +4,15 @@ import itertools
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from lazily import Lazily, keras
 from toy import ToyTask, rows
 from toy_loop import (
+    BATCH,
     STEPS,
     TRAIN_ROWS,
     Interrupt,
@@ -48,6 +50,25 @@ def test_it_learns_and_tells_what_it_did(tmp_path: Path) -> None:
     for metrics in history:
         assert metrics["per_second"] > 0
         assert 0 <= metrics["waiting_share"] <= 1
+
+
+class Noted(ToyTask):
+    """Notes the ids of its batches of training rows."""
+
+    ids: ClassVar[list[int]] = []
+
+    def batch(self, table: pa.Table) -> Any:
+        if len(table) <= BATCH:
+            self.ids.extend(table["id"].to_pylist())
+        return super().batch(table)
+
+
+def test_each_epoch_trains_on_all_rows_in_an_order_of_its_own(tmp_path: Path) -> None:
+    Noted.ids.clear()
+    loop(Noted(), Storage(tmp_path), epochs=2).run()
+    first, second = Noted.ids[:TRAIN_ROWS], Noted.ids[TRAIN_ROWS:]
+    assert sorted(first) == sorted(second) == list(range(TRAIN_ROWS))
+    assert first != second
 
 
 def test_the_loss_is_the_mean_over_rows_and_not_over_batches(tmp_path: Path) -> None:

@@ -178,6 +178,11 @@ def test_epochs_without_validation_leave_a_gap_and_are_never_best(drawn: list[Fi
     assert accuracy.lines[-1].get_xdata()[0] == 4
 
 
+def test_of_equal_epochs_the_one_whose_checkpoint_is_kept_is_marked(drawn: list[Figure]) -> None:
+    draw(Path("unused"), epochs(4, validation_top1=0.5))
+    assert drawn[0].axes[1].lines[-1].get_xdata()[0] == 4
+
+
 @pytest.mark.parametrize("keys", [["validation_top1"], list(epochs(1)[0])[1:]])
 def test_curves_without_a_single_validation_mark_no_best(tmp_path: Path, keys: list[str]) -> None:
     path = tmp_path / "curves.png"

@@ -21,6 +21,8 @@ from rnnray.errors import UserError
 Skipped = tuple[str, str]  # name of a file, and the reason why it is not in the table
 
 SPLITS = ("train", "valid", "test")
+SPLIT_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
+"""Accepted names of splits, and the tables' own, which are those of the chorale archive."""
 SCHEMA = pa.schema(
     [
         pa.field("name", pa.string()),
@@ -84,14 +86,14 @@ def chords_of(table: pa.Table) -> list[Chords]:
 
 
 def select(table: pa.Table, split: str) -> pa.Table:
-    """Return the chorales of one split.
+    """Return the chorales of one split, by a name in `SPLIT_NAMES`.
 
     Raises:
         UserError: no such split, or an empty one.
     """
-    if split not in SPLITS:
+    if split not in SPLIT_NAMES:
         raise UserError(f"split {split!r} does not exist; the splits are {', '.join(SPLITS)}")
-    chosen = table.filter(pc.equal(table["split"], split))
+    chosen = table.filter(pc.equal(table["split"], SPLIT_NAMES[split]))
     if len(chosen) == 0:
         present = [f"{len(names)} in {name}" for name, names in _names(table) if names]
         raise UserError(
@@ -135,12 +137,12 @@ def named(table: pa.Table, which: str) -> tuple[str, Chords]:
             f"{which!r}: no such chorale; use a name{some}, or SPLIT:INDEX, such as test:2"
         )
     if len(found) > 1:
-        places = [
+        keys = [
             f"{split}:{members.index(which)}"
             for split, members in _names(table)
             if which in members
         ]
-        raise UserError(f"{which!r}: names {len(found)} chorales; write {' or '.join(places)}")
+        raise UserError(f"{which!r}: names {len(found)} chorales; write {' or '.join(keys)}")
     return which, chords_of(table.slice(found[0], 1))[0]
 
 

@@ -18,7 +18,14 @@ from rnnray import storage
 from rnnray.archive import extract_tar
 from rnnray.chorale.chords import Chords
 from rnnray.chorale.data import scores, separated
-from rnnray.chorale.data.chorale_table import Skipped, check, divide, from_chorales, hashed_split
+from rnnray.chorale.data.chorale_table import (
+    SPLIT_NAMES,
+    Skipped,
+    check,
+    divide,
+    from_chorales,
+    hashed_split,
+)
 from rnnray.chorale.data.corpus_report import SAME_MUSIC, report
 from rnnray.chorale.data.csv_file import read_csv
 from rnnray.chorale.data.jsb import jsb_folder
@@ -30,7 +37,6 @@ from rnnray.zip_archive import extract_zip
 
 _TARS, _ZIP, _PARQUET = (".tgz", ".tar.gz", ".tar"), ".zip", ".parquet"
 _READ = (*scores.SUFFIXES, *separated.SUFFIXES, _PARQUET)
-_SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
 # A CSV with another header is not a faulty chorale, but metadata or the like.
 _CHORDS_HEADER = re.compile(rb'(\xef\xbb\xbf)?\s*"?\s*note\d|(\xef\xbb\xbf)?\s*\Z')
 
@@ -151,8 +157,8 @@ def _read_files(root: Path, files: list[Path], shown: str, *, twins: bool = True
     taken: set[tuple[str, str]] = set()
     repairs = Repairs()
     every = Every()
-    places, hashed = _splits_and_names(root, known)
-    for number, (file, (split, name)) in enumerate(zip(known, places, strict=True)):
+    named, hashed = _splits_and_names(root, known)
+    for number, (file, (split, name)) in enumerate(zip(known, named, strict=True)):
         if every():
             say(f"{number} of {len(known)} files read")
         try:
@@ -263,11 +269,11 @@ def _splits_and_names(root: Path, files: list[Path]) -> tuple[list[tuple[str, st
         # The root's own name counts too: the corpus may be the test folder of another one.
         top = root.parent if file == root else root
         folders = top.name, *file.relative_to(top).parts[:-1]
-        places = [i for i, folder in enumerate(folders) if folder.lower() in _SPLIT_FOLDERS]
+        at = [i for i, folder in enumerate(folders) if folder.lower() in SPLIT_NAMES]
         found.append(
             (
-                _SPLIT_FOLDERS[folders[places[-1]].lower()] if places else "",
-                "/".join((*folders[places[-1] + 1 :], file.stem)) if places else "",
+                SPLIT_NAMES[folders[at[-1]].lower()] if at else "",
+                "/".join((*folders[at[-1] + 1 :], file.stem)) if at else "",
             )
         )
     if any(split for split, _ in found):

@@ -56,8 +56,8 @@ def kind_of(reason: str) -> str:
         return f"{SAME_MUSIC} another one"
     kind = re.sub(r" ?\(.*\)", "", reason).partition("; ")[0]
     # "Soprano, measure 3: …", "line 1: …", and "tune.mid, …" before that.
-    place = re.match(r"[^:]*\b(?:measure|bar|quarter note|line|chord|byte|row)\b[^:]*: (.+)", kind)
-    kind = place[1] if place else kind
+    after = re.match(r"[^:]*\b(?:measure|bar|quarter note|line|chord|byte|row)\b[^:]*: (.+)", kind)
+    kind = after[1] if after else kind
     if kind.startswith("pitch "):
         return "a pitch out of range"
     return kind if re.match(r"has \d+ voices", kind) else re.sub(r"-?\d+", "N", kind)

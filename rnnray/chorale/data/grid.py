@@ -63,7 +63,7 @@ def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
     voices = Voices(line, fault=line.fault)
     bad = next((note for note in line.notes if note.pitch not in pitches), None)
     if bad and not voices.fault:
-        voices.fault = f"{bad.place}: {out_of_range(bad.pitch, pitches)}"
+        voices.fault = f"{bad.where}: {out_of_range(bad.pitch, pitches)}"
     if voices.fault:
         return voices
     length = max((_step(note.end) for note in line.notes), default=0)
@@ -92,9 +92,9 @@ def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
     if line.played and count == 1 and not len(wrong):
         wrong = uneven[~_begun_together(held, length)[uneven]]
     if len(wrong):
-        place = max((h for h in held if h.start <= wrong[0]), key=lambda h: h.start).note.place
+        where = max((h for h in held if h.start <= wrong[0]), key=lambda h: h.start).note.where
         voices.fault = (
-            f"{place}: {counts[wrong[0]]} notes at once, elsewhere {count}; "
+            f"{where}: {counts[wrong[0]]} notes at once, elsewhere {count}; "
             "notes overlap in a voice, or voices need parts or tracks of their own"
         )
         return voices

@@ -12,7 +12,7 @@ class Note(NamedTuple):
     pitch: int  # MIDI
     start: Fraction  # quarter notes from the beginning
     end: Fraction
-    place: str  # position in the score, for messages
+    where: str  # position in the score, for messages
     tied: bool = False  # continues the note before
 
 

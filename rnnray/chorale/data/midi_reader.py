@@ -184,10 +184,10 @@ def _notes(
                 pairs.append((tick, after))
                 repairs[Repair.OVERLAP] += 1
             else:
-                fault = fault or f"{_place(tick, division)}: a note without an end (pitch {pitch})"
+                fault = fault or f"{_where(tick, division)}: a note without an end (pitch {pitch})"
         spans += [(start, end, pitch) for start, end in pairs]
     return [
-        Note(pitch, Fraction(start, division), Fraction(end, division), _place(start, division))
+        Note(pitch, Fraction(start, division), Fraction(end, division), _where(start, division))
         for start, end, pitch in sorted(spans)
     ], fault
 
@@ -214,7 +214,7 @@ def _pairs(presses: list[tuple[int, bool]]) -> tuple[list[tuple[int, int]], list
     return pairs, begun
 
 
-def _place(tick: int, division: int) -> str:
+def _where(tick: int, division: int) -> str:
     return f"quarter note {tick / division:g} from the beginning"
 
 

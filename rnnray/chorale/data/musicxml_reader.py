@@ -283,10 +283,10 @@ def _shared(lines: list[list[Note]]) -> list[list[Note]]:
             ]
             chord.sort(key=lambda note: -note.pitch)
             takers = sorted([index, *silent][: len(chord)])
-            for place, note in enumerate(chord):
+            for rank, note in enumerate(chord):
                 # If there are more notes than voices, the lowest note is for the lowest voice.
-                last = place == len(chord) - 1
-                shared[takers[-1] if last else takers[min(place, len(takers) - 1)]].append(note)
+                last = rank == len(chord) - 1
+                shared[takers[-1] if last else takers[min(rank, len(takers) - 1)]].append(note)
     return shared
 
 

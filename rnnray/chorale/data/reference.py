@@ -36,7 +36,7 @@ class Reference:
 
 
 def read_reference(checkpoint: str, data: str | None, seed_from: str | None) -> Reference:
-    """Read the part of a corpus that composing needs, from the checkpoint alone if that is enough.
+    """Return the part of a corpus that composing needs; from the checkpoint alone if it can.
 
     Args:
         checkpoint: path or URI of a composer's checkpoint.

@@ -63,8 +63,8 @@ def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.in
         int16 [n, v], one to four voices, highest first; MIDI pitch, 0 = silence.
 
     Raises:
-        UserError: not such a file, no notes, more than four voices, notes that overlap within a
-            voice, or a pitch out of range (voice and bar or time are named).
+        UserError: not a score in one of these formats, no notes, more than four voices, notes that
+            overlap within a voice, or a pitch out of range (voice and bar or time are named).
     """
     return read_score(Path(path), pitches).voices
 

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
-from rnnray.chorale.data.chorale_table import SPLITS, out_of_range
+from rnnray.chorale.data.chorale_table import SPLIT_NAMES, SPLITS, out_of_range
 from rnnray.errors import UserError
 
 SUFFIXES = (".json", ".npz")
 _MAX_BYTES = 64 << 20  # unpacked; 382 chorales have 1.7 MB
-_SPLITS = {**{split: split for split in SPLITS}, "validation": "valid"}
 
 
 def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, str, Chords]]:
@@ -46,8 +45,8 @@ def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, s
     for key, chorales in splits.items():
         digits = len(str(len(chorales)))
         for number, chorale in enumerate(chorales):
-            place = f"{where}, {key} {number}"
-            rows.append((_SPLITS[key], f"{number:0{digits}}", _chords(chorale, place)))
+            chords = _chords(chorale, f"{where}, {key} {number}")
+            rows.append((SPLIT_NAMES[key], f"{number:0{digits}}", chords))
     return rows
 
 
@@ -56,7 +55,7 @@ def _from_json(content: bytes, where: str) -> dict[str, Any]:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict) or not values or not set(values) <= set(_SPLITS):
+    if not isinstance(values, dict) or not values or not set(values) <= set(SPLIT_NAMES):
         raise UserError(
             f"{where}: not a corpus in JSON, which has a list of chorales for each of "
             f"{', '.join(SPLITS)}"
@@ -78,7 +77,7 @@ def _from_npz(content: bytes, where: str) -> dict[str, Any]:
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError,
             TypeError, MemoryError, NotImplementedError, RuntimeError) as error:  # fmt: skip
         raise UserError(f"{where}: cannot be read as .npz ({error})") from error
-    if not values or not set(values) <= set(_SPLITS):
+    if not values or not set(values) <= set(SPLIT_NAMES):
         raise UserError(f"{where}: has no arrays named {', '.join(SPLITS)}")
     for key, array in values.items():
         if array.ndim != 3 or array.shape[2] != VOICE_COUNT or array.dtype.kind not in "iuf":
@@ -107,30 +106,30 @@ def _unpadded(chorale: Any) -> Any:
     return chorale[: sounding[-1] + 1] if sounding.size else chorale[:0]
 
 
-def _chords(chorale: Any, place: str) -> Chords:
+def _chords(chorale: Any, where: str) -> Chords:
     if not len(chorale):
-        raise UserError(f"{place}: has no chords")
-    return np.array(list(_rows(chorale, place)), np.int16)
+        raise UserError(f"{where}: has no chords")
+    return np.array(list(_rows(chorale, where)), np.int16)
 
 
-def _rows(chorale: Any, place: str) -> Iterator[list[int]]:
+def _rows(chorale: Any, where: str) -> Iterator[list[int]]:
     for number, chord in enumerate(chorale):
         row = chord.tolist() if isinstance(chord, np.ndarray) else chord
         if not isinstance(row, list) or len(row) != VOICE_COUNT:
             raise UserError(
-                f"{place}, chord {number}: is not {VOICE_COUNT} pitches, one for each voice; use "
+                f"{where}, chord {number}: is not {VOICE_COUNT} pitches, one for each voice; use "
                 "a file with Separated in its name, which has voices"
             )
-        yield [_pitch(value, f"{place}, chord {number}, voice {v}") for v, value in enumerate(row)]
+        yield [_pitch(value, f"{where}, chord {number}, voice {v}") for v, value in enumerate(row)]
 
 
-def _pitch(value: Any, place: str) -> int:
+def _pitch(value: Any, where: str) -> int:
     if type(value) is float and math.isnan(value):
         return 0
     if type(value) not in (int, float) or math.isinf(value) or value != int(value):
-        raise UserError(f"{place}: {str(value)[:40]!r} is not a pitch as a whole number")
+        raise UserError(f"{where}: {str(value)[:40]!r} is not a pitch as a whole number")
     if value in (-1, 0):
         return 0
     if value not in PITCHES:
-        raise UserError(f"{place}: {out_of_range(int(value))}")
+        raise UserError(f"{where}: {out_of_range(int(value))}")
     return int(value)

@@ -29,7 +29,7 @@ def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
                 "use --split 80:10:10, or put them into folders train, valid and test"
             )
     training = training_rows(config, chorale_table.chords_of(chorale_table.select(corpus, "train")))
-    valid = whole_pieces(chorale_table.chords_of(chorale_table.select(corpus, "valid")))
+    validation = whole_pieces(chorale_table.chords_of(chorale_table.select(corpus, "validation")))
     if not len(training):
         raise UserError(
             f"no piece of {config.data} fills a window of {config.window_chords} chords; use "
@@ -38,7 +38,7 @@ def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
     blocks = Blocks.of([training])
     if config.shuffle_rows:
         blocks = mixed(blocks, config.seed)
-    return TrainingData(blocks, Blocks.of([valid]), identity(corpus))
+    return TrainingData(blocks, Blocks.of([validation]), identity(corpus))
 
 
 def identity(corpus: pa.Table) -> dict[str, Any]:

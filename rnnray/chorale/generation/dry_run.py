@@ -12,9 +12,12 @@ from rnnray.chorale.generation.generation_options import (
     GenerationConfig,
     GenerationOptions,
 )
-from rnnray.chorale.generation.pipeline import file_contents
-from rnnray.chorale.generation.plan import is_written_by_runs, make_plan
-from rnnray.chorale.generation.run import count_chorales, open_run
+from rnnray.chorale.generation.plan import (
+    count_chorales,
+    file_contents,
+    is_written_by_runs,
+    make_plan,
+)
 from rnnray.progress import say
 
 _SUFFIXES = tuple(f".{suffix}" for suffix in FORMATS)
@@ -28,20 +31,20 @@ def dry_run(config: GenerationConfig, options: GenerationOptions) -> dict[str, A
     left out. Missing chorales are counted by whole parts, as for CPUs if no run has begun.
 
     Args:
-        config: what to compose.
-        options: where to store it.
+        config: configuration of the chorales.
+        options: storage and resources.
 
     Raises:
         UserError: see `generate`.
     """
-    store = open_run(options)
+    store = folder.open_run(options)
     plan = make_plan(options.name, config)
     saved = folder.saved_run(store, overwrite=options.overwrite)
     complete, missing = False, plan.parts()
     if saved is not None and not options.overwrite:
         plan = folder.begun(store, saved, plan)
         complete = folder.is_complete(store)
-        missing = [plan.part(place) for place in folder.unfinished(store, plan)]
+        missing = [plan.part(index) for index in folder.unfinished(store, plan)]
     chorales, to_compose = count_chorales(plan.parts()), count_chorales(missing)
     # As long as the composed chorales, even if no chorale of Bach's is that long.
     excerpt = np.resize(plan.bach[0][1], (config.chords, VOICE_COUNT))

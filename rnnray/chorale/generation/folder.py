@@ -8,12 +8,14 @@ from typing import Any
 
 import yaml
 
-from rnnray import run_folder
-from rnnray.artifacts import Exists, Store
+from rnnray import run_folder, storage
+from rnnray.artifacts import Exists, Store, open_store
 from rnnray.chorale.generation import provenance
+from rnnray.chorale.generation.generation_options import GenerationOptions
 from rnnray.chorale.generation.plan import (
     BACH_PART,
     CONTENT_TYPES,
+    PAGE,
     RUN,
     SUMMARY,
     Plan,
@@ -25,11 +27,23 @@ from rnnray.run_lock import LOCK
 from rnnray.yaml_file import read_mapping
 
 # Fields with paths or URIs, which may change between runs; the digests of their content may not.
-_PLACES = ("checkpoint", "data")
+_PATH_FIELDS = ("checkpoint", "data")
 _MANIFESTS = ("manifest/", BACH_PART)
 # Sequentially, an object store deletes about ten files a second, and a run may have 30,000.
 _DELETING_THREADS = 8
 _DELETED_AT_ONCE = 1000  # most keys in memory
+
+
+def open_run(options: GenerationOptions) -> Store:
+    """Return the store of a run's folder.
+
+    Raises:
+        UserError: no such path or URI, or no presigned links there although they were requested.
+    """
+    store = open_store(storage.join(options.output, options.name))
+    if options.presign_hours is not None:
+        store.presign(PAGE, options.presign_hours)  # raises for a local folder, which has no links
+    return store
 
 
 def saved_run(store: Store, *, overwrite: bool = False) -> dict[str, Any] | None:
@@ -86,7 +100,7 @@ def check_same(store: Store, saved: dict[str, Any], asked: dict[str, Any]) -> No
         saved: configuration of the earlier run.
         asked: configuration of this run.
     """
-    names = [name for name in asked if name not in _PLACES]
+    names = [name for name in asked if name not in _PATH_FIELDS]
     on_cpus = saved.get("device") == "cpu" and asked.get("device") == "gpu"
     run_folder.check_same(
         store.uri,
@@ -135,7 +149,7 @@ def is_complete(store: Store) -> bool:
 def unfinished(store: Store, plan: Plan) -> list[int]:
     """Return the indices, in the plan's list, of the parts without a manifest."""
     there = {entry.key for prefix in _MANIFESTS for entry in store.list(prefix)}
-    return [place for place, part in enumerate(plan.parts()) if part.manifest not in there]
+    return [index for index, part in enumerate(plan.parts()) if part.manifest not in there]
 
 
 def clear(store: Store) -> None:

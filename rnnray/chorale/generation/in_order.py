@@ -1,4 +1,4 @@
-"""Calls in a few threads at once, for storage that is slow to answer."""
+"""Results in the order of their items, from slow storage that a few threads ask at once."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

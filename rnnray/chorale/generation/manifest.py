@@ -22,7 +22,7 @@ from rnnray.chorale.generation.in_order import in_order
 from rnnray.chorale.generation.plan import CONTENT_TYPES, SUMMARY, Part, Plan
 from rnnray.errors import UserError
 
-FIGURES = tuple(
+STATISTICS = tuple(
     field.name for field in fields(Critique) if field.name not in ("chorales", "steps", "frozen")
 )
 """Statistics of a single chorale; see `rnnray.chorale.critique.Critique`."""
@@ -38,17 +38,17 @@ SCHEMA = pa.schema(
         ("chords", pa.list_(pa.int16())),  # S A T B of each chord
         # mean of composed notes; for Bach's chorales, of all notes
         ("nats_per_note", pa.float64()),
-        *((name, pa.float64()) for name in FIGURES),
+        *((name, pa.float64()) for name in STATISTICS),
         ("files", pa.list_(FILE)),
     ]
 )
 ROW = pa.struct(list(SCHEMA))
 
 
-def figures_of(chords: Chords) -> dict[str, float]:
-    """Return the `FIGURES` of a chorale."""
-    figures = critique([chords]).as_dict()
-    return {name: float(figures[name]) for name in FIGURES}
+def statistics_of(chords: Chords) -> dict[str, float]:
+    """Return the `STATISTICS` of a chorale."""
+    statistics = critique([chords]).as_dict()
+    return {name: float(statistics[name]) for name in STATISTICS}
 
 
 class Parts:
@@ -104,8 +104,8 @@ def read(store: Store, parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
                 "then run again"
             ) from error
         chords = rows["chords"].combine_chunks()
-        for place, row in enumerate(rows.drop_columns(["chords"]).to_pylist()):
-            flat = chords[place].values.to_numpy()
+        for index, row in enumerate(rows.drop_columns(["chords"]).to_pylist()):
+            flat = chords[index].values.to_numpy()
             yield row | {"chords": flat.astype(np.int16).reshape(-1, VOICE_COUNT)}
 
 
@@ -117,7 +117,7 @@ def _check(part: Part, rows: pa.Table) -> None:
     for index, files in zip(indices, rows["files"].to_pylist(), strict=True):
         keys = {part.key(index, suffix) for suffix in FORMATS}
         if not all(file["key"] in keys and file["size"] is not None for file in files):
-            raise ValueError("files of another place")
+            raise ValueError("files of another chorale")
     lengths = pc.list_value_length(rows["chords"]).to_pylist()
     pitches = pc.min_max(pc.list_flatten(rows["chords"])).as_py()
     if not all(length and length % VOICE_COUNT == 0 for length in lengths) or not (

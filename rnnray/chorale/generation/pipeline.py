@@ -19,15 +19,12 @@ import ray.data
 
 from rnnray import cluster, reach
 from rnnray.artifacts import Store
-from rnnray.chorale.chords import VOICE_COUNT, Chords
+from rnnray.chorale.chords import VOICE_COUNT
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.composing_options import rule_nats
 from rnnray.chorale.generation.generation_options import GenerationConfig
-from rnnray.chorale.generation.manifest import ROW, figures_of
-from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, model_digest
-from rnnray.chorale.render.midi_writer import midi_bytes
-from rnnray.chorale.render.musicxml_writer import musicxml_bytes
-from rnnray.chorale.render.sound_files import SOUNDS, sound_files
+from rnnray.chorale.generation.manifest import ROW, statistics_of
+from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, file_contents, model_digest
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
 
@@ -90,9 +87,9 @@ class Compose:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """Compose parts, given by their index in the plan, into batches."""
-        for place in table["part"].to_pylist():
+        for part_index in table["part"].to_pylist():
             started = time.process_time()
-            part = self._plan.part(place)
+            part = self._plan.part(part_index)
             requests = self._plan.requests(part)
             (composed,) = self._sampler.compose(requests)
             rows: list[Row] = []
@@ -115,7 +112,9 @@ class Compose:
             size = batch_size(self._plan.config)
             for first in range(0, len(rows), size):
                 some = rows[first : first + size]
-                yield _table({"part": place, "rows": some, "compose_seconds": seconds * len(some)})
+                yield _table(
+                    {"part": part_index, "rows": some, "compose_seconds": seconds * len(some)}
+                )
 
 
 def batch_size(config: GenerationConfig) -> int:
@@ -142,26 +141,9 @@ def render(table: pa.Table, plan: Plan) -> pa.Table:
             }
             for suffix, content in files.items()
         ]
-        row.update(figures_of(chords))
+        row.update(statistics_of(chords))
     batch |= {"contents": contents, "render_seconds": time.process_time() - started}
     return _table(batch)
-
-
-def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[str, bytes]:
-    """Return the files of a chorale by suffix: the same bytes for the same arguments.
-
-    Args:
-        chords: int16 [n, 4].
-        title: title of the chorale.
-        config: tempo, instrument and formats.
-    """
-    sounds = [name for name in config.formats if name in SOUNDS]
-    files = sound_files(chords, sounds, tempo=config.tempo, instrument=config.instrument)
-    if "mid" in config.formats:
-        files["mid"] = midi_bytes(chords, tempo=config.tempo, title=title)
-    if "musicxml" in config.formats:
-        files["musicxml"] = musicxml_bytes(chords, tempo=config.tempo, title=title)
-    return files
 
 
 class Upload:
@@ -214,13 +196,13 @@ class Upload:
 
 
 def batches(
-    plan: Plan, places: list[int], store: Store, *, resumes: bool, samplers: int | None
+    plan: Plan, part_indices: list[int], store: Store, *, resumes: bool, samplers: int | None
 ) -> Iterator[pa.Table]:
     """Compose, render and store some parts of a plan.
 
     Args:
         plan: plan of the run.
-        places: indices of the parts in the plan's list.
+        part_indices: indices of the parts in the plan's list.
         store: store of the run.
         resumes: see `Upload`.
         samplers: the most composing actors; by default one a GPU, or one for eight CPUs.
@@ -229,7 +211,7 @@ def batches(
         Batches, `BATCH` without contents, as they are finished.
     """
     parts = ray.data.from_items(
-        [{"part": place} for place in places], override_num_blocks=len(places)
+        [{"part": index} for index in part_indices], override_num_blocks=len(part_indices)
     )
     # One byte, so that each block, the input of a task, has a single row: a part or a batch.
     parts.context.target_max_block_size = 1
@@ -239,7 +221,7 @@ def batches(
             fn_constructor_args=(plan,),
             batch_size=1,
             batch_format="pyarrow",
-            compute=sampler_pool(plan, len(places), samplers),
+            compute=sampler_pool(plan, len(part_indices), samplers),
             num_cpus=_SAMPLER_CPUS,
             num_gpus=1 if plan.device == "gpu" else 0,
             **reach.reading(plan.config.checkpoint, "the checkpoint's files"),
@@ -256,7 +238,7 @@ def batches(
             fn_constructor_args=(store, plan, resumes),
             batch_size=1,
             batch_format="pyarrow",
-            compute=upload_pool(len(places)),
+            compute=upload_pool(len(part_indices)),
             num_cpus=_UPLOAD_CPUS,
         )
     )

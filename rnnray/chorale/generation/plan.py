@@ -1,10 +1,10 @@
-"""The chorales and the file names of a run, which depend on its configuration alone."""
+"""The chorales and the files of a run, which depend on its configuration alone."""
 
 import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
@@ -19,7 +19,10 @@ from rnnray.chorale.data.reference import read_reference
 from rnnray.chorale.generation.generation_options import FORMATS, GenerationConfig
 from rnnray.chorale.given import given_tokens
 from rnnray.chorale.render import page
+from rnnray.chorale.render.midi_writer import midi_bytes
+from rnnray.chorale.render.musicxml_writer import musicxml_bytes
 from rnnray.chorale.render.sound import check_length
+from rnnray.chorale.render.sound_files import SOUNDS, sound_files
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
@@ -127,12 +130,12 @@ class Plan:
     def parts(self) -> list[Part]:
         """Return all parts, one of each temperature in turn, so that all can soon be heard."""
         composed = len(self.config.temperatures) * -(-self.config.count // self.part_size)
-        return [self.part(place) for place in range(composed + 1)]
+        return [self.part(index) for index in range(composed + 1)]
 
-    def part(self, place: int) -> Part:
+    def part(self, part_index: int) -> Part:
         """Return the part with an index in that list; Bach's is the last."""
         temperatures, count = self.config.temperatures, self.config.count
-        number, which = divmod(place, len(temperatures))
+        number, which = divmod(part_index, len(temperatures))
         start = number * self.part_size
         if start >= count:
             return Part(None, 0, 0, len(self.bach))
@@ -228,7 +231,7 @@ def _excerpts(
         if fitting:
             count = min(BACH_COUNT, len(fitting))
             chosen = np.random.default_rng(seed).choice(len(fitting), count, replace=False)
-            return [fitting[place] for place in sorted(chosen.tolist())]
+            return [fitting[index] for index in sorted(chosen.tolist())]
     return sorted(groups[0], key=lambda piece: len(piece[1]), reverse=True)[:BACH_COUNT]
 
 
@@ -244,6 +247,28 @@ def model_digest(checkpoint: str) -> str:
         found = "is not there" if content is None else "is damaged"
         raise UserError(f"{uri}: {found}; use another checkpoint")
     return hashlib.sha256(content).hexdigest()
+
+
+def count_chorales(parts: Iterable[Part]) -> int:
+    """Return the number of chorales of some parts, without Bach's."""
+    return sum(part.stop - part.start for part in parts if part.temperature is not None)
+
+
+def file_contents(chords: Chords, title: str, config: GenerationConfig) -> dict[str, bytes]:
+    """Return the files of a chorale by suffix: the same bytes for the same arguments.
+
+    Args:
+        chords: int16 [n, 4].
+        title: title of the chorale.
+        config: tempo, instrument and formats.
+    """
+    sounds = [name for name in config.formats if name in SOUNDS]
+    files = sound_files(chords, sounds, tempo=config.tempo, instrument=config.instrument)
+    if "mid" in config.formats:
+        files["mid"] = midi_bytes(chords, tempo=config.tempo, title=title)
+    if "musicxml" in config.formats:
+        files["musicxml"] = musicxml_bytes(chords, tempo=config.tempo, title=title)
+    return files
 
 
 def _without_secrets(uri: str) -> str:

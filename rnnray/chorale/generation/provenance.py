@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping
 from importlib import metadata
 
-import ray
-
 import rnnray
 from rnnray import run_folder
 from rnnray.artifacts import Store
@@ -29,6 +27,8 @@ def made_with(device: Device, formats: Collection[str] = ()) -> dict[str, str]:
     for name in ("tensorflow", "keras", "numpy", *compressed):
         about[name] = _version(name)
     if device == "gpu":
+        import ray  # noqa: PLC0415  (about a second, which --dry-run need not spend)
+
         models = [name for name in ray.cluster_resources() if name.startswith(_ACCELERATOR)]
         about["gpu"] = ", ".join(sorted(name.removeprefix(_ACCELERATOR) for name in models))
     return about

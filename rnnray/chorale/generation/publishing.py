@@ -71,10 +71,10 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
     if not summarise:
         return
     temperatures = {
-        temperature_text(temperature): _figures(store, _parts(plan, temperature))
+        temperature_text(temperature): _statistics(store, _parts(plan, temperature))
         for temperature in plan.config.temperatures
     }
-    bach = _figures(store, _parts(plan, None))
+    bach = _statistics(store, _parts(plan, None))
     everything = [*temperatures.values(), bach]
     summary = {
         "run": plan.name,
@@ -85,8 +85,8 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
         "rules": rule_nats(plan.config.rules),
         "files": sum(one["files"] for one in everything),
         "bytes": sum(one["bytes"] for one in everything),
-        "temperatures": {name: one["figures"] for name, one in temperatures.items()},
-        "bach": bach["figures"] | plan.corpus_critique,
+        "temperatures": {name: one["statistics"] for name, one in temperatures.items()},
+        "bach": bach["statistics"] | plan.corpus_critique,
     }
     store.tidy()
     content = json.dumps(summary, indent=1, allow_nan=False).encode()
@@ -105,7 +105,7 @@ def _parts(plan: Plan, temperature: float | None) -> list[Part]:
     return [part for part in plan.parts() if part.temperature == temperature]
 
 
-def _figures(store: Store, parts: list[Part]) -> dict[str, Any]:
+def _statistics(store: Store, parts: list[Part]) -> dict[str, Any]:
     """Return the critique of all chorales of some parts, mean nats a note, and file counts."""
     chorales, nats, files, size = [], [], 0, 0
     for row in manifest.read(store, parts):
@@ -113,8 +113,8 @@ def _figures(store: Store, parts: list[Part]) -> dict[str, Any]:
         nats.append(row["nats_per_note"])
         files += len(row["files"])
         size += sum(file["size"] for file in row["files"])
-    figures = critique(chorales).as_dict() | {"nats_per_note": float(np.mean(nats))}
-    return {"figures": figures, "files": files, "bytes": size}
+    statistics = critique(chorales).as_dict() | {"nats_per_note": float(np.mean(nats))}
+    return {"statistics": statistics, "files": files, "bytes": size}
 
 
 def _pieces(store: Store, plan: Plan) -> Iterator[page.Piece]:
@@ -126,6 +126,6 @@ def _pieces(store: Store, plan: Plan) -> Iterator[page.Piece]:
                 name=f"{index:06d}" if temperature is not None else plan.bach[index][0],
                 temperature=temperature,
                 chords=row["chords"],
-                figures={name: row[name] for name in _SHOWN},
+                statistics={name: row[name] for name in _SHOWN},
                 files={file["key"].rpartition(".")[2]: file["key"] for file in row["files"]},
             )

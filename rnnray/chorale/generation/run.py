@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from rnnray import cluster, reach, run_folder, storage
-from rnnray.artifacts import Store, open_store
+from rnnray import cluster, reach, run_folder
+from rnnray.artifacts import Store
 from rnnray.artifacts.guarded import GuardedStore
 from rnnray.chorale.composing_options import RuleName, rule_nats
 from rnnray.chorale.generation import folder, manifest, provenance
 from rnnray.chorale.generation.generation_options import GenerationConfig, GenerationOptions
 from rnnray.chorale.generation.pipeline import batches, rows_of
-from rnnray.chorale.generation.plan import PAGE, Part, Plan, make_plan
+from rnnray.chorale.generation.plan import PAGE, Plan, count_chorales, make_plan
 from rnnray.chorale.generation.publishing import publish
 from rnnray.progress import Every, say
 from rnnray.run_lock import RunLock
@@ -58,30 +58,18 @@ class Generated:
         return {"complete": True, **asdict(self), "chorales_per_second": rate}
 
 
-def open_run(options: GenerationOptions) -> Store:
-    """Return the store of a run's folder.
-
-    Raises:
-        UserError: no such path or URI, or no presigned links there although they were requested.
-    """
-    store = open_store(storage.join(options.output, options.name))
-    if options.presign_hours is not None:
-        store.presign(PAGE, options.presign_hours)  # raises for a local folder, which has no links
-    return store
-
-
 def generate(
     config: GenerationConfig, options: GenerationOptions, *, verbose: bool = False
 ) -> Generated:
-    """Compose, render and store all chorales of a run that do not exist yet.
+    """Compose, render and store all chorales of a run that do not exist yet; return the result.
 
     The files depend on `config`, the name, the kind of device and the software that run.yaml names,
     but not on interruptions or machines. With `presign_hours`, the page's links also depend on the
     time.
 
     Args:
-        config: what to compose.
-        options: where to store it.
+        config: configuration of the chorales.
+        options: storage and resources.
         verbose: see `cluster.connect`.
 
     Raises:
@@ -89,7 +77,7 @@ def generate(
             refuses.
     """
     started = time.monotonic()
-    store = open_run(options)
+    store = folder.open_run(options)
     run_folder.say_if_short_lived(store.uri)
     plan = make_plan(options.name, config)
     saved = folder.saved_run(store, overwrite=options.overwrite)
@@ -118,11 +106,11 @@ def generate(
             if folder.is_complete(store):
                 return _complete_already(store, plan, options)
             provenance.say_differences(store, saved, made_with)
-        places = folder.unfinished(store, plan)
-        watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, places)))
+        part_indices = folder.unfinished(store, plan)
+        watch = _Watch(count_chorales(plan.parts()), count_chorales(map(plan.part, part_indices)))
         say(f"{store.uri}: {watch}; composing on {'GPUs' if gpu else 'CPUs'}")
-        if places:
-            stored = batches(plan, places, store, resumes=resumes, samplers=options.samplers)
+        if part_indices:
+            stored = batches(plan, part_indices, store, resumes=resumes, samplers=options.samplers)
             collected = manifest.Parts(store, plan)
             for batch in watch.over(stored):
                 lock.check()
@@ -174,11 +162,6 @@ class _Watch:
             if every():
                 rate = self._stored / self.seconds["pieces"]
                 say(f"{self}, {rate:.1f} a second")
-
-
-def count_chorales(parts: Iterable[Part]) -> int:
-    """Return the number of chorales of some parts, without Bach's."""
-    return sum(part.stop - part.start for part in parts if part.temperature is not None)
 
 
 def _complete_already(store: Store, plan: Plan, options: GenerationOptions) -> Generated:

@@ -21,8 +21,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from rnnray.chorale.chorale_config import ChoraleModelConfig
-from rnnray.chorale.chords import BAR, VOICES
+from rnnray.chorale.chorale_config import BAR, ChoraleModelConfig
+from rnnray.chorale.chords import VOICES
 from rnnray.chorale.harmony import CLASSES
 from rnnray.chorale.model import echoes
 from rnnray.chorale.model.key import Key, counted
@@ -62,6 +62,7 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         # One table for all voices, and for both kinds of echoes; see `_embed`.
         self.notes = layers.Embedding(_V * (TOKENS + 1), self.width)
         self.held = layers.Embedding(_V * (_MOST_HELD + 1), self.width)
+        # Of the bar position; files of weights have it under this name.
         self.place = layers.Embedding(BAR, self.width)
         self.echoed = layers.Embedding(kinds * _V * TOKENS, self.width)
         self.level = layers.Embedding(kinds * echoes.LEVELS, self.width)
@@ -114,8 +115,8 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         chords = ops.maximum(padded, 0)
         before = ops.pad(chords, [[0, 0], [1, 0], [0, 0]], constant_values=_START)[:, :-1]
         found, counts = echoes.find(padded, self.reach), None
-        place = ops.arange(count)[None] % BAR
-        embedded = self._embed(before, _held(chords), place, found)
+        bar_position = ops.arange(count)[None] % BAR
+        embedded = self._embed(before, _held(chords), bar_position, found)
         if self.edges:
             embedded = embedded + self._embed_edges(*_edges(padded, tokens[:, count * _V :]))
             counts = ops.cumsum(counted(chords), axis=1)
@@ -207,12 +208,12 @@ class ChordComposer(keras.Model):  # type: ignore[misc]
         known = (before, before, found, state.get("counts"))
         return self._head(0, hidden, *known, training=False), state
 
-    def _embed(self, before: Any, held: Any, place: Any, found: Any) -> Any:
+    def _embed(self, before: Any, held: Any, bar_position: Any, found: Any) -> Any:
         """Embed the inputs of a chord: [..., 4], [..., 4], [...], echoes -> [..., embedding]."""
         voices = ops.arange(_V)
         x = ops.sum(self.notes(before + (TOKENS + 1) * voices), axis=-2)
         x = x + ops.sum(self.held(held + (_MOST_HELD + 1) * voices), axis=-2)
-        x = x + self.place(place)
+        x = x + self.place(bar_position)
         for kind, (echo, level) in enumerate(found):
             y = ops.sum(self.echoed(echo + TOKENS * (voices + _V * kind)), axis=-2)
             y = y + self.level(level + echoes.LEVELS * kind)

@@ -15,7 +15,8 @@ from typing import Any
 
 from keras import ops
 
-from rnnray.chorale.chords import BAR, VOICES
+from rnnray.chorale.chorale_config import BAR
+from rnnray.chorale.chords import VOICES
 from rnnray.chorale.tokens import NONE
 
 LEVELS = 5

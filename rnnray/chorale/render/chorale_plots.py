@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from rnnray import plot_style
-from rnnray.chorale.chords import BAR, Chords, Onsets
+from rnnray.chorale.chorale_config import BAR
+from rnnray.chorale.chords import Chords, Onsets
 from rnnray.chorale.data.corpus_statistics import Statistics, pitch_counts
 from rnnray.plot_style import BLUE, BODY, FAINT, GREEN, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION
 

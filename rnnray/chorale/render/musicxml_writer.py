@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnray.chorale.chords import BAR
+from rnnray.chorale.chorale_config import BAR
 from rnnray.chorale.render.midi_writer import (
     CHOIR_AAHS,
     PART_NAMES,
@@ -275,32 +275,32 @@ def _bar(notes: Sequence[_Note], sharps: int, read: dict[tuple[str, int], int]) 
 
 def _signed(step: str, sharps: int) -> int:
     """Return whether a key signature sharpens (1) or flattens (-1) a step."""
-    place = _FIFTHS.index(step)
-    return int(place < sharps) - int(6 - place < -sharps)
+    index = _FIFTHS.index(step)
+    return int(index < sharps) - int(6 - index < -sharps)
 
 
 def _beams(notes: Sequence[_Note]) -> list[list[str]]:
     """Return the beams of each note of a bar, longest first: notes within a beat are joined."""
     beams: list[list[str]] = [[] for _ in notes]
     groups: list[list[int]] = []
-    for place, note in enumerate(notes):
+    for index, note in enumerate(notes):
         if note.pitch == 0 or note.length >= _BEAT:
             continue
-        joins = groups and groups[-1][-1] == place - 1
-        if joins and notes[place - 1].start // _BEAT == note.start // _BEAT:
-            groups[-1].append(place)
+        joins = groups and groups[-1][-1] == index - 1
+        if joins and notes[index - 1].start // _BEAT == note.start // _BEAT:
+            groups[-1].append(index)
         else:
-            groups.append([place])
+            groups.append([index])
     for group in groups:
         if len(group) == 1:
             continue
-        for place in group:
-            beams[place].append(_beam(place > group[0], place < group[-1]))
-            if notes[place].length == 1:
-                back = place > group[0] and notes[place - 1].length == 1
-                on = place < group[-1] and notes[place + 1].length == 1
-                hook = "backward hook" if place > group[0] else "forward hook"
-                beams[place].append(_beam(back, on) if back or on else hook)
+        for index in group:
+            beams[index].append(_beam(index > group[0], index < group[-1]))
+            if notes[index].length == 1:
+                back = index > group[0] and notes[index - 1].length == 1
+                on = index < group[-1] and notes[index + 1].length == 1
+                hook = "backward hook" if index > group[0] else "forward hook"
+                beams[index].append(_beam(back, on) if back or on else hook)
     return beams
 
 

@@ -62,9 +62,9 @@ def render(
     for number, page in enumerate(svg_pages(score), 1):
         contents[".svg" if number == 1 else f"-page{number}.svg"] = page.encode()
     with tempfile.TemporaryDirectory() as temporary:
-        picture = Path(temporary) / "roll.png"
-        chorale_plots.piano_roll(picture, chords, title, given, given_notes, onsets)
-        contents[".png"] = picture.read_bytes()
+        plot = Path(temporary) / "roll.png"
+        chorale_plots.piano_roll(plot, chords, title, given, given_notes, onsets)
+        contents[".png"] = plot.read_bytes()
     contents[".html"] = piece_page(
         chords,
         title=title,

@@ -26,7 +26,7 @@ PEAK = 10 ** (-1 / 20)
 _LONGEST_SECONDS = 3600.0
 
 # Positions of soprano, alto, tenor and bass; -1 is the left speaker, 1 the right one.
-_PLACES = (-0.5, -0.2, 0.2, 0.5)
+_PANS = (-0.5, -0.2, 0.2, 0.5)
 
 # The melody is a little louder; the voices are equally loud to the ear otherwise.
 _LEVELS = (1.2, 1.0, 1.0, 1.0)
@@ -160,7 +160,7 @@ def _voices(notes: list[_Note], instrument: Instrument, count: int, sample_rate:
     for note in notes:
         by_tone[note.voice, note.pitch].append(note)
 
-    lines = np.zeros((len(_PLACES), count), np.float32)
+    lines = np.zeros((len(_PANS), count), np.float32)
     for (voice, pitch), same in by_tone.items():
         line = lines[voice]
         longest = max(note.stop - note.start for note in same)
@@ -170,7 +170,7 @@ def _voices(notes: list[_Note], instrument: Instrument, count: int, sample_rate:
             line[note.start : note.stop] += tone[:held]
             line[note.stop : note.stop + len(release)] += tone[held : held + len(release)] * release
     # Constant power: a voice is equally loud at the side and in the middle.
-    angles = (np.array(_PLACES) + 1) * math.pi / 4
+    angles = (np.array(_PANS) + 1) * math.pi / 4
     gains = (np.stack([np.cos(angles), np.sin(angles)]) * _LEVELS).astype(np.float32)
     mix = np.empty((2, count), np.float32)
     for start in range(0, count, _BLOCK):

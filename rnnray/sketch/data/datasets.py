@@ -39,8 +39,8 @@ class _File(NamedTuple):
     format: formats.Format
 
     @property
-    def place(self) -> str:
-        return formats.place(self.path, self.member)
+    def name(self) -> str:
+        return formats.name_of(self.path, self.member)
 
 
 def open_drawings(
@@ -53,7 +53,7 @@ def open_drawings(
     on_bad: OnBad | None = None,
     split: str | None = None,
 ) -> Drawings:
-    """Open a source of drawings.
+    """Return the drawings of a source.
 
     Args:
         data: one of
@@ -91,13 +91,13 @@ def open_drawings(
     root = storage.open_uri(data)[1]
     _check_prepared(data, filesystem, root, paths)
     files, passed_over = _files(data, filesystem, root, paths)
-    formats_there = {file.format: file.place for file in reversed(files)}
+    formats_there = {file.format: file.name for file in reversed(files)}
     if len(formats_there) > 1:
         raise UserError(
             f"{data}: mixes formats: "
             + ", ".join(
-                f"{PurePosixPath(place).name} is {kind}"
-                for kind, place in sorted(formats_there.items())
+                f"{PurePosixPath(name).name} is {kind}"
+                for kind, name in sorted(formats_there.items())
             )
         )
     if recognized_only and files[0].format not in formats.WITH_RECOGNITION:
@@ -322,7 +322,7 @@ def _parts_with_indices(
         say(f"{data}: the classes are the checkpoint's in another order; mapped to its order")
     for file, theirs in zip(files, own, strict=True):
         if theirs != names and sorted(theirs) != sorted(names):
-            raise UserError(f"{file.place} and {files[0].place}: different class lists")
+            raise UserError(f"{file.name} and {files[0].name}: different class lists")
     return [
         FilePart(
             filesystem,
@@ -344,19 +344,19 @@ def _by_split(
     with_words = parts[0].format in formats.WITH_WORDS
     if recognized_only:
         parts = [replace(part, keep=scans.Share(0, 100, recognized_only=True)) for part in parts]
-    places = {formats.place(part.path, part.member): part for part in parts}
+    by_file = {formats.name_of(part.path, part.member): part for part in parts}
     found: dict[str, list[FilePart]] = {"all": list(parts)}
     # A sketch-rnn archive has three arrays, named after the splits.
     named = parts[0].format == "sketch-rnn" and not any(
-        splits.folder_split(root, p) for p in places
+        splits.folder_split(root, p) for p in by_file
     )
     by_name: Mapping[str, Sequence[str]] = {}
-    if named or not with_words or splits.are_named(root, list(places)):
-        by_name = splits.split_files(root, list(places))
+    if named or not with_words or splits.are_named(root, list(by_file)):
+        by_name = splits.split_files(root, list(by_file))
     elif split is None:
         split = splits.USUAL
     for name, chosen in by_name.items():
-        found[name] = [places[place] for place in chosen]
+        found[name] = [by_file[file] for file in chosen]
     held_out = bool(by_name.get("validation") or by_name.get("test"))
     splits.check_undivided(data, split, has_splits=held_out)
     for name, share in (splits.ranges(split) if split else {}).items():

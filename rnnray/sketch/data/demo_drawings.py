@@ -20,7 +20,7 @@ Points = npt.NDArray[np.complexfloating[Any, Any]]
 Reals = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-Place = complex | Reals | Points
+Point = complex | Reals | Points
 
 CLASS_NAMES: tuple[str, ...] = tuple(sorted(SHAPES))
 
@@ -91,22 +91,35 @@ class Pen:
         return self._rng.random((self.count, 1)) < probability
 
     def line(
-        self, *corners: Place, when: Flags | None = None, used: Integers | None = None
+        self, *corners: Point, when: Flags | None = None, used: Integers | None = None
     ) -> None:
-        """Draw one stroke of straight edges through the corners, or the first `used` of them."""
+        """Draw one stroke of straight edges.
+
+        Args:
+            corners: points from end to end of the edges.
+            when: see the class.
+            used: int64 [count, 1], number of corners that count; by default all.
+        """
         samples = 4  # points on an edge, for the hand's sway to bend
         lengths = None if used is None else (used - 1) * samples + 1
         self._add(_along_edges(self._jitter(self._row(corners)), samples), when, lengths)
 
-    def curve(self, *pieces: Place, when: Flags | None = None) -> None:
+    def curve(self, *pieces: Point, when: Flags | None = None) -> None:
         """Draw one stroke through points that lie close together."""
         points = self._row(pieces)
         self._add(points + self._noise(points, 0.03), when)
 
     def loop(
-        self, *corners: Place, when: Flags | None = None, samples: int = 6, smooth: bool = False
+        self, *corners: Point, when: Flags | None = None, samples: int = 6, smooth: bool = False
     ) -> None:
-        """Draw a closed outline from any corner, in either direction, not quite closed."""
+        """Draw a closed outline from any corner, in either direction, not quite closed.
+
+        Args:
+            corners: corners of the outline, or points of it that lie close together.
+            when: see the class.
+            samples: points on an edge.
+            smooth: whether the corners stay where they are, as on a curve.
+        """
         path = self._row(corners) if smooth else self._jitter(self._row(corners))
         outline = _along_edges(np.concatenate([path, path[:, :1]], axis=1), samples)
         around = outline.shape[1] - 1
@@ -118,8 +131,14 @@ class Pen:
         points += self._noise(outline, 0.025) * (np.arange(most) / around)
         self._add(points, when, np.minimum(lengths, most).astype(np.int64))
 
-    def polygon(self, *corners: Place, when: Flags | None = None, apart: float = 0.15) -> None:
-        """Draw a closed outline with corners; with probability `apart`, as separate sides."""
+    def polygon(self, *corners: Point, when: Flags | None = None, apart: float = 0.15) -> None:
+        """Draw a closed outline with corners.
+
+        Args:
+            corners: corners of the outline.
+            when: see the class.
+            apart: probability that it is drawn as separate sides.
+        """
         split = self.chance(apart)
         wanted = self.chance(1.0) if when is None else when
         path = self._row(corners)
@@ -129,7 +148,7 @@ class Pen:
             self.line(path[:, [side]], path[:, [ahead]], when=wanted & split)
 
     def arc(
-        self, center: Place, rx: float | Reals, ry: float | Reals, begin: float, end: float
+        self, center: Point, rx: float | Reals, ry: float | Reals, begin: float, end: float
     ) -> Points:
         """Return points on an ellipse, complex128 [count, n].
 
@@ -144,7 +163,7 @@ class Pen:
         return self._row([center + rx * np.cos(angles) + 1j * ry * np.sin(angles)])
 
     def ellipse(
-        self, center: Place, rx: float | Reals, ry: float | Reals, when: Flags | None = None
+        self, center: Point, rx: float | Reals, ry: float | Reals, when: Flags | None = None
     ) -> None:
         """Draw a closed ellipse, as a hand does.
 
@@ -160,7 +179,7 @@ class Pen:
         shape = bulge * (rx * np.cos(angles) + 1j * ry * np.sin(angles))
         self.loop(center + shape, when=when, samples=1, smooth=True)
 
-    def dot(self, center: Place, radius: float | Reals, when: Flags | None = None) -> None:
+    def dot(self, center: Point, radius: float | Reals, when: Flags | None = None) -> None:
         """Draw a small blot: a curl of the pen.
 
         Args:
@@ -183,8 +202,8 @@ class Pen:
             inside = np.arange(points.shape[1]) < used[:, None]
             yield points[drawings][inside], drawings, used, times[drawings]
 
-    def _row(self, places: Sequence[Place]) -> Points:
-        columns = [np.atleast_2d(np.asarray(place, np.complex128)) for place in places]
+    def _row(self, points: Sequence[Point]) -> Points:
+        columns = [np.atleast_2d(np.asarray(point, np.complex128)) for point in points]
         return np.concatenate(
             [np.broadcast_to(column, (self.count, column.shape[1])) for column in columns], axis=1
         )

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:  # `demo` imports this module
-    from rnnray.sketch.data.demo_drawings import Pen, Place, Points, Reals
+    from rnnray.sketch.data.demo_drawings import Pen, Point, Points, Reals
 
 
-def _box(left: Place, top: Place, right: Place, bottom: Place) -> tuple[Place, ...]:
+def _box(left: Point, top: Point, right: Point, bottom: Point) -> tuple[Point, ...]:
     return left + 1j * top, right + 1j * top, right + 1j * bottom, left + 1j * bottom
 
 
@@ -67,8 +67,8 @@ def _draw_donut(pen: Pen) -> None:
     pen.ellipse(pen.uniform(-0.08, 0.08), hole, hole * height)
     sprinkles = pen.number(0, 8) * pen.chance(0.35)
     for i in range(8):
-        place = _polar(pen.uniform(0, 1), pen.uniform(0.55, 0.8))
-        pen.line(place, place + _polar(pen.uniform(0, 1), 0.14), when=sprinkles > i)
+        point = _polar(pen.uniform(0, 1), pen.uniform(0.55, 0.8))
+        pen.line(point, point + _polar(pen.uniform(0, 1), 0.14), when=sprinkles > i)
 
 
 def _draw_envelope(pen: Pen) -> None:

@@ -71,7 +71,7 @@ class FilePart:
     share: range | None = None
     """Range of the hash of a drawing's ink, within 0 to 99, of the drawings in the part."""
     y_up: bool = False
-    """Whether y grows upwards in the file, so that its drawings are turned over."""
+    """True if y grows upwards in the file; its drawings are turned over."""
 
     def tables(self, *, origin: bool, on_bad: OnBad | None) -> Iterator[pa.Table]:
         """Yield the drawings as sketch tables."""

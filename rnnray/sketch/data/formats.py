@@ -79,7 +79,7 @@ def read_tables(
     Raises:
         UserError: a drawing that cannot be used, named by file and offset, line or row.
     """
-    name = place(path, member)
+    name = name_of(path, member)
     if file_format in WITH_WORDS:
         drawings = read_drawings(filesystem, path, file_format, member=member, on_bad=on_bad)
         kept = (drawing for drawing in drawings if keep is None or keep(drawing))
@@ -114,7 +114,7 @@ def read_drawings(
     Raises:
         UserError: a drawing that cannot be used, named by file and line or number.
     """
-    name = place(path, member)
+    name = name_of(path, member)
     if file_format == "svg":
         yield from svg_files.read(filesystem, path, on_bad=on_bad)
         return
@@ -167,8 +167,8 @@ def count_rows(
         return sum(1 for drawing in drawings if keep is None or keep(drawing))
     with open_content(filesystem, path, member) as stream:
         if file_format == "tfrecords":
-            return count_records(stream, place(path, member))
-        return int(parquet_file.open_parquet(stream, place(path, member)).metadata.num_rows)
+            return count_records(stream, name_of(path, member))
+        return int(parquet_file.open_parquet(stream, name_of(path, member)).metadata.num_rows)
 
 
 def class_names_of(
@@ -191,10 +191,10 @@ def class_names_of(
         UserError: the file has no names and needs them.
     """
     with open_content(filesystem, path, member) as stream:
-        return parquet_file.class_names_of(stream, place(path, member), default)
+        return parquet_file.class_names_of(stream, name_of(path, member), default)
 
 
-def place(path: str, member: str | None) -> str:
+def name_of(path: str, member: str | None) -> str:
     """Return a file's name for messages: its path, and its name in an archive."""
     return path if member is None else f"{path}/{member}"
 

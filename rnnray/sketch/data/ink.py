@@ -8,9 +8,6 @@ import numpy.typing as npt
 
 from rnnray.errors import UserError
 
-Strokes = list[npt.NDArray[Any]]
-"""A drawing: an array [2, n] for each stroke, row 0 = x, row 1 = y (downwards)."""
-
 # Differences of smaller coordinates, and their products with 255, cannot overflow a float64.
 _LARGEST_COORDINATE = 1e300
 
@@ -90,7 +87,8 @@ def strokes_to_ink(strokes: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
     Each axis is scaled by its own extent (an extent of 0 counts as 1), so ink does not depend on a
     drawing's position, size or proportions. The first point is dropped: row i is the step to point
     i + 1. This is `parse_line` of create_dataset.py in TensorFlow's recurrent Quick, Draw!
-    tutorial, and gives the same float32 values for integer coordinates.
+    tutorial, and gives the same float32 values for integer coordinates. It is the reference for
+    what the readers do with whole columns, and tests compare them with it.
 
     Args:
         strokes: array-likes [2, n_i] of finite numbers in any unit, at least 2 points in all.

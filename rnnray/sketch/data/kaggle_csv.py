@@ -84,7 +84,7 @@ def _rows(
     bad: Callable[[int, UserError], None],
 ) -> Iterator[_Row]:
     """Yield line, word, key_id, recognized and drawing of each row as long as the header."""
-    places = [
+    indices = [
         columns.index(name) if name in columns else None
         for name in ("word", "key_id", "recognized")
     ]
@@ -102,7 +102,7 @@ def _rows(
         if row is None:
             return
         if len(row) == len(columns):
-            word, key_id, said = (None if place is None else row[place] for place in places)
+            word, key_id, said = (None if index is None else row[index] for index in indices)
             recognized = _RECOGNIZED.get((said or "").strip().lower())
             yield reader.line_num + 1, word, key_id, recognized, row[drawing]
         elif row:

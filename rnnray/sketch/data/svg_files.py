@@ -32,14 +32,14 @@ def read(filesystem: fs.FileSystem, path: str, *, on_bad: OnBad | None = None) -
     """
     archive = Archive(filesystem, path) if is_archive(filesystem, path) else None
     names = [name for name in archive.names() if name.endswith(SUFFIX)] if archive else [""]
-    places = [f"{path}/{name}" if name else path for name in names]
+    file_names = [f"{path}/{name}" if name else path for name in names]
 
     def bad(number: int, error: UserError) -> None:
-        report(UserError(f"{places[number - 1]}: {error}"), on_bad)
+        report(UserError(f"{file_names[number - 1]}: {error}"), on_bad)
 
     def records() -> Iterator[Record]:
-        for number, (name, place) in enumerate(zip(names, places, strict=True), start=1):
-            file = PurePosixPath(place)
+        for number, (name, file_name) in enumerate(zip(names, file_names, strict=True), start=1):
+            file = PurePosixPath(file_name)
             fields: dict[str, Any] = {"word": file.parent.name or None, "key_id": file.stem}
             try:
                 with archive.open(name) if archive else open_content(filesystem, path) as stream:

@@ -88,13 +88,25 @@ class Divergence:
             self._raise(epoch, step, "not finite in any step, all were skipped")
 
     def check_weights(self, epoch: int, step: int, variables: list[Any]) -> None:
-        """Raise `Diverged` if the variables of a model or an optimizer are not finite."""
+        """Raise `Diverged` if the variables of a model or an optimizer are not finite.
+
+        Args:
+            epoch: see `check`.
+            step: see `check`.
+            variables: the variables.
+        """
         name = not_finite(variables)
         if name is not None:
             self._raise(epoch, step, f"not finite ({name}), which no checkpoint may be")
 
     def check_validation(self, epoch: int, step: int, loss: float) -> None:
-        """Raise `Diverged` if the loss on the validation data is not finite."""
+        """Raise `Diverged` if the loss on the validation data is not finite.
+
+        Args:
+            epoch: see `check`.
+            step: see `check`.
+            loss: mean loss on the validation data.
+        """
         if not math.isfinite(loss):
             self._raise(epoch, step, f"not finite in the validation (loss {loss})")
 

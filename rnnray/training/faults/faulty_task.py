@@ -31,7 +31,7 @@ def checked_batch(task: Task, table: pa.Table) -> tuple[Arrays, Arrays, npt.NDAr
     """Return `task.batch` of rows, as float32 where it is float64.
 
     Raises:
-        UserError: these are not inputs, targets and weights of so many rows.
+        UserError: these are not inputs, targets and weights of that many rows.
     """
     given: Any = task.batch(table)
     if not isinstance(given, tuple) or len(given) != 3:
@@ -125,7 +125,7 @@ def checked_rows(
 
 
 def _has_shape(given: Any, shape: Sequence[int]) -> bool:
-    """Whether a tensor may have a shape; TensorFlow does not know all sizes in advance."""
+    """Return whether a tensor may have a shape; TensorFlow does not know all sizes in advance."""
     sizes = getattr(given, "shape", None)
     if sizes is None:
         return False
@@ -138,6 +138,11 @@ def _has_shape(given: Any, shape: Sequence[int]) -> bool:
 
 def checked_gradients(task: Task, gradients: Sequence[Any], variables: Sequence[Any]) -> Any:
     """Return gradients.
+
+    Args:
+        task: the problem.
+        gradients: a gradient for each variable, or None.
+        variables: all that is trained.
 
     Raises:
         UserError: the loss does not depend on a variable, which is named.

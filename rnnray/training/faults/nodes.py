@@ -105,7 +105,7 @@ class PassedOn:
 
     def __init__(self) -> None:
         self.came = False
-        """Whether the driver got SIGTERM."""
+        """True once the driver got SIGTERM."""
         self._worker: Any = None
         self._before: Any = None
 

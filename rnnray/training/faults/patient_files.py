@@ -27,11 +27,11 @@ Save = Callable[[Path], None]
 """Writes a checkpoint into an empty folder."""
 
 
-def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = False) -> T:
+def retry_storage(uri: str, attempt: Callable[[], T], tell: Tell, *, writes: bool = False) -> T:
     """Call `attempt` until it succeeds or `PATIENCE` seconds have passed; return its result.
 
     Args:
-        place: path or URI of the storage, for messages.
+        uri: path or URI of the storage, for messages.
         attempt: the call.
         tell: takes events {"kind": "storage", "message": ...}.
         writes: the call writes: a missing folder may come back, as a network drive's does.
@@ -46,11 +46,11 @@ def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: b
         return _reason(error) if isinstance(error, OSError) and not is_missing else ""
 
     def say(message: str) -> None:
-        tell({"kind": "storage", "message": f"{place}: {message}"})
+        tell({"kind": "storage", "message": f"{uri}: {message}"})
 
     try:
         return retry(
-            place,
+            uri,
             attempt,
             reason,
             patience=PATIENCE,
@@ -62,7 +62,7 @@ def retry_storage(place: str, attempt: Callable[[], T], tell: Tell, *, writes: b
     except GaveUp as error:
         # Not the storage's own error: Ray Train tries some of S3's again, which waited already.
         raise UserError(
-            f"{place}: the storage refuses ({error.reason}) for {error.seconds:.0f} s now; "
+            f"{uri}: the storage refuses ({error.reason}) for {error.seconds:.0f} s now; "
             "mend it, then run the same again"
         ) from None
 
@@ -112,7 +112,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     Args:
         filesystem: the file system underneath.
-        place: its path or URI, for messages.
+        uri: its path or URI, for messages.
         tell: see `retry_storage`.
         held: lock of the run, in the same storage; once another run has it, nothing is changed, and
             each attempt raises `LockLost`.
@@ -121,21 +121,21 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
     def __init__(
         self,
         filesystem: fs.FileSystem,
-        place: str,
+        uri: str,
         tell: Tell,
         held: Held | None = None,
     ) -> None:
-        self._files, self._place, self._tell = filesystem, place, tell
+        self._files, self._uri, self._tell = filesystem, uri, tell
         self._held = held
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PatientFiles) and bool(self._files == other._files)
 
     def __hash__(self) -> int:
-        return hash(self._place)
+        return hash(self._uri)
 
     def _retry(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
-        return retry_storage(self._place, attempt, self._tell, writes=writes)
+        return retry_storage(self._uri, attempt, self._tell, writes=writes)
 
     def _change(self, attempt: Callable[[], T], *, writes: bool = False) -> T:
         def as_owner() -> T:
@@ -149,7 +149,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         if self._held is None:
             return
         # Through this file system: a store's own patience would add to ours.
-        folder = storage.open_uri(self._held.place.uri)[1]
+        folder = storage.open_uri(self._held.store.uri)[1]
         try:
             with self._files.open_input_stream(f"{folder}/{LOCK}") as stream:
                 found: bytes | None = stream.read()
@@ -157,34 +157,34 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
             if self._files.get_file_info(folder).type == fs.FileType.NotFound:
                 return
             found = None
-        check_owner(found, self._held.owner, self._place)
+        check_owner(found, self._held.owner, self._uri)
 
     def get_type_name(self) -> str:
         """The type of the file system underneath."""
         return str(self._files.type_name)
 
     def normalize_path(self, path: str) -> str:
-        """As underneath."""
+        """Return a path in the file system's own form."""
         return str(self._files.normalize_path(path))
 
     def get_file_info(self, paths: list[str]) -> Any:
-        """As underneath."""
+        """Return what is known of files."""
         return self._retry(lambda: self._files.get_file_info(paths))
 
     def get_file_info_selector(self, selector: fs.FileSelector) -> Any:
-        """As underneath."""
+        """Return what is known of the files of a folder."""
         return self._retry(lambda: self._files.get_file_info(selector))
 
     def create_dir(self, path: str, recursive: bool) -> None:
-        """As underneath."""
+        """Create a folder."""
         self._change(lambda: self._files.create_dir(path, recursive=recursive), writes=True)
 
     def delete_dir(self, path: str) -> None:
-        """As underneath."""
+        """Delete a folder."""
         self._change(lambda: self._files.delete_dir(path))
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
-        """As underneath."""
+        """Delete the files of a folder."""
         self._change(lambda: self._files.delete_dir_contents(path, missing_dir_ok=missing_dir_ok))
 
     def delete_root_dir_contents(self) -> None:
@@ -192,23 +192,23 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         raise OSError(errno.EPERM, "nobody should delete all of a storage")
 
     def delete_file(self, path: str) -> None:
-        """As underneath."""
+        """Delete a file."""
         self._change(lambda: self._files.delete_file(path))
 
     def move(self, src: str, dest: str) -> None:
-        """As underneath."""
+        """Rename a file or folder."""
         self._change(lambda: self._files.move(src, dest))
 
     def copy_file(self, src: str, dest: str) -> None:
-        """As underneath."""
+        """Copy a file."""
         self._change(lambda: self._files.copy_file(src, dest))
 
     def open_input_stream(self, path: str) -> Any:
-        """As underneath; it is opened with patience, not read."""
+        """Open a file with patience; reads are not retried."""
         return self._retry(lambda: self._files.open_input_stream(path))
 
     def open_input_file(self, path: str) -> Any:
-        """As underneath; it is opened with patience, not read."""
+        """Open a file with patience; reads are not retried."""
         return self._retry(lambda: self._files.open_input_file(path))
 
     def open_output_stream(self, path: str, metadata: dict[str, str]) -> Any:

@@ -4,9 +4,11 @@ When a file system hangs under one worker, or a collective operation never ends,
 and none of them fails. A thread of each worker tells an actor on the driver's node how far its
 worker is. When none has moved for many times the usual time of a step, the actor says so in its
 answer. Then all workers tell the driver their stacks and exit, and the group starts again as after
-any failure.
+any failure. The first steps of a run have no usual time yet; those of a group that has started
+again get the time that the group before them took.
 """
 
+import math
 import os
 import sys
 import threading
@@ -194,7 +196,7 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Beat:
-    """How far a worker is."""
+    """Progress of a worker."""
 
     process: str
     """Identity of the process: another one after each start."""
@@ -212,7 +214,8 @@ class Watchdog:
     def __init__(self) -> None:
         self._beats: dict[int, Beat] = {}
         self._heard: dict[int, float] = {}
-        self._moved = 0.0
+        self._began = self._moved = 0.0
+        self._first_limit = math.inf  # of a group's first steps, after the first group's
         self._verdict: str | None = None
 
     def hear(self, beat: Beat, now: float | None = None) -> str | None:
@@ -228,10 +231,16 @@ class Watchdog:
             self._beats.clear()
             self._verdict = None
             before = None
+        if not self._beats:
+            self._began = now
         if before is None or before.moves != beat.moves:
             self._moved = now
         self._beats[beat.rank], self._heard[beat.rank] = beat, now
         limit = max(each.limit for each in self._beats.values())
+        if math.isinf(limit):
+            limit = self._first_limit
+        elif math.isinf(self._first_limit):
+            self._first_limit = limit + 2 * (now - self._began)
         if self._verdict is None and now - self._moved > limit:
             self._verdict = self._judge(now, limit)
         return self._verdict

@@ -1,4 +1,4 @@
-"""Small faults of scores are repaired by the stated rule and counted, or named with their place."""
+"""Small faults of scores are repaired by the stated rule and counted, or told with position."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_a_triplet_is_rounded_as_stated_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("notes", "place"),
+    ("notes", "where"),
     [
         # Half of all steps have two notes, so it is unclear which line is meant.
         ([*line(60, 62, 60, 62, 60), (50, 480, 960), (50, 960, 1440)], "quarter note 1 from"),
@@ -111,9 +111,9 @@ def test_a_triplet_is_rounded_as_stated_and_counted(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_repaired_is_told_with_voice_and_place(
-    tmp_path: Path, notes: Notes, place: str
+    tmp_path: Path, notes: Notes, where: str
 ) -> None:
     path = midi(tmp_path / "a.mid", [("Alto", {0: line(70, 71)}), ("Tenor", {0: notes})])
     with pytest.raises(UserError) as caught:
         read_voices(path)
-    assert str(caught.value).startswith(f"{path}, Tenor, {place} the beginning: 2 notes at once")
+    assert str(caught.value).startswith(f"{path}, Tenor, {where} the beginning: 2 notes at once")

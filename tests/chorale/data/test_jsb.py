@@ -1,17 +1,16 @@
 import hashlib
-import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fileserver import Server, serving
+from fileserver import Server, archive, serving
 
 from rnnray.chorale.data import chorale_table, corpus
 from rnnray.chorale.data.jsb import JSB_SHA256, JSB_URL, jsb_folder
 from rnnray.errors import UserError
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "jsb_chorales.tgz"
+ARCHIVE = archive("jsb_chorales/test/chorale_305.csv", b"note0,note1,note2,note3\n60,60,60,60\n")
 LENGTHS = {"train": (229, 55_228), "valid": (76, 18_408), "test": (77, 18_900)}
 
 
@@ -28,18 +27,8 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def archive() -> bytes:
-    buffer = io.BytesIO()
-    content = b"note0,note1,note2,note3\n60,60,60,60\n"
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        info = tarfile.TarInfo("jsb_chorales/test/chorale_305.csv")
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
 def served(server: Server) -> tuple[str, str]:
-    server.content = archive()
+    server.content = ARCHIVE
     return server.url.replace("file.tar.gz", "a.tgz"), hashlib.sha256(server.content).hexdigest()
 
 
@@ -65,7 +54,7 @@ def test_another_archive_than_the_known_one_is_refused(server: Server, cache: Pa
 def test_another_archive_that_was_put_there_by_hand_is_refused(cache: Path) -> None:
     by_hand = cache / "jsb" / "jsb_chorales.tgz"
     by_hand.parent.mkdir(parents=True)
-    by_hand.write_bytes(archive())
+    by_hand.write_bytes(ARCHIVE)
     with pytest.raises(UserError) as caught:
         corpus.open_corpus("jsb")
     assert str(caught.value).startswith(f"{by_hand}: sha256 is ")

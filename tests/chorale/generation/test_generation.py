@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from generated import BACH, CHORDS, COUNT, TEMPERATURES, Sampler, contents, run, stored
+from generated import BACH, CHORDS, COUNT, TEMPERATURES, Sampler, run, stored
+from observed import contents
 
 from rnnray.artifacts import open_store
 from rnnray.chorale.critique import critique
@@ -40,8 +41,8 @@ def test_the_manifest_tells_of_every_chorale_what_was_composed(made: Plan, unbro
             assert row["checkpoint"] == made.model
             assert row["rules"] == (None if part.temperature is None else "strict hidden=0")
             judged = critique([chords]).as_dict()
-            assert {name: row[name] for name in manifest.FIGURES} == {
-                name: judged[name] for name in manifest.FIGURES
+            assert {name: row[name] for name in manifest.STATISTICS} == {
+                name: judged[name] for name in manifest.STATISTICS
             }
             # The mean over composed notes, without the 2 given chords; of Bach's, over all notes.
             notes = np.arange(0 if part.temperature is None else 8, 4 * CHORDS)
@@ -65,7 +66,7 @@ def test_a_run_that_was_broken_off_anywhere_ends_as_an_unbroken_one(
     whole = contents(unbroken)
     rng = np.random.default_rng(0)
     for attempt in range(3):
-        place = tmp_path / str(attempt)
+        folder = tmp_path / str(attempt)
         # Any files may exist, but the manifest of a part only if all its files do.
         kept = {key for key in whole if rng.random() < 0.5 and not key.startswith(("page/", "in"))}
         kept.discard("summary.json")
@@ -81,16 +82,16 @@ def test_a_run_that_was_broken_off_anywhere_ends_as_an_unbroken_one(
                 kept |= keys | {part.manifest}
         wrong = planted_wrong(made, kept, rng)
         for key in kept:
-            (place / key).parent.mkdir(parents=True, exist_ok=True)
-            (place / key).write_bytes(whole[key])
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
+            (folder / key).write_bytes(whole[key])
         for key in wrong:
-            (place / key).write_bytes(whole[wrong[key]])
+            (folder / key).write_bytes(whole[wrong[key]])
         kept -= wrong.keys()
-        before = {key: (place / key).stat().st_mtime_ns for key in kept}
-        batches = run(made, open_store(str(place)), resumes=True)
-        assert contents(place) == whole
+        before = {key: (folder / key).stat().st_mtime_ns for key in kept}
+        batches = run(made, open_store(str(folder)), resumes=True)
+        assert contents(folder) == whole
         assert any(len(whole[key]) == len(whole[other]) for key, other in wrong.items())
-        again = {key for key in kept if (place / key).stat().st_mtime_ns != before[key]}
+        again = {key for key in kept if (folder / key).stat().st_mtime_ns != before[key]}
         assert again == set(), "these were there and were written once more"
         missing = {key.rpartition(".")[0] for key in whole if key.startswith("temp")} - {
             base

@@ -18,7 +18,7 @@ from rnnray.errors import UserError
 
 
 def test_a_part_is_always_composed_as_the_same_batch(made: Plan) -> None:
-    # The sampler's arithmetic may depend on a chorale's place in its batch.
+    # The sampler's arithmetic may depend on a chorale's index in its batch.
     composer = Compose(made)
     sampler = Sampler()
     composer.__dict__["_sampler"] = sampler

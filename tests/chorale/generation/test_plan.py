@@ -139,10 +139,10 @@ def test_a_checkpoint_without_a_whole_model_is_told_before_anything_is_written(
 
 
 def test_what_is_kept_of_a_run_has_no_secrets(made: Plan) -> None:
-    places = {
+    paths = {
         "checkpoint": "s3://key:secret@bucket/runs/epoch-0001?token=secret",
         "data": "s3://key:secret@bucket/corpus.parquet",
     }
-    asked = replace(made, config=made.config.model_copy(update=places)).asked()
+    asked = replace(made, config=made.config.model_copy(update=paths)).asked()
     assert asked["checkpoint"] == "s3://bucket/runs/epoch-0001"
     assert "secret" not in json.dumps(asked)

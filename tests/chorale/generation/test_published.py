@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from generated import BACH, CHORDS, COUNT, PART_SIZE, Memory, Sampler, contents, run, stored
+from generated import BACH, CHORDS, COUNT, PART_SIZE, Memory, Sampler, run, stored
+from observed import contents
 
 from rnnray import cluster
 from rnnray.artifacts import open_store
@@ -36,9 +37,9 @@ def test_the_summary_sets_each_temperature_beside_bach(made: Plan, unbroken: Pat
             if part.temperature == part_temperature
             for request in made.requests(part)
         ]
-        figures = summary["temperatures"][name]
-        nats = figures.pop("nats_per_note")
-        assert figures == critique(chords).as_dict()
+        statistics = summary["temperatures"][name]
+        nats = statistics.pop("nats_per_note")
+        assert statistics == critique(chords).as_dict()
         assert nats == pytest.approx(np.arange(8, 4 * CHORDS).mean())
     assert summary["rules"] == rule_nats(["strict", "hidden=0"])
     assert summary["temperature_on"] == "pitch"
@@ -96,16 +97,16 @@ def links(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("links")
 def test_new_links_touch_nothing_but_the_page(made: Plan, unbroken: Path, tmp_path: Path) -> None:
-    place = tmp_path / "run-1"
-    shutil.copytree(unbroken, place)
-    (place / "summary.json").unlink()
-    publishing.publish(open_store(str(place)), made, 3, summarise=False)
-    before, after = contents(unbroken), contents(place)
+    copy = tmp_path / "run-1"
+    shutil.copytree(unbroken, copy)
+    (copy / "summary.json").unlink()
+    publishing.publish(open_store(str(copy)), made, 3, summarise=False)
+    before, after = contents(unbroken), contents(copy)
     changed = {key for key in after if after[key] != before[key]}
     assert "index.html" in changed
     assert all(key == "index.html" or key.startswith("page/") for key in changed)
     assert b"https://host/page/page.css?for=3" in after["index.html"]
-    assert not (place / "summary.json").exists()
+    assert not (copy / "summary.json").exists()
 
 
 @pytest.fixture

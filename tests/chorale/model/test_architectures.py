@@ -44,7 +44,7 @@ def step_by_step(
 ) -> np.ndarray:
     """The logits [batch, n, 47] of `step`, a note at a time; by default of whole pieces."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def chord(state: Any, notes: Any) -> Any:
         logits = []
         for voice in range(4):
@@ -85,15 +85,15 @@ def test_a_note_changes_nothing_up_to_itself_and_the_next_at_once(
 ) -> None:
     piece = pieces[0]
     # The first and the last notes, and those around a bar line amid echoes.
-    places = [*range(8), *range(156, 184), len(piece) - 2, len(piece) - 1]
-    changed = np.tile(piece, (len(places), 1))
-    for row, place in zip(changed, places, strict=True):
-        row[place] = (row[place] + 5) % 47
+    positions = [*range(8), *range(156, 184), len(piece) - 2, len(piece) - 1]
+    changed = np.tile(piece, (len(positions), 1))
+    for row, position in zip(changed, positions, strict=True):
+        row[position] = (row[position] + 5) % 47
     logits = logits_of(composer, np.concatenate([piece[None], changed]))
-    for place, row in zip(places, logits[1:], strict=True):
-        np.testing.assert_allclose(row[: place + 1], logits[0, : place + 1], atol=1e-5)
-        if place + 1 < len(piece):
-            assert np.abs(row[place + 1] - logits[0, place + 1]).max() > 1e-3, place
+    for position, row in zip(positions, logits[1:], strict=True):
+        np.testing.assert_allclose(row[: position + 1], logits[0, : position + 1], atol=1e-5)
+        if position + 1 < len(piece):
+            assert np.abs(row[position + 1] - logits[0, position + 1]).max() > 1e-3, position
 
 
 def test_the_past_is_heard_across_chords(composer: Any, pieces: np.ndarray) -> None:

@@ -72,7 +72,9 @@ def test_find_is_a_plain_search(chords: np.ndarray, reach: int, padding: int) ->
 
 @cache
 def compiled_step(reach: int) -> Any:
-    return tf.function(lambda state, chord, time: echoes.step(state, chord, time, reach))
+    return tf.function(
+        lambda state, chord, time: echoes.step(state, chord, time, reach), autograph=False
+    )
 
 
 @settings(max_examples=15)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from score_files import chorales
 
 from rnnray.archive import extract_tar
 from rnnray.chorale.render.musicxml_writer import (
@@ -17,17 +18,6 @@ from rnnray.chorale.render.musicxml_writer import (
 from rnnray.errors import UserError
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "jsb_chorales.tgz"
-
-pitches = st.one_of(st.just(0), st.integers(36, 81))
-voices = st.lists(st.tuples(pitches, st.integers(1, 20)), min_size=1, max_size=8)
-
-
-@st.composite
-def chorales(draw: st.DrawFn) -> np.ndarray:
-    """int16 [n, 4] of notes and silences of all lengths, n from 0 to 40."""
-    length = draw(st.integers(0, 40))
-    columns = [np.repeat(*np.array(draw(voices)).T) for _ in range(4)]
-    return np.stack([np.resize(column, length) for column in columns], 1).astype(np.int16)
 
 
 def read(content: bytes) -> music21.stream.Score:

@@ -12,7 +12,7 @@ import pytest
 from rnnray.chorale.render.page import CHUNK, PageFile, Piece, build
 
 CHORDS = np.array([[72, 67, 60, 48], [0, 67, 60, 36]], np.int16)
-FIGURES = {"nats_per_note": 0.5, "crossing": 0.25}
+STATISTICS = {"nats_per_note": 0.5, "crossing": 0.25}
 
 
 def piece(index: int = 0, temperature: float | None = 1.0, **changes: Any) -> Piece:
@@ -21,7 +21,7 @@ def piece(index: int = 0, temperature: float | None = 1.0, **changes: Any) -> Pi
         "name": name,
         "temperature": temperature,
         "chords": CHORDS,
-        "figures": FIGURES,
+        "statistics": STATISTICS,
         "files": {"wav": f"temperature=1/{name}.wav", "mid": f"temperature=1/{name}.mid"},
     }
     return Piece(**fields | changes)
@@ -69,8 +69,10 @@ def test_index_stays_small_with_thousands_of_pieces():
     assert len(many) < len(few) + 10
 
 
-def test_every_piece_is_found_with_its_chords_figures_and_links():
-    files = built(*(piece(i, figures={"crossing": i / 1000}) for i in range(CHUNK + 3)), sign="?s")
+def test_every_piece_is_found_with_its_chords_statistics_and_links():
+    files = built(
+        *(piece(i, statistics={"crossing": i / 1000}) for i in range(CHUNK + 3)), sign="?s"
+    )
     (group,) = run_of(files)["groups"]
     assert group["count"] == CHUNK + 3
     key, figures = data(files[group["data"].removesuffix("?s")])
@@ -88,9 +90,9 @@ def test_every_piece_is_found_with_its_chords_figures_and_links():
     }
 
 
-def test_figures_that_a_piece_lacks_do_not_move_to_another_piece():
-    first = piece(0, figures={"crossing": 0.5})
-    second = piece(1, figures={"nats_per_note": 0.25, "crossing": math.nan})
+def test_statistics_that_a_piece_lacks_do_not_move_to_another_piece():
+    first = piece(0, statistics={"crossing": 0.5})
+    second = piece(1, statistics={"nats_per_note": 0.25, "crossing": math.nan})
     files = built(first, second)
     _, composed = data(files["page/temperature=1/figures.js"])
     assert composed["figures"] == {"crossing": [0.5, None], "nats_per_note": [None, 0.25]}
@@ -101,8 +103,10 @@ def test_figures_that_a_piece_lacks_do_not_move_to_another_piece():
 
 def test_means_stand_beside_bachs_means():
     """Bach's longest_frozen is a mean too, not the maximum over all pieces."""
-    frozen = [piece(i, None, figures={"longest_frozen": value}) for i, value in enumerate((8, 40))]
-    run = run_of(built(piece(figures={"longest_frozen": 16}), *frozen))
+    frozen = [
+        piece(i, None, statistics={"longest_frozen": value}) for i, value in enumerate((8, 40))
+    ]
+    run = run_of(built(piece(statistics={"longest_frozen": 16}), *frozen))
     assert [group["means"]["longest_frozen"] for group in run["groups"]] == [16, 24]
     assert run["bach"] == {"longest_frozen": 24}
     assert run_of(built(piece()))["bach"] == {}
@@ -151,10 +155,10 @@ def test_nothing_is_loaded_from_elsewhere():
 
 
 @pytest.mark.parametrize(
-    ("place", "own"), [("", "'self' file:"), ("https://host:9000/b/", "'self' https://host:9000")]
+    ("base", "own"), [("", "'self' file:"), ("https://host:9000/b/", "'self' https://host:9000")]
 )
-def test_a_browser_may_load_the_pages_own_files_alone(place: str, own: str):
-    files = {file.key: file for file in build("", 80, [piece()], link=lambda key: place + key)}
+def test_a_browser_may_load_the_pages_own_files_alone(base: str, own: str):
+    files = {file.key: file for file in build("", 80, [piece()], link=lambda key: base + key)}
     index = files["index.html"].content.decode()
     found = re.search(r'<meta http-equiv="Content-Security-Policy" content="(.*?)">', index)
     assert found

@@ -1,14 +1,12 @@
 """The book's data set: fetched once, checked, and read as two series of four years."""
 
 import hashlib
-import io
-import tarfile
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from fileserver import Server, serving
+from fileserver import Server, archive, serving
 
 from rnnray.errors import UserError
 from rnnray.forecast.data import ridership, series_table
@@ -29,22 +27,17 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def archive() -> bytes:
+def boardings() -> bytes:
     lines = ["service_date,day_type,bus,rail_boardings,total_rides"]
     for number in range(25 * 365):
         day = date(2001, 1, 1) + timedelta(number)
         lines.append(f"{day:%m/%d/%Y},W,{number},{2 * number},{3 * number}")
     content = "\n".join([*lines, *lines[300:330], ""]).encode()  # a month twice, as in the real one
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        info = tarfile.TarInfo(NAME)
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+    return archive(NAME, content)
 
 
 def test_bus_and_rail_from_2016_to_2019_fetched_once(server: Server, cache: Path) -> None:
-    server.content = archive()
+    server.content = boardings()
     url = server.url.replace("file.tar.gz", "ridership.tgz")
     digest = hashlib.sha256(server.content).hexdigest()
     file = ridership.ridership_file(url, digest)
@@ -60,7 +53,7 @@ def test_bus_and_rail_from_2016_to_2019_fetched_once(server: Server, cache: Path
 
 
 def test_another_archive_is_refused(server: Server, cache: Path) -> None:
-    server.content = archive()
+    server.content = boardings()
     with pytest.raises(UserError, match=r"sha256 is .* not 0ff99f3d"):
         ridership.ridership_file(server.url.replace("file.tar.gz", "ridership.tgz"))
     assert not (cache / "ridership" / "ridership").exists()

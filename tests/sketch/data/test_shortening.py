@@ -22,7 +22,7 @@ def circle(points: int) -> np.ndarray:
     return strokes_to_ink([np.stack([np.cos(angle), np.sin(angle)]), np.zeros((2, 2))])
 
 
-@settings(max_examples=50)
+@settings(max_examples=10)
 @given(st.integers(30, 60), st.integers(0, 1000))
 def test_drawings_get_as_short_as_asked_and_keep_the_ends_of_their_strokes(
     most: int, seed: int

@@ -104,7 +104,7 @@ def test_a_file_without_a_splits_name_is_only_in_all(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{tmp_path / 'x.parquet'}: ")
 
 
-def test_every_line_of_ndjson_is_in_one_split_and_stays_there_when_files_are_cut_anew(
+def test_every_line_of_ndjson_is_in_one_split_and_stays_there_when_files_are_cut_again(
     tmp_path: Path,
 ) -> None:
     lines = [line(number) for number in range(1000)]

@@ -14,7 +14,7 @@ from rnnray.sketch.data.tfrecord_file import count_records, read_records, write_
 
 FRAME = 16  # bytes around a payload
 
-# A payload of 8 bytes and its checksum look like the length of a record: behind damage nobody can
+# A payload of 8 bytes and its checksum look like the length of a record: after damage nobody can
 # tell which it is. No Example of a drawing is so short.
 payload_lists = st.lists(
     st.binary(max_size=60).filter(lambda payload: len(payload) != 8), min_size=1, max_size=8
@@ -219,7 +219,7 @@ def test_an_empty_file_has_no_records() -> None:
     assert count_records(io.BytesIO(), "x") == 0
 
 
-def test_counting_goes_on_behind_damage_as_reading_does() -> None:
+def test_counting_goes_on_after_damage_as_reading_does() -> None:
     payloads = [b"a" * 20, b"b" * 20, b"c" * 20]
     for byte in (0, 15, 35):  # in the length, the payload, its checksum
         damaged = flipped(shard(payloads), 8 * byte)

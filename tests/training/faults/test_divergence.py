@@ -3,6 +3,7 @@
 import itertools
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from toy_loop import (
 
 from rnnray.training import checkpoints
 from rnnray.training.checkpoints import read_position
-from rnnray.training.faults.divergence import Diverged
+from rnnray.training.faults.divergence import Diverged, Divergence
 from rnnray.training.rows import Blocks
 from rnnray.training.training_options import OptimizerConfig
 
@@ -62,6 +63,21 @@ def test_training_that_diverged_stops_at_the_next_look_and_keeps_the_last_good_c
     assert list(storage.reported)[-1] == "epoch-0001-step-0000008"
     for folder in tmp_path.iterdir():
         checkpoints.load_model(folder)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_gradient_that_is_not_finite_counts_though_its_loss_is(skip: bool) -> None:
+    optimizer = SimpleNamespace(learning_rate=0.1)
+    divergence = Divergence(optimizer, OptimizerConfig(skip_nonfinite=skip), steps_per_epoch=3)
+    sums = np.ones((3, 3))
+    divergence.take(sums, np.array([1.0, np.inf, 2.0]), 3)
+    if skip:
+        divergence.check(0, 3, ended=True)
+        assert divergence.skipped == 1
+        assert sums[:, 0].tolist() == [1, 0, 1]
+    else:
+        with pytest.raises(Diverged, match=r"step 2: not finite .loss 1, gradient norm inf"):
+            divergence.check(0, 3, ended=True)
 
 
 def test_a_validation_that_is_not_finite_ends_the_run_too(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import fs
 
 from rnnray.errors import UserError
-from rnnray.run_lock import LockLost, RunLock, place_of
+from rnnray.run_lock import LockLost, RunLock, lock_store
 from rnnray.training.faults import patient_files
 from rnnray.training.faults.patient_files import PatientFiles, retry_storage
 
@@ -23,7 +23,7 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def files(events: list[dict[str, Any]]) -> fs.FileSystem:
-    return fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "place", events.append))
+    return fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "uri", events.append))
 
 
 def mend_later(blocked: Path, seconds: float = 0.6) -> None:
@@ -49,8 +49,8 @@ def test_a_checkpoint_is_written_when_the_storage_takes_it_again(tmp_path: Path)
     assert {path.name for path in blocked.iterdir()} == {"model", "empty"}
     assert (blocked / "model").read_bytes() == b"m" * 100_000
     messages = [event["message"] for event in events]
-    assert messages[0].startswith("place: the storage refuses (Not a directory), trying again")
-    assert messages[-1].startswith("place: written after ")
+    assert messages[0].startswith("uri: the storage refuses (Not a directory), trying again")
+    assert messages[-1].startswith("uri: written after ")
 
 
 def test_a_checkpoint_on_a_local_disk_is_written_once_though_the_disk_was_full(
@@ -148,18 +148,18 @@ def test_a_server_s_own_words_which_may_have_keys_are_not_repeated(
 
 def test_it_is_the_same_file_system_in_every_process() -> None:
     """Ray Train refuses a checkpoint on another file system than the run's."""
-    mine = fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "place", print))
+    mine = fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "uri", print))
     assert pickle.loads(pickle.dumps(mine)) == mine
 
 
 def test_a_run_that_lost_its_lock_changes_nothing_on_the_next_one_s_files(tmp_path: Path) -> None:
-    place = place_of(str(tmp_path))
-    with RunLock(place, beat_seconds=60) as lock:
-        mine = fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "place", print, lock.held))
+    store = lock_store(str(tmp_path))
+    with RunLock(store, beat_seconds=60) as lock:
+        mine = fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "uri", print, lock.held))
         with mine.open_output_stream(str(tmp_path / "snapshot")) as stream:
             stream.write(b"mine")
-        place.delete("lock.json")
-        with RunLock(place, beat_seconds=60):
+        store.delete("lock.json")
+        with RunLock(store, beat_seconds=60):
             changes = [
                 lambda: mine.open_output_stream(str(tmp_path / "snapshot")).close(),
                 lambda: mine.delete_file(str(tmp_path / "snapshot")),

@@ -139,12 +139,24 @@ def test_where_all_wait_for_one_another_nobody_is_blamed() -> None:
     assert "all workers wait for one another" in verdict
 
 
-def test_a_group_that_started_again_begins_anew() -> None:
+def test_a_group_that_started_again_begins_again_from_nothing() -> None:
     watchdog = Watchdog()
     watchdog.hear(BEAT, 0)
     assert watchdog.hear(BEAT, 100) is not None
     assert watchdog.hear(replace(BEAT, process="third"), 101) is None
     assert watchdog.hear(replace(BEAT, process="third"), 160) is None
+
+
+def test_a_group_that_hangs_right_after_its_start_gets_the_time_that_the_one_before_took() -> None:
+    watchdog = Watchdog()
+    started = replace(BEAT, limit=float("inf"))
+    assert watchdog.hear(started, 100) is None
+    assert watchdog.hear(replace(started, moves=6), 36000) is None
+    assert watchdog.hear(replace(BEAT, moves=20), 36100) is None  # a minute a step is usual now
+    again = replace(started, process="again")
+    assert watchdog.hear(again, 40000) is None
+    assert watchdog.hear(again, 40000 + 2 * 36000 + 60) is None
+    assert watchdog.hear(again, 40000 + 2 * 36000 + 61) is not None
 
 
 def test_one_worker_that_may_take_longer_gives_all_of_them_the_time() -> None:

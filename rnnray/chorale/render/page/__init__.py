@@ -56,7 +56,7 @@ class Piece:
     temperature: float | None
     """None for a real piece, by Bach."""
     chords: Chords
-    figures: Mapping[str, float]
+    statistics: Mapping[str, float]
     """Statistics by name, such as nats_per_note and those of a `Critique`; one that is missing or
     not finite is shown as a dash.
     """
@@ -160,10 +160,10 @@ def _group(
     sound = True
     while chunk := list(islice(pieces, CHUNK)):
         for piece in chunk:
-            for name in piece.figures:
+            for name in piece.statistics:
                 columns.setdefault(name, array("d", [math.nan]) * len(names))
             for name, column in columns.items():
-                column.append(piece.figures.get(name, math.nan))
+                column.append(piece.statistics.get(name, math.nan))
             names.append(piece.name)
             sound = sound and any(suffix in piece.files for suffix in SOUNDS)
         path = f"{folder}/{len(chunks):04d}.js"
@@ -173,9 +173,9 @@ def _group(
         ]
         yield _data(path, f"{key}/{len(chunks)}", notes)
         chunks.append(link(path))
-    figures = {name: [_number(value) for value in column] for name, column in columns.items()}
+    statistics = {name: [_number(value) for value in column] for name, column in columns.items()}
     path = f"{folder}/figures.js"
-    yield _data(path, key, {"names": names, "figures": figures, "chunks": chunks})
+    yield _data(path, key, {"names": names, "figures": statistics, "chunks": chunks})
     return {
         "key": key,
         "count": len(names),

@@ -11,7 +11,8 @@ from string import Template
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnray.chorale.chords import BAR, VOICES, Chords
+from rnnray.chorale.chorale_config import BAR
+from rnnray.chorale.chords import VOICES, Chords
 from rnnray.chorale.render.engraving import svg_pages
 from rnnray.chorale.render.midi_writer import title_text
 
