@@ -17,7 +17,10 @@ VIDEOS = 40
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of classes of video files, one of them broken, and a file that is no video."""
     folder = tmp_path_factory.mktemp("videos")
-    demo_videos.write(folder, range(VIDEOS))
+    for number in range(VIDEOS):
+        file = folder.joinpath(*demo_videos.name_of(number))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(demo_videos.content(number))
     (folder / "clockwise-rising" / "broken.mp4").write_bytes(demo_videos.content(0)[:3000])
     (folder / "notes.txt").write_text("Of balls and tones")
     return folder

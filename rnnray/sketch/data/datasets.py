@@ -17,7 +17,7 @@ from rnnray.errors import OnBad, UserError
 from rnnray.progress import say
 from rnnray.sketch.data import class_lists, demo_drawings, detection, formats, quickdraw, scans
 from rnnray.sketch.data.drawings import DEMO_CHUNK, DemoPart, Drawings, FileGroup, FilePart, Part
-from rnnray.sketch.data.svg_files import SUFFIX
+from rnnray.sketch.data.svg import SUFFIX
 from rnnray.sketch.data.unpacking import Archive, is_archive
 
 DEMO_COUNT = 12_000

@@ -23,7 +23,7 @@ from rnnray.sketch.data import (
     quickdraw_binary,
     sketch_rnn,
     sketch_table,
-    svg_files,
+    svg,
     tfrecords,
 )
 from rnnray.sketch.data.detection import Format, detect
@@ -116,7 +116,7 @@ def read_drawings(
     """
     name = name_of(path, member)
     if file_format == "svg":
-        yield from svg_files.read(filesystem, path, on_bad=on_bad)
+        yield from svg.read(filesystem, path, on_bad=on_bad)
         return
     with open_content(filesystem, path, member) as stream:
         # Bounded, so that a file without line ends cannot fill the memory; a line that is cut is

@@ -1,25 +1,67 @@
 """SVG files as drawings: each path, polyline, polygon, line, circle and ellipse is drawn.
 
+A drawing's word is the name of its folder, as in the TU Berlin sketches; its `key_id` is the file's
+name.
 After https://www.w3.org/TR/SVG2/paths.html. Curves become short straight lines. Colours, widths,
 fills and rectangles (backgrounds) are left out, and so are shapes that are only defined.
 """
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
+from pyarrow import fs
 
-from rnnray.errors import UserError
+from rnnray.errors import OnBad, UserError, report
+from rnnray.sketch.data.ndjson import Drawing, Record, to_drawings
 from rnnray.sketch.data.svg_path import NUMBER, strokes_of_path
+from rnnray.sketch.data.unpacking import Archive, is_archive, open_content
 
+SUFFIX = ".svg"
+_MAX_BYTES = 64 << 20
 _NOT_DRAWN = {"defs", "clipPath", "mask", "symbol", "pattern", "marker"}
 _TRANSFORM = re.compile(r"(\w+)\s*\(([^)]*)\)")
 _CIRCLE_POINTS = 64
 
 _Matrix = npt.NDArray[np.float64]
+
+
+def read(filesystem: fs.FileSystem, path: str, *, on_bad: OnBad | None = None) -> Iterator[Drawing]:
+    """Yield the drawings of a file, or of all SVG files in an archive, numbered from 1.
+
+    Args:
+        filesystem: file system of the file.
+        path: path within the file system.
+        on_bad: takes the error of a file that is no drawing, and reading goes on.
+
+    Raises:
+        UserError: a file that is no drawing, without `on_bad`.
+    """
+    archive = Archive(filesystem, path) if is_archive(filesystem, path) else None
+    names = [name for name in archive.names() if name.endswith(SUFFIX)] if archive else [""]
+    file_names = [f"{path}/{name}" if name else path for name in names]
+
+    def bad(number: int, error: UserError) -> None:
+        report(UserError(f"{file_names[number - 1]}: {error}"), on_bad)
+
+    def records() -> Iterator[Record]:
+        for number, (name, file_name) in enumerate(zip(names, file_names, strict=True), start=1):
+            file = PurePosixPath(file_name)
+            fields: dict[str, Any] = {"word": file.parent.name or None, "key_id": file.stem}
+            try:
+                with archive.open(name) if archive else open_content(filesystem, path) as stream:
+                    content = stream.read(_MAX_BYTES + 1)
+                if len(content) > _MAX_BYTES:
+                    raise UserError(f"larger than {_MAX_BYTES >> 20} MiB, too large for a drawing")
+                yield Record(number, fields | {"drawing": strokes_of(content)}, layout="lists")
+            except (UserError, OSError) as error:
+                bad(number, UserError(str(error)))
+
+    yield from to_drawings(records(), bad)
 
 
 def strokes_of(content: bytes) -> list[list[list[float]]]:

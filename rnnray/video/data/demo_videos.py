@@ -7,7 +7,6 @@ tones in the other order, and as often.
 
 import io
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,14 +36,6 @@ def content(number: int, *, seed: int = 0) -> bytes:
     seconds = int(random.integers(*_SECONDS, endpoint=True))
     pictures = _pictures(random, seconds, clockwise=turn == TURNS[0])
     return _encoded(pictures, _sound(random, seconds, rising=tone == TONES[0]))
-
-
-def write(folder: Path, numbers: range, *, seed: int = 0) -> None:
-    """Write some videos into a folder of a folder for each class."""
-    for number in numbers:
-        class_name, name = name_of(number)
-        (folder / class_name).mkdir(parents=True, exist_ok=True)
-        (folder / class_name / name).write_bytes(content(number, seed=seed))
 
 
 def _pictures(
