@@ -37,16 +37,19 @@ compose: $(READY)
 
 # One process a core. The quick tests run beside the others, which often wait for processes.
 quick: $(READY)
-	$(MAKE) --jobs=2 --keep-going quick-chorale quick-others
+	$(MAKE) --jobs=2 --keep-going quick-1 quick-2
 
 test: $(READY) chromium
 	$(MAKE) --jobs=2 --keep-going without-ray with-ray
 
-quick-chorale:
-	$(BIN)/python -m pytest -m quick tests/chorale
+# Two halves that take equally long.
+HALF := tests/chorale tests/record tests/benchmarks
 
-quick-others:
-	$(BIN)/python -m pytest -m quick --ignore tests/chorale
+quick-1:
+	$(BIN)/python -m pytest -m quick $(HALF)
+
+quick-2:
+	$(BIN)/python -m pytest -m quick $(HALF:%=--ignore %)
 
 # Prints its output in one piece at the end, since it runs beside other tests. As nice as Ray's
 # workers, which would starve beside it.
@@ -86,4 +89,4 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) runs/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo draw compose quick quick-chorale quick-others without-ray with-ray test chromium faults check audit format clean
+.PHONY: help setup demo draw compose quick quick-1 quick-2 without-ray with-ray test chromium faults check audit format clean

@@ -15,7 +15,7 @@ from rnnray.training.training_options import RunName, RunOptions
 
 
 class ForecastRun(RunOptions):
-    """Where and on what a run of the forecaster runs."""
+    """Storage, workers and resources of a run of the forecaster."""
 
     name: RunName = "forecast"
     """Name of the run and of its folder; a run of the same name resumes where it stopped."""

@@ -16,7 +16,7 @@ from rnnray.video.video_config import PRESETS, OnBadFile, Preset, VideoConfig
 
 
 class VideoRun(RunOptions):
-    """Where and on what a run of the classifier runs."""
+    """Storage, workers and resources of a run of the classifier."""
 
     name: RunName = "video"
     """Name of the run and of its folder; a run of the same name resumes where it stopped."""

@@ -48,7 +48,7 @@ def lock(folder: str) -> RunLock:
     return RunLock(lock_store(folder))
 
 
-def keep(
+def save_or_compare(
     folder: str,
     name: str,
     values: dict[str, Any],
@@ -115,7 +115,7 @@ def check_same(
         folder: path or URI.
         saved: the earlier run's configuration.
         asked: this run's configuration.
-        what: see `keep`.
+        what: see `save_or_compare`.
         more: end of the message, about other remedies.
     """
     different = differences(saved, asked)

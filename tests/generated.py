@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from observed import contents  # noqa: F401  (tests/record takes it from here)
 
 from rnnray.artifacts import Entry, Store
 from rnnray.chorale import tokens

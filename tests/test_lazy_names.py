@@ -13,7 +13,7 @@ PACKAGES = ("rnnray.training", "rnnray.tuning")
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_documented_name_is_there(package: str) -> None:
     module: Any = importlib.import_module(package)
-    assert sorted(module.__all__) == sorted(module._PLACES)
+    assert sorted(module.__all__) == sorted(module._SOURCES)
     for name in module.__all__:
         assert getattr(module, name) is not None
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'trian'"):

@@ -22,7 +22,9 @@ def test_a_submitted_job_says_that_results_in_its_working_directory_will_be_lost
 
 def test_a_run_may_be_given_more_epochs_and_not_fewer(tmp_path: Path) -> None:
     def keep(**asked: int) -> Any:
-        return run_folder.keep(str(tmp_path), "config.yaml", asked, "a run", growing=("epochs",))
+        return run_folder.save_or_compare(
+            str(tmp_path), "config.yaml", asked, "a run", growing=("epochs",)
+        )
 
     assert keep(epochs=2, seed=1) is None
     assert keep(epochs=4, seed=1) == {"epochs": 2, "seed": 1}
@@ -39,9 +41,14 @@ def test_a_run_of_an_earlier_version_goes_on_where_new_fields_have_their_default
 ) -> None:
     def keep(asked: dict[str, Any]) -> Any:
         defaults = {"seed": 42, "model": {"units": 128, "size": 0}}
-        return run_folder.keep(str(tmp_path), "config.yaml", asked, "a run", defaults=defaults)
+        return run_folder.save_or_compare(
+            str(tmp_path), "config.yaml", asked, "a run", defaults=defaults
+        )
 
-    assert run_folder.keep(str(tmp_path), "config.yaml", {"model": {"units": 8}}, "a run") is None
+    assert (
+        run_folder.save_or_compare(str(tmp_path), "config.yaml", {"model": {"units": 8}}, "a run")
+        is None
+    )
     filled = {"seed": 42, "model": {"units": 8, "size": 0}}
     assert keep(filled) == filled
     with pytest.raises(UserError, match=r"configuration: model\.size \(0 there, 32 now\)"):
@@ -74,7 +81,7 @@ def test_a_run_does_not_go_on_with_other_data_and_says_what_changed(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     def keep(data: dict[str, Any], epochs: int) -> Any:
-        return run_folder.keep(
+        return run_folder.save_or_compare(
             str(tmp_path), "run.yaml", {"epochs": epochs}, "a run", data=data, growing=("epochs",)
         )
 
@@ -85,10 +92,12 @@ def test_a_run_does_not_go_on_with_other_data_and_says_what_changed(
 
 
 def test_a_run_that_never_said_what_its_data_are_says_it_from_now_on(tmp_path: Path) -> None:
-    run_folder.keep(str(tmp_path), "run.yaml", {"seed": 1}, "a run")
-    run_folder.keep(str(tmp_path), "run.yaml", {"seed": 1}, "a run", data=DATA)
+    run_folder.save_or_compare(str(tmp_path), "run.yaml", {"seed": 1}, "a run")
+    run_folder.save_or_compare(str(tmp_path), "run.yaml", {"seed": 1}, "a run", data=DATA)
     with pytest.raises(UserError, match="on other data"):
-        run_folder.keep(str(tmp_path), "run.yaml", {"seed": 1}, "a run", data={"classes": []})
+        run_folder.save_or_compare(
+            str(tmp_path), "run.yaml", {"seed": 1}, "a run", data={"classes": []}
+        )
 
 
 def test_very_many_files_are_known_by_a_digest() -> None:

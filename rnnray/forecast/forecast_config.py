@@ -36,7 +36,7 @@ class ForecastModelConfig(Config):
 
 
 class SeriesConfig(Config):
-    """How the rows of files become daily series."""
+    """Reading of the rows of files as daily series."""
 
     date_column: Column = "date"
     """Name of the column of days."""

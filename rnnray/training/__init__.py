@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rnnray.training.training_options import RunOptions as RunOptions
     from rnnray.training.training_options import TrainingConfig as TrainingConfig
 
-_PLACES = {
+_SOURCES = {
     "Blocks": "rows.Blocks",
     "Config": "training_options.Config",
     "OptimizerConfig": "training_options.OptimizerConfig",
@@ -42,8 +42,8 @@ _PLACES = {
     "read": "rows.read",
     "train": "driver.train",
 }
-__all__ = list(_PLACES)
+__all__ = list(_SOURCES)
 
 
 def __getattr__(name: str) -> Any:
-    return look_up(__name__, _PLACES, name)
+    return look_up(__name__, _SOURCES, name)

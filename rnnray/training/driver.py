@@ -49,7 +49,7 @@ CONFIG = "config.yaml"
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """Results of a run, and their places in its storage."""
+    """Results of a run, and their paths in its storage."""
 
     folder: str
     """Path or URI of its folder."""
@@ -143,7 +143,7 @@ def _train(
 ) -> TrainedRun:
     """`train`, while the lock is held; `check` raises once it is not."""
     asked = config.model_dump(mode="json")
-    before = run_folder.keep(
+    before = run_folder.save_or_compare(
         folder,
         CONFIG,
         asked,

@@ -44,7 +44,7 @@ _PROGRESS_SECONDS = 5.0
 
 @dataclass
 class _Epoch:
-    """How far an epoch is."""
+    """Progress of an epoch."""
 
     position: Position
     """Its beginning, or the position at which it was resumed."""
@@ -174,7 +174,7 @@ class TrainingLoop:
             self._divergence.skipped = position.skipped
             metrics = self._train_epoch(position, self._feed)
             self._statistics.average()
-            metrics |= self._scores(position.epoch, int(metrics["steps"]))
+            metrics |= self._validation_metrics(position.epoch, int(metrics["steps"]))
             metrics["seconds"] = time.monotonic() - started
             self._tell("epoch", position, metrics=metrics)
             position = Position(position.epoch + 1, history=[*position.history, metrics])
@@ -276,7 +276,7 @@ class TrainingLoop:
         if report:  # as at an epoch's end, with a fraction for the epoch; not in the history
             share = min(epoch.step / self.steps_per_epoch, 0.9999)
             metrics = {"epoch": epoch.position.epoch + share, "steps": epoch.step, **metrics}
-            metrics |= self._scores(epoch.position.epoch, epoch.step)
+            metrics |= self._validation_metrics(epoch.position.epoch, epoch.step)
         reached = dataclasses.replace(
             epoch.position,
             step=epoch.step,
@@ -309,11 +309,11 @@ class TrainingLoop:
         if self._pace:
             self._pace.pause()
 
-    def _scores(self, epoch: int, step: int) -> dict[str, float]:
+    def _validation_metrics(self, epoch: int, step: int) -> dict[str, float]:
         with self._average.in_place():
-            scores = self._validate()
-        self._divergence.check_validation(epoch, step, scores["validation_loss"])
-        return scores
+            metrics = self._validate()
+        self._divergence.check_validation(epoch, step, metrics["validation_loss"])
+        return metrics
 
     def _begin_together(self, feed: Feed) -> None:
         """Stop where a worker's first batch is bad: it has no earlier one to take steps with."""

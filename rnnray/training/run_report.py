@@ -145,7 +145,7 @@ class RunReport:
         say(f"epoch {event['epoch']}/{event['epochs']} done  {self._line(metrics)}")
         say(
             f"    validation of {validation['count']:,.0f} {self._task.unit}: "
-            f"{self._scores(validation)}"
+            f"{self._metrics_line(validation)}"
         )
         if metrics.get("skipped_steps"):
             say(f"    {metrics['skipped_steps']:,.0f} step(s) skipped: not finite")
@@ -153,11 +153,11 @@ class RunReport:
 
     def _line(self, metrics: dict[str, float]) -> str:
         return (
-            f"{self._scores(metrics)}  {metrics['per_second']:,.0f} {self._task.unit}/s  "
+            f"{self._metrics_line(metrics)}  {metrics['per_second']:,.0f} {self._task.unit}/s  "
             f"waiting for data {metrics['waiting_share']:.1%}"
         )
 
-    def _scores(self, metrics: dict[str, float]) -> str:
+    def _metrics_line(self, metrics: dict[str, float]) -> str:
         names = ("loss", *self._task.metric_names)
         return "  ".join(f"{name} {self._number(name, metrics[name])}" for name in names)
 

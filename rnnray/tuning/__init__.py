@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Problem", "SweepOptions", "find", "read_space"]
 
-_PLACES = {
+_SOURCES = {
     "Problem": "trial.Problem",
     "SweepOptions": "sweep_options.SweepOptions",
     "find": "best.find",
@@ -25,4 +25,4 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    return look_up(__name__, _PLACES, name)
+    return look_up(__name__, _SOURCES, name)

@@ -1,4 +1,4 @@
-"""How a sweep draws values and treats poor trials, through Ray Tune."""
+"""Searchers, which draw values, and schedulers, which treat poor trials, by Ray Tune."""
 
 import logging
 import random

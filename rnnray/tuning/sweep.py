@@ -113,7 +113,7 @@ def run(
     plan = _plan(space, config, options)
     with run_folder.lock(folder) as lock, Events(_say_line) as events:
         _StopsWithoutLock.lock = lock
-        resumes = run_folder.keep(folder, PLAN, plan, "a sweep", data=data) is not None
+        resumes = run_folder.save_or_compare(folder, PLAN, plan, "a sweep", data=data) is not None
         initial = read_initial(config.init_from, task) if config.init_from else None
         os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the output that verbose=0 silences
         if "://" not in folder:

@@ -1,4 +1,4 @@
-"""How a sweep searches, and on what."""
+"""Search, storage and resources of a sweep."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,7 +9,7 @@ from rnnray.training.training_options import Config, RunName
 
 
 class SweepOptions(Config):
-    """How a sweep searches, and on what."""
+    """Search, storage and resources of a sweep."""
 
     storage_path: Annotated[str, Field(min_length=1)] = "runs"
     """Folder or URI (s3://, gs://) of all runs, which every node of the cluster must reach."""
@@ -65,7 +65,7 @@ class SweepOptions(Config):
     """Minutes without a step before a trial may count as stuck."""
 
     def needs_dashboard(self) -> bool:
-        """Whether a Ray that is started for the sweep needs its dashboard.
+        """Return whether a Ray that is started for the sweep needs its dashboard.
 
         Ray asks the dashboard to free the workers of a trial that is stopped early.
         """

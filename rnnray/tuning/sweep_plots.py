@@ -221,7 +221,7 @@ def _finite(scores: Sequence[float]) -> _Floats:
 def _finals(trials: Sequence[TrialCurve], score: Score) -> _Floats:
     """Return each trial's best score; NaN if it has none."""
     if not trials:
-        raise ValueError("no trials: a picture of a sweep needs at least one")
+        raise ValueError("no trials: a plot of a sweep needs at least one")
     pick = np.fmin if score[1] == "min" else np.fmax
     return np.array([pick.reduce(_finite(trial.scores), initial=np.nan) for trial in trials])
 

@@ -67,8 +67,8 @@ class VideoClassifier:
         Raises:
             UserError: the file is no video, or a damaged one.
         """
-        filesystem, place = storage.open_uri(path)
-        with filesystem.open_input_file(place) as file:
+        filesystem, within = storage.open_uri(path)
+        with filesystem.open_input_file(within) as file:
             clip = video_file.read(file, path, self.config)
         rows = clip_table.from_clip(clip, path, None, self.class_names)
         return predictions.named(self.log_probabilities(rows), self.class_names, top)

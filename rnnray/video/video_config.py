@@ -22,7 +22,7 @@ _XCEPTION_LEAST = 71  # pixels; with fewer, nothing is left after its convolutio
 
 
 class ClipConfig(Config):
-    """How a video becomes a clip: a few small frames, and the sound of each."""
+    """Clip of a video: a few small frames, and the sound of each."""
 
     frames_per_second: Annotated[float, Gt(0), Le(30)] = 1.0
     """Number of frames that are read of each second, by their timestamps."""
@@ -66,7 +66,7 @@ class VideoModelConfig(Config):
 
 
 class VideoConfig(ClipConfig, TrainingConfig):
-    """What determines the result of training the video classifier."""
+    """Model, clips and training of the video classifier, which determine its result."""
 
     data: Annotated[str, Field(min_length=1)] = "demo"
     """Videos: a path or URI of a folder with a folder of videos for each class, demo or

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import generated
+import observed
 import pytest
 import yaml
 from composers import save_checkpoint, save_corpus
@@ -62,7 +63,7 @@ def test_generation(checkpoint: Path, tmp_path: Path) -> None:
     folder.save(store, plan, made_with={"rnnray": "0"})
     generated.run(plan, store)
     files = {}
-    for key, content in sorted(generated.contents(tmp_path / "run").items()):
+    for key, content in sorted(observed.contents(tmp_path / "run").items()):
         # No digest of what has versions of libraries in it, the text of the page, rounded sounds.
         exact = key.endswith(".mid") or key.startswith(("page/bach", "page/temperature"))
         files[key] = sha256(content) if exact else ""

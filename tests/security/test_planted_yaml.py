@@ -52,7 +52,7 @@ def test_a_planted_configuration_is_one_line_and_nothing_of_it_runs(
         lambda: read_mapping(text, "config.yaml"),
         lambda: read_composer(str(folder)),
         lambda: read_classifier(str(folder)),
-        lambda: run_folder.keep(str(folder), "config.yaml", {"data": "demo"}, "a run"),
+        lambda: run_folder.save_or_compare(str(folder), "config.yaml", {"data": "demo"}, "a run"),
     ):
         with pytest.raises(UserError, match=r"config\.yaml: ") as caught:
             read()

@@ -250,8 +250,8 @@ def test_trials_that_share_a_value_stand_nearer_to_it_than_to_another(values: li
     low, high = min(values), max(values)
     for line in axes.lines:
         x, score = line.get_xdata()[0], int(line.get_ydata()[0])
-        place = 0.5 if low == high else (values[score] - low) / (high - low)
-        assert abs(x - place) < 0.125
+        expected = 0.5 if low == high else (values[score] - low) / (high - low)
+        assert abs(x - expected) < 0.125
     assert len({line.get_xdata()[0] for line in axes.lines}) == len(trials), "they hide each other"
 
 
@@ -284,7 +284,7 @@ def test_better_trials_are_darker_and_on_top_and_the_best_stands_out(
     lines = drawn[0].axes[0].lines
     ranked = sorted(filter(math.isfinite, scores), reverse=direction == "min")
     shown = [line.get_xydata()[0, 1] for line in lines]
-    assert [scores[round(7 * place)] for place in shown[1:]] == ranked
+    assert [scores[round(7 * position)] for position in shown[1:]] == ranked
     assert lines[0].get_color() == MUTED
     assert points(lines[0])[-1] < 0
     assert lines[-1].get_color() == VERMILION

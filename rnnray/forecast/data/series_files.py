@@ -77,7 +77,7 @@ def read(filesystem: fs.FileSystem, path: str, config: SeriesConfig) -> pa.Table
             codes.append(_codes(rows, config.name_column, names, PurePosixPath(path).stem))
             row += len(rows)
     except _Bad as bad:
-        there = _place(row + bad.row, parquet=parquet)
+        there = _where(row + bad.row, parquet=parquet)
         raise UserError(f"{path}: {there}: column {column}: {bad.problem}") from bad
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -89,11 +89,11 @@ def read(filesystem: fs.FileSystem, path: str, config: SeriesConfig) -> pa.Table
         np.concatenate([np.zeros(0), *values]),
         file=path,
         missing=config.missing,
-        place=partial(_place, parquet=parquet),
+        where=partial(_where, parquet=parquet),
     )
 
 
-def _place(row: int, *, parquet: bool) -> str:
+def _where(row: int, *, parquet: bool) -> str:
     return f"row {row + 1}" if parquet else f"line {row + 2}"
 
 

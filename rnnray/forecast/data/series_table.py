@@ -61,7 +61,7 @@ def from_rows(
     *,
     file: str,
     missing: Missing,
-    place: Callable[[int], str],
+    where: Callable[[int], str],
 ) -> pa.Table:
     """Return the series of a file's rows, which may be in any order.
 
@@ -74,7 +74,7 @@ def from_rows(
         values: float64 [rows]; NaN counts as no row.
         file: path of the file, for messages.
         missing: see `SeriesConfig`.
-        place: from a row's number, from 0, to its place in the file: "line 2".
+        where: from a row's number, from 0, to its position in the file: "line 2".
 
     Raises:
         UserError: two values for one day, a missing day with `missing` "error", or a gap of more
@@ -88,14 +88,14 @@ def from_rows(
 
     def fail(index: int, problem: str) -> None:
         name = names[codes[index]][:_SHOWN]
-        raise UserError(f"{file}: {place(int(order[index + 1]))}: {name} has {problem}")
+        raise UserError(f"{file}: {where(int(order[index + 1]))}: {name} has {problem}")
 
     differing = np.flatnonzero(doubled & (values[1:] != values[:-1]))
     for i in differing[:1]:
         fail(
             i,
             f"a second value for {to_date(days[i])} ({values[i + 1]:g}, and {values[i]:g} on "
-            f"{place(int(order[i]))}); a daily series has one value a day",
+            f"{where(int(order[i]))}); a daily series has one value a day",
         )
     gaps = np.where(same, np.diff(days) - 1, 0)
     for i in np.flatnonzero(gaps > (0 if missing == "error" else _LONGEST_GAP))[:1]:

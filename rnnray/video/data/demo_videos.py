@@ -52,8 +52,8 @@ def _pictures(
         random.uniform(low, high, 3).astype(np.float32) for low, high in ((0, 80), (160, 255))
     )
     # y is downwards in a picture, so that growing angles are clockwise.
-    places = middle[:, None] + way * np.stack([np.cos(angles), np.sin(angles)])
-    x, y = places.astype(np.float32)[:, :, None, None]
+    centres = middle[:, None] + way * np.stack([np.cos(angles), np.sin(angles)])
+    x, y = centres.astype(np.float32)[:, :, None, None]
     row, column = np.mgrid[:_SIDE, :_SIDE].astype(np.float32)
     inside = np.clip(ball - np.hypot(column - x, row - y), 0, 1)[..., None]
     colours = back + inside * (ball_colour - back)

@@ -22,28 +22,28 @@ _SOON = 1e-6  # seconds: a frame this long after a moment is the one that is sho
 class BadVideo(UserError):  # noqa: N818
     """A file that cannot be used as a video, which may be skipped."""
 
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(place, reason)
-        self.place, self.reason = place, reason
+    def __init__(self, file_name: str, reason: str) -> None:
+        super().__init__(file_name, reason)
+        self.file_name, self.reason = file_name, reason
 
     def __str__(self) -> str:
         return (
-            f"{self.place}: cannot be used as a video ({self.reason.strip()}); replace or remove "
-            "it, or give --on-bad-file skip"
+            f"{self.file_name}: cannot be used as a video ({self.reason.strip()}); replace or "
+            "remove it, or give --on-bad-file skip"
         )
 
 
 class Clip(NamedTuple):
-    """What a classifier reads of a video."""
+    """Frames and sound of a video, as a classifier reads them."""
 
     frames: npt.NDArray[np.uint8]
     """[frames, size, size, 3], red, green, blue; at least one frame."""
     sound: npt.NDArray[np.int16]
     """[frames, samples], silence where there is none; no samples if no sound is read."""
     has_sound: bool
-    """Whether the file has a sound track."""
+    """True if the file has a sound track."""
     cropped: bool
-    """Whether the video goes on after the last frame of the clip."""
+    """True if the video goes on after the last frame of the clip."""
 
 
 def import_av() -> Any:
@@ -76,7 +76,7 @@ def may_be_video(name: str, head: bytes) -> bool:
     )
 
 
-def read(file: Any, place: str, config: ClipConfig) -> Clip:
+def read(file: Any, file_name: str, config: ClipConfig) -> Clip:
     """Decode the clip of a video.
 
     Frame k is the picture that is shown k / frames_per_second seconds after the first one,
@@ -84,7 +84,7 @@ def read(file: Any, place: str, config: ClipConfig) -> Clip:
 
     Args:
         file: an opened binary file that seeks.
-        place: path of the file, for messages.
+        file_name: path of the file, for messages.
         config: how a video becomes a clip.
 
     Raises:
@@ -101,15 +101,15 @@ def read(file: Any, place: str, config: ClipConfig) -> Clip:
         ) as container:
             video, audio = container.streams.best("video"), None
             if video is None:
-                raise BadVideo(place, "it has no pictures")
+                raise BadVideo(file_name, "it has no pictures")
             if config.sound:
                 audio = container.streams.best("audio", related=video)
             clip = _decoded(av, container, video, audio, config)
     # ValueError: of PyAV, for sound that changes its form.
     except (av.FFmpegError, ValueError) as error:
-        raise BadVideo(place, getattr(error, "strerror", None) or str(error)) from error
+        raise BadVideo(file_name, getattr(error, "strerror", None) or str(error)) from error
     if clip is None:
-        raise BadVideo(place, "none of its pictures can be decoded")
+        raise BadVideo(file_name, "none of its pictures can be decoded")
     return clip
 
 
@@ -227,11 +227,11 @@ class _Sound:
             return np.zeros((frames, 0), np.int16)
         self.add(None)
         starts = np.arange(frames) * self._config.sound_rate / self._config.frames_per_second
-        places = starts.round().astype(np.int64)[:, None] + np.arange(self._config.samples())
-        track = np.zeros(int(places[-1, -1]) + 1, np.int16)
+        indices = starts.round().astype(np.int64)[:, None] + np.arange(self._config.samples())
+        track = np.zeros(int(indices[-1, -1]) + 1, np.int16)
         for time, piece in self._pieces:
             start = round((time - first) * self._config.sound_rate)
             low, high = np.clip([start, start + len(piece)], 0, len(track))
             track[low:high] = piece[low - start : high - start]
-        samples: npt.NDArray[np.int16] = track[places]
+        samples: npt.NDArray[np.int16] = track[indices]
         return samples

@@ -1,4 +1,4 @@
-"""Files of daily series: what is refused, by place, column and remedy, and what is treated."""
+"""Files of daily series: what is refused, by position, column and remedy, and what is treated."""
 
 import datetime as dt
 from pathlib import Path
