@@ -9,19 +9,19 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from pyarrow import fs
 
 from rnnray import reach, storage
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.sketch.data import class_lists, demo, detection, formats, quickdraw, scans
+from rnnray.sketch.data import class_lists, demo, formats, quickdraw, scans, source_files
 from rnnray.sketch.data.drawings import DEMO_CHUNK, DemoPart, Drawings, FileGroup, FilePart, Part
+from rnnray.sketch.data.source_files import SourceFile
 from rnnray.sketch.data.splits import SPLITS, are_named, folder_split, split_files
 from rnnray.sketch.data.svg_files import SUFFIX
 from rnnray.sketch.data.tfrecord_file import OnBad
-from rnnray.sketch.data.unpacking import Archive, is_archive
 from rnnray.training.training_options import parse_shares
 
 DEMO_COUNT = 12_000
@@ -30,23 +30,9 @@ DEMO_COUNT = 12_000
 UNFINISHED_MARK = "unfinished-preparation.json"
 # The split of drawings with words, if no name of a file or folder splits them.
 _USUAL_SPLIT = "80:10:10"
-# Many threads: reading the heads of files waits for storage, not for a processor.
+# Many threads: reading the schemas of files waits for storage, not for a processor.
 _READERS = 16
 _FILES_A_GROUP = 500
-# Files that operating systems leave in folders; the content shows which others hold no drawings.
-_LITTER = ("Thumbs.db", "desktop.ini")
-
-
-class _File(NamedTuple):
-    """A file of drawings, or one in a zip archive."""
-
-    path: str
-    member: str | None
-    format: formats.Format
-
-    @property
-    def place(self) -> str:
-        return formats.place(self.path, self.member)
 
 
 def open_drawings(
@@ -96,21 +82,12 @@ def open_drawings(
     filesystem, paths = storage.list_files(data)
     root = storage.open_uri(data)[1]
     _check_prepared(data, filesystem, root, paths)
-    files, passed_over = _files(data, filesystem, root, paths)
-    formats_there = {file.format: file.place for file in reversed(files)}
-    if len(formats_there) > 1:
-        raise UserError(
-            f"{data}: mixes formats: "
-            + ", ".join(
-                f"{PurePosixPath(place).name} is {kind}"
-                for kind, place in sorted(formats_there.items())
-            )
-        )
+    files, lists, others = source_files.find(data, filesystem, root, paths)
     if recognized_only and files[0].format not in formats.WITH_RECOGNITION:
         raise _says_nothing_of_recognition(data, files[0].format)
-    lists = [path for path in paths if class_lists.is_class_list(path)]
     if not lists:
-        lists = _lists_around(filesystem, root, is_file=paths == [root])
+        around = _lists_around(filesystem, root, is_file=paths == [root])
+        lists = [(path, None) for path in around]
     if files[0].format in formats.WITH_WORDS:
         parts, names = _parts_with_words(
             data, filesystem, files, class_names, labelled, on_bad, where
@@ -124,7 +101,7 @@ def open_drawings(
         names,
         {name: _grouped(chosen) for name, chosen in splits.items()},
         on_bad,
-        tuple(str(PurePosixPath(path).relative_to(root)) for path in passed_over),
+        _passed_over(root, others),
         where,
     )
 
@@ -201,50 +178,14 @@ def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequ
         )
 
 
-def _files(
-    data: str, filesystem: fs.FileSystem, root: str, paths: Sequence[str]
-) -> tuple[list[_File], list[str]]:
-    """Return the files of drawings, and the paths of files that hold none."""
-    if list(paths) == [root] and not is_archive(filesystem, root):
-        if not filesystem.get_file_info(root).size:
-            raise UserError(f"{data}: an empty file")
-        return [_File(root, None, detection.detect(filesystem, root))], []
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = list(pool.map(partial(_files_at, filesystem), paths))
-    files = [file for some in found for file in some]
-    passed_over = [
-        path
-        for path, some in zip(paths, found, strict=True)
-        if not some and not class_lists.is_class_list(path) and path != f"{root}/sketches.json"
-    ]
-    if not files:
-        _check_not_empty(data, filesystem, paths)
-        raise UserError(f"{data}: no file in it holds drawings; known formats: {detection.KNOWN}")
-    _check_not_empty(data, filesystem, [file.path for file in files])
-    return files, passed_over
-
-
-def _check_not_empty(data: str, filesystem: fs.FileSystem, paths: Sequence[str]) -> None:
-    if not any(info.size for info in filesystem.get_file_info(list(paths))):
-        raise UserError(f"{data}: all its files are empty")
-
-
 def _says_nothing_of_recognition(data: str, what: str) -> UserError:
     return UserError(f"{data}: {what} do not say whether they were recognised")
 
 
-def _files_at(filesystem: fs.FileSystem, path: str) -> list[_File]:
-    """Return the files of drawings at a path: the file itself, those in a zip archive, or none."""
-    if PurePosixPath(path).name in _LITTER or class_lists.is_class_list(path):
-        return []
-    if not is_archive(filesystem, path):
-        kind = detection.recognise(filesystem, path)
-        return [] if kind is None else [_File(path, None, kind)]
-    names = Archive(filesystem, path).names()
-    if any(name.endswith(SUFFIX) for name in names):  # thousands of files, all of them one part
-        return [_File(path, None, "svg")]
-    kinds = [(name, detection.recognise(filesystem, path, name)) for name in names]
-    return [_File(path, name, kind) for name, kind in kinds if kind is not None]
+def _passed_over(root: str, files: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:
+    """Return the names of files below the source, without the description of prepared drawings."""
+    names = (str(PurePosixPath(formats.place(*file)).relative_to(root)) for file in files)
+    return tuple(sorted(name for name in names if name != "sketches.json"))
 
 
 def _lists_around(filesystem: fs.FileSystem, root: str, *, is_file: bool) -> list[str]:
@@ -259,7 +200,7 @@ def _lists_around(filesystem: fs.FileSystem, root: str, *, is_file: bool) -> lis
 def _parts_with_words(
     data: str,
     filesystem: fs.FileSystem,
-    files: Sequence[_File],
+    files: Sequence[SourceFile],
     given: Sequence[str] | None,
     labelled: bool,
     on_bad: OnBad | None,
@@ -310,10 +251,10 @@ def _scan(part: FilePart, on_bad: OnBad | None) -> scans.Scan:
 def _parts_with_indices(
     data: str,
     filesystem: fs.FileSystem,
-    files: Sequence[_File],
+    files: Sequence[SourceFile],
     given: Sequence[str] | None,
     labelled: bool,
-    lists: Sequence[str],
+    lists: Sequence[tuple[str, str | None]],
 ) -> tuple[list[FilePart], tuple[str, ...]]:
     """Return parts of files whose drawings have a class_index, and the names that it indexes."""
     own: list[tuple[str, ...]]
@@ -328,7 +269,7 @@ def _parts_with_indices(
             own = [names or () for names in found]
     elif lists:
         names = class_lists.common(
-            {path: class_lists.read_list(filesystem, path) for path in lists}
+            {formats.place(*each): class_lists.read_list(filesystem, *each) for each in lists}
         )
         own = [names] * len(files)
     elif given is not None:

@@ -1,6 +1,8 @@
 """Opening drawings: what is read, what is passed over, what is refused."""
 
+import io
 import json
+import zipfile
 from itertools import chain
 from pathlib import Path
 
@@ -90,6 +92,49 @@ def test_what_holds_no_drawings_is_passed_over_and_named(
     assert list(drawings.passed_over) == sorted(others)
     assert drawings.say_passed_over() == 7
     assert "passed over 7 files that hold no drawings: LICENSE, README, " in capsys.readouterr().out
+
+
+def zipped(*files: tuple[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def test_images_and_empty_files_beside_drawings_of_another_format_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    image = b'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0 L9 9"/></svg>'
+    put(tmp_path / "data" / "a.ndjson", line(1))
+    put(tmp_path / "data" / "empty.parquet", b"")
+    put(tmp_path / "data" / "logo.svg", image)
+    drawings = open_drawings(str(tmp_path / "data"), class_names=NAMES)
+    assert names_of(drawings, "all") == ["a.ndjson"]
+    assert drawings.passed_over == ("empty.parquet", "logo.svg")
+
+    put(tmp_path / "x.zip", zipped(("d/a.ndjson", line(1)), ("d/logo.svg", image)))
+    drawings = open_drawings(str(tmp_path / "x.zip"), class_names=NAMES)
+    assert len(rows_of(drawings, "all")) == 1
+    assert drawings.passed_over == ("d/logo.svg",)
+    put(tmp_path / "y.zip", zipped(("dog/1.svg", image), ("README", b"two drawings")))
+    drawings = open_drawings(str(tmp_path / "y.zip"), class_names=NAMES)
+    assert len(rows_of(drawings, "all")) == 1
+    assert drawings.passed_over == ("README",)
+
+
+def test_what_is_passed_over_in_an_archive_is_named_and_an_archive_of_other_things_as_a_whole(
+    tmp_path: Path,
+) -> None:
+    readme = ("README.txt", b"hello")
+    put(tmp_path / "a.zip", zipped(("d/a.ndjson", line(1)), readme))
+    put(tmp_path / "code.zip", zipped(("x.npz", zipped(readme)), readme))
+    drawings = open_drawings(str(tmp_path), class_names=NAMES)
+    assert names_of(drawings, "all") == ["a.zip"]
+    assert drawings.passed_over == ("a.zip/README.txt", "code.zip")
+    assert "code.zip/x.npz: " in refused(tmp_path / "code.zip")
+    put(tmp_path / "a.zip", zipped(("a.ndjson", line(1)), ("more.zip", zipped(readme))))
+    assert "has an archive in it, more.zip; unpack it first" in refused(tmp_path)
 
 
 def test_two_formats_in_one_folder_are_a_clear_error(tmp_path: Path) -> None:

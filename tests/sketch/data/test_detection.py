@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import struct
 import zipfile
 from collections.abc import Callable
@@ -135,7 +136,11 @@ def packed(name: str, content: bytes, how: str) -> tuple[str, bytes]:
             archive.writestr(f"__MACOSX/._{name}", b"litter")
             archive.writestr(name, content)
         return f"{name}.zip", stream.getvalue()
-    pack: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.compress}
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+    }
     return (f"{name}.{how}", pack[how](content)) if how else (name, content)
 
 
@@ -155,7 +160,7 @@ def inks_of(path: Path, split: str = "all") -> list[tuple[bytes, int]]:
     ]
 
 
-@pytest.mark.parametrize("how", ["", "gz", "bz2", "zip"])
+@pytest.mark.parametrize("how", ["", "gz", "bz2", "xz", "zip"])
 @pytest.mark.parametrize("kind", list(FORMATS))
 def test_the_same_drawings_come_out_of_every_format(tmp_path: Path, kind: str, how: str) -> None:
     name, content = FORMATS[kind]
@@ -183,7 +188,7 @@ def test_a_zip_of_many_files_is_a_folder_of_them(tmp_path: Path) -> None:
     assert inks_of(path, "train") == inks_of(path, "validation") == expected
 
 
-@pytest.mark.parametrize("how", ["gz", "bz2", "zip"])
+@pytest.mark.parametrize("how", ["gz", "bz2", "xz", "zip"])
 def test_content_that_unpacks_without_end_is_refused(
     tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +205,7 @@ def test_archives_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     flipped = bytearray(whole)
     flipped[whole.rindex(b"PK\x03\x04") + 60] ^= 1
     for name, content, why in (
-        (*packed(*inner, "zip"), "has an archive in it"),
+        (*packed(*inner, "zip"), "x.ndjson.zip: .*the content is a zip file; unpack it first"),
         ("cut.zip", whole[: len(whole) // 2], "damaged or truncated zip"),
         ("bits.zip", bytes(flipped), "damaged or truncated zip file"),
     ):
@@ -220,6 +225,14 @@ def test_archives_that_cannot_be_read_say_why(tmp_path: Path) -> None:
         ("x.parquet", hugging_face("strokes", 7), r"row 0: the word 7 is outside the 2 class"),
         ("bitmaps.npy", npz()[0:0] + b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'", "without strokes"),
         ("x.tar", bytes(257) + b"ustar" + bytes(300), "a tar archive; unpack it"),
+        ("x.ndjson.tar.gz", gzip.compress(bytes(257) + b"ustar" + bytes(300)), "a tar archive"),
+        ("x.ndjson.gz", gzip.compress(gzip.compress(ndjson())), "a gzip file; unpack it first"),
+        ("x.ndjson.gz", gzip.compress(lzma.compress(ndjson())), "an? xz file; unpack it first"),
+        ("x.ndjson.zst", b"\x28\xb5\x2f\xfd packed", "a zstd file; unpack it first"),
+        ("x.7z", b"7z\xbc\xaf\x27\x1c packed", "a 7z file; unpack it first"),
+        ("x.ndjson", ndjson().decode().encode("utf-16"), "not UTF-8; save it as UTF-8"),
+        ("x.csv", kaggle().decode().encode("utf-16"), "not UTF-8; save it as UTF-8"),
+        ("x.csv", kaggle().partition(b"\n")[2], "first line must name them: drawing,word"),
         ("config.json", b'{"a": 1}', 'JSON without a field "drawing"'),
         ("a.mp3", b"ID3\x04", "no drawings that can be read; known formats: TFRecords, Parquet"),
     ],
