@@ -94,6 +94,8 @@ def open_drawings(
         )
     else:
         parts, names = _parts_with_indices(data, filesystem, files, class_names, labelled, lists)
+    if recognized_only and not any(map(_judged, parts)):
+        raise _says_nothing_of_recognition(data, "its drawings")
     parts = [replace(part, y_up=y_up) for part in parts]
     splits = _splits(data, root, parts, recognized_only, split)
     return Drawings(
@@ -180,6 +182,16 @@ def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequ
 
 def _says_nothing_of_recognition(data: str, what: str) -> UserError:
     return UserError(f"{data}: {what} do not say whether they were recognised")
+
+
+def _judged(part: FilePart) -> bool:
+    """Return whether a drawing of a part says if the game recognised it; reads up to the first."""
+    if part.scan is not None:
+        return part.scan.judged > 0
+    drawings = formats.read_drawings(
+        part.filesystem, part.path, part.format, member=part.member, on_bad=lambda _: None
+    )
+    return any(drawing.recognized is not None for drawing in drawings)
 
 
 def _passed_over(root: str, files: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Drawings as CSV, as in Kaggle's Quick, Draw! competition.
 
-Columns `drawing` (JSON text), `word`, `key_id` and `recognized` (True or False), in any order,
+Columns `drawing` (JSON text), `word`, `key_id` and `recognized` (True, 1 or yes), in any order,
 perhaps with others: https://www.kaggle.com/c/quickdraw-doodle-recognition/data. The test file has
 no `word`.
 """
@@ -17,6 +17,7 @@ from rnnray.sketch.data.ndjson import (
     chunks,
     load_json,
     parse_simplified,
+    recognition_of,
     report,
     to_drawings,
 )
@@ -25,7 +26,6 @@ _DELIMITERS = ",;\t"
 _MAX_FIELD_BYTES = 64 << 20
 
 _Row = tuple[int, str | None, str | None, bool | None, str]
-_RECOGNIZED = {"true": True, "false": False}
 
 
 def header_of(line: bytes) -> tuple[list[str], str] | None:
@@ -105,8 +105,7 @@ def _rows(
             return
         if len(row) == len(columns):
             word, key_id, said = (None if place is None else row[place] for place in places)
-            recognized = _RECOGNIZED.get((said or "").strip().lower())
-            yield reader.line_num + 1, word, key_id, recognized, row[drawing]
+            yield reader.line_num + 1, word, key_id, recognition_of(said), row[drawing]
         elif row:
             what = UserError(f"{len(row)} fields, but {len(columns)} in the header")
             bad(reader.line_num + 1, what)

@@ -66,6 +66,8 @@ class Scan:
     """Number of drawings with each `percent_of`, 100 numbers."""
     unrecognized: tuple[int, ...]
     """Number of those that the game did not recognise, 100 numbers."""
+    judged: int
+    """Number of drawings that say whether the game recognised them."""
     bad: int
     """Number of records that are no drawings."""
 
@@ -81,14 +83,15 @@ class Scan:
 def scan(drawings: Iterable[Drawing], bad: list[UserError]) -> Scan:
     """Read all drawings; their reader adds the errors of bad records to `bad` meanwhile."""
     words: Counter[str] = Counter()
-    percents, unrecognized = [0] * 100, [0] * 100
+    percents, unrecognized, judged = [0] * 100, [0] * 100, 0
     for drawing in drawings:
         percent = percent_of(drawing)
         percents[percent] += 1
         unrecognized[percent] += drawing.recognized is False
+        judged += drawing.recognized is not None
         if drawing.word is not None:
             words[drawing.word] += 1
-    return Scan(dict(words), tuple(percents), tuple(unrecognized), len(bad))
+    return Scan(dict(words), tuple(percents), tuple(unrecognized), judged, len(bad))
 
 
 class ScannedFile(NamedTuple):
@@ -178,6 +181,7 @@ def _read(file: Path | None) -> dict[str, Scan]:
                 dict(value["words"]),
                 tuple(value["percents"]),
                 tuple(value["unrecognized"]),
+                int(value["judged"]),
                 int(value["bad"]),
             )
             for key, value in content.items()

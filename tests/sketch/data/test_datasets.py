@@ -5,6 +5,7 @@ import json
 import zipfile
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -189,14 +190,40 @@ def test_drawings_that_were_not_recognised_can_be_left_out(tmp_path: Path) -> No
     assert "do not say whether they were recognised" in refused(tmp_path / "folder", **options)
 
 
-def test_csv_and_hugging_face_s_parquet_say_too_what_was_not_recognised(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        [True, False, None],
+        [1, 0, None],
+        [1.0, 0.0, None],
+        ["Yes", "no", ""],
+        ["TRUE", "False", None],
+        ["1", " 0 ", "unknown"],
+    ],
+)
+def test_every_format_says_in_any_common_form_what_was_not_recognised(
+    tmp_path: Path, said: list[Any]
+) -> None:
     drawing = [[[0, 100, 200, 255], [9, 0, 180, 180]]]
-    said = [True, False, None, True]
+    fields = [{"drawing": drawing, "word": "dog", "recognized": each} for each in said]
+    text = "".join(f"{json.dumps(each)}\n" for each in fields)
+    put(tmp_path / "ndjson" / "x.ndjson", text)
+    put(tmp_path / "json" / "x.json", json.dumps(fields))
     rows = "".join(f'"{drawing}",dog,{"" if each is None else each}\n' for each in said)
     put(tmp_path / "csv" / "train.csv", f"drawing,word,recognized\n{rows}")
-    columns = {"drawing": [drawing] * 4, "word": ["dog"] * 4, "recognized": said}
-    (tmp_path / "parquet").mkdir()
-    pq.write_table(pa.table(columns), tmp_path / "parquet" / "x.parquet")
-    for folder in ("csv", "parquet"):
+    columns = {"drawing": [drawing] * 3, "word": ["dog"] * 3, "recognized": said}
+    for name, more in (
+        ("parquet", {}),
+        ("text", {"drawing": [json.dumps(drawing)] * 3}),
+    ):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table(columns | more), tmp_path / name / "x.parquet")
+    for folder in ("ndjson", "json", "csv", "parquet", "text"):
         drawings = open_drawings(str(tmp_path / folder), class_names=NAMES, recognized_only=True)
-        assert len(rows_of(drawings, "all")) == 3
+        assert rows_of(drawings, "all")["row"].to_pylist()[1:] in ([2], [3], [4]), folder
+
+
+def test_drawings_of_which_none_says_whether_it_was_recognised_are_refused(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.ndjson", line(1) + line(2))
+    message = refused(path, class_names=NAMES, recognized_only=True)
+    assert message == f"{path}: its drawings do not say whether they were recognised"
