@@ -238,7 +238,7 @@ def _parts_with_words(
         raise UserError(
             f"{data}: no drawing can be used, {broken:,} records are broken"
             if broken and not any(each.count(None) for each in found)
-            else f"{data}: no drawing has a word, so there are no classes"
+            else f'{data}: no drawing has a word (field or column "word"), so there are no classes'
         )
     return [
         replace(part, class_names=names, scan=each) for part, each in zip(parts, found, strict=True)

@@ -40,7 +40,7 @@ _PACKED = {
     b"Rar!\x1a\x07": "rar",
 }
 # A row with a drawing, of at least one stroke of a list or two of numbers.
-_BARE_ROW = re.compile(rb'[^\[{]*"?\[\s*\[\s*\[\s*-?\d')
+_BARE_ROW = re.compile(rb'[^\[{\n]*"?\[\s*\[\s*\[\s*-?\d')
 
 
 def detect(filesystem: fs.FileSystem, path: str, member: str | None = None) -> Format:
@@ -77,7 +77,10 @@ def explained(filesystem: fs.FileSystem, path: str, member: str | None = None) -
         columns = parquet.schema_arrow.names
         return f"no column 'ink' and no column 'drawing'; the columns are {columns}"
     if head[:6] == b"\x93NUMPY":
-        return "an array of numbers without strokes; bitmaps cannot be read as drawings"
+        return (
+            "an array of numbers, not of one array of strokes for each drawing (dtype object); "
+            "bitmaps cannot be read"
+        )
     if head.lstrip()[:1] in (b"{", b"["):
         return f'JSON without a field "drawing"; known formats: {KNOWN}'
     return _obstacle(head) if head else "an empty file"
@@ -127,13 +130,20 @@ def _obstacle(head: bytes) -> str | None:
     """Return what must be done before a file can be read; None for a file of something else."""
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it and use the folder"
+    if head.startswith(b"PK\x05\x06"):
+        return "an empty zip archive"
     for magic, kind in _PACKED.items():
         if head.startswith(magic):
             return f"no drawings that can be read: the content is a {kind} file; unpack it first"
+    return _obstacle_of_text(head)
+
+
+def _obstacle_of_text(head: bytes) -> str | None:
     if head.startswith(_OTHER_TEXT):
         return "text that is not UTF-8; save it as UTF-8"
-    line = head.removeprefix(_MARK).lstrip().splitlines()[:1]
-    if line and _BARE_ROW.match(line[0]):
+    if b"\r" in head and b"\n" not in head and kaggle_csv.header_of(head.partition(b"\r")[0]):
+        return "CSV with old line ends (carriage returns alone); save it with line feeds"
+    if _BARE_ROW.match(head):
         return "CSV without names of columns; its first line must name them: drawing,word,key_id"
     return None
 
@@ -164,7 +174,8 @@ def _kind_of_text(head: bytes) -> Format | None:
         return _kind_of_json(text)
     if text[:1] == b"<":
         return "svg" if b"<svg" in text or b":svg" in text else None
-    return "csv" if kaggle_csv.header_of(text.partition(b"\n")[0]) else None
+    lines = (line for line in text.split(b"\n") if not kaggle_csv.is_before_header(line))
+    return "csv" if kaggle_csv.header_of(next(lines, b"")) else None
 
 
 def _kind_of_parquet(filesystem: fs.FileSystem, path: str, member: str | None) -> Format | None:
@@ -183,9 +194,8 @@ def _kind_of_json(text: bytes) -> Format | None:
     if b'"drawing"' not in text:
         return None
     line = text.partition(b"\n")[0].rstrip()
-    if json_document.FIRST_ARRAY.match(text) or not (line.endswith(b"}") or b'"drawing"' in line):
-        return "json"
-    return "ndjson"
+    of_lines = line.endswith(b"}") or b'"drawing"' in line
+    return "ndjson" if of_lines and json_document.first_array(text) is None else "json"
 
 
 def _by_name(path: str, head: bytes) -> Format | None:

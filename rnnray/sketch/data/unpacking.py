@@ -32,7 +32,6 @@ _DAMAGE = (
     *(RuntimeError, MemoryError),
 )
 _ZIP = b"PK\x03\x04"
-_EMPTY_ZIP = b"PK\x05\x06"
 
 
 class Unpacked(BufferedReader):
@@ -116,9 +115,9 @@ def inner_archive(names: Iterable[str]) -> str | None:
 
 
 def is_archive(filesystem: fs.FileSystem, path: str) -> bool:
-    """Return whether a file is a zip archive, by its first bytes."""
+    """Return whether a file is a zip archive with files, by its first bytes."""
     with _open(filesystem, path) as stream:
-        return stream.read(4) in (_ZIP, _EMPTY_ZIP)
+        return stream.read(4) == _ZIP
 
 
 def as_file(stream: BufferedIOBase) -> BufferedIOBase:
