@@ -16,7 +16,15 @@ from pyarrow import fs
 from rnnray import reach, storage
 from rnnray.errors import UserError
 from rnnray.progress import say
-from rnnray.sketch.data import class_lists, demo, formats, quickdraw, scans, source_files
+from rnnray.sketch.data import (
+    class_lists,
+    demo,
+    few_drawings,
+    formats,
+    quickdraw,
+    scans,
+    source_files,
+)
 from rnnray.sketch.data.drawings import DEMO_CHUNK, DemoPart, Drawings, FileGroup, FilePart, Part
 from rnnray.sketch.data.source_files import SourceFile
 from rnnray.sketch.data.splits import SPLITS, are_named, folder_split, split_files
@@ -97,7 +105,7 @@ def open_drawings(
     if recognized_only and not any(map(_judged, parts)):
         raise _says_nothing_of_recognition(data, "its drawings")
     parts = [replace(part, y_up=y_up) for part in parts]
-    splits = _splits(data, root, parts, recognized_only, split)
+    splits = _splits(data, root, parts, recognized_only, split, where)
     return Drawings(
         data,
         names,
@@ -188,10 +196,7 @@ def _judged(part: FilePart) -> bool:
     """Return whether a drawing of a part says if the game recognised it; reads up to the first."""
     if part.scan is not None:
         return part.scan.judged > 0
-    drawings = formats.read_drawings(
-        part.filesystem, part.path, part.format, member=part.member, on_bad=lambda _: None
-    )
-    return any(drawing.recognized is not None for drawing in drawings)
+    return any(drawing.recognized is not None for drawing in few_drawings.with_words(part))
 
 
 def _passed_over(root: str, files: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:
@@ -315,7 +320,12 @@ def _parts_with_indices(
 
 
 def _splits(
-    data: str, root: str, parts: Sequence[FilePart], recognized_only: bool, split: str | None
+    data: str,
+    root: str,
+    parts: Sequence[FilePart],
+    recognized_only: bool,
+    split: str | None,
+    where: dict[str, Any],
 ) -> dict[str, list[FilePart]]:
     """Return the parts of each split, by names, or by a hash of the drawings' names or ink."""
     with_words = parts[0].format in formats.WITH_WORDS
@@ -333,10 +343,17 @@ def _splits(
     for name, chosen in by_name.items():
         splits[name] = [places[place] for place in chosen]
     _check_undivided(data, by_name, split)
-    for name, share in _shares(split).items():
-        kept = scans.Share(share.start, share.stop, recognized_only)
+    shares = {
+        name: scans.Share(share.start, share.stop, recognized_only)
+        for name, share in _shares(split).items()
+    }
+    exact = few_drawings.exact_shares(data, parts, shares, split, where) if split else None
+    for name, kept in (exact or shares).items():
         splits[name] = [
-            replace(part, keep=kept) if with_words else replace(part, share=share) for part in parts
+            replace(part, keep=kept, scan=None if exact else part.scan)
+            if with_words
+            else replace(part, share=kept)
+            for part in parts
         ]
     return splits
 
