@@ -28,7 +28,7 @@ from rnnray.sketch.data import (
 from rnnray.sketch.data.drawings import DEMO_CHUNK, DemoPart, Drawings, FileGroup, FilePart, Part
 from rnnray.sketch.data.source_files import SourceFile
 from rnnray.sketch.data.splits import SPLITS, are_named, folder_split, split_files
-from rnnray.sketch.data.svg_files import SUFFIX
+from rnnray.sketch.data.svg_files import is_svg
 from rnnray.sketch.data.tfrecord_file import OnBad
 from rnnray.training.training_options import parse_shares
 
@@ -360,7 +360,7 @@ def _splits(
 
 def _grouped(parts: Sequence[FilePart]) -> tuple[Part, ...]:
     """Group parts of files with one drawing each by the hundreds; leave other parts as they are."""
-    loose = [part for part in parts if part.format == "svg" and part.path.endswith(SUFFIX)]
+    loose = [part for part in parts if part.format == "svg" and is_svg(part.path)]
     if len(loose) < 2:
         return tuple(parts)
     groups = [

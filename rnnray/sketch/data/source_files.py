@@ -10,7 +10,7 @@ from pyarrow import fs
 
 from rnnray.errors import UserError
 from rnnray.sketch.data import class_lists, detection, formats
-from rnnray.sketch.data.svg_files import SUFFIX
+from rnnray.sketch.data.svg_files import is_svg
 from rnnray.sketch.data.unpacking import Archive, inner_archive, is_archive
 
 # Many threads: reading the heads of files waits for storage, not for a processor.
@@ -97,8 +97,8 @@ def _look_at(filesystem: fs.FileSystem, path: str) -> Found:
     if PurePosixPath(path).name in _LITTER or not is_archive(filesystem, path):
         return _sorted(filesystem, path, None)
     names = Archive(filesystem, path).names()
-    images = [name for name in names if name.endswith(SUFFIX)]
-    found = _joined(_sorted(filesystem, path, name) for name in names if not name.endswith(SUFFIX))
+    images = [name for name in names if is_svg(name)]
+    found = _joined(_sorted(filesystem, path, name) for name in names if not is_svg(name))
     if images and not found.drawings:  # thousands of files, all of them one part
         found.drawings.append(SourceFile(path, None, "svg"))
     else:
@@ -114,7 +114,7 @@ def _sorted(filesystem: fs.FileSystem, path: str, member: str | None) -> Found:
     if class_lists.is_class_list(name):
         return Found([], [(path, member)], [])
     kind = None if name in _LITTER else detection.recognise(filesystem, path, member)
-    if kind is None:
+    if kind is None or (member is not None and kind == "svg"):
         return Found([], [], [(path, member)])
     return Found([SourceFile(path, member, kind)], [], [])
 

@@ -118,9 +118,9 @@ def test_images_and_empty_files_beside_drawings_of_another_format_are_passed_ove
     drawings = open_drawings(str(tmp_path / "x.zip"), class_names=NAMES)
     assert len(rows_of(drawings, "all")) == 1
     assert drawings.passed_over == ("d/logo.svg",)
-    put(tmp_path / "y.zip", zipped(("dog/1.svg", image), ("README", b"two drawings")))
+    put(tmp_path / "y.zip", zipped(("dog/1.svg", image), ("dog/2.SVG", image), ("README", image)))
     drawings = open_drawings(str(tmp_path / "y.zip"), class_names=NAMES)
-    assert len(rows_of(drawings, "all")) == 1
+    assert len(rows_of(drawings, "all")) == 2
     assert drawings.passed_over == ("README",)
 
 
