@@ -85,7 +85,7 @@ def find(data: str, filesystem: fs.FileSystem, root: str, paths: Sequence[str]) 
             )
         )
     left_out = [file[:2] for file in found.drawings if file.format != kept[0].format]
-    used = {path for path, *_ in (*kept, *found.class_lists)}
+    used = {file.path for file in kept} | {path for path, _ in found.class_lists}
     others = dict.fromkeys(
         (path, member if path in used else None) for path, member in found.others + left_out
     )
@@ -120,11 +120,12 @@ def _sorted(filesystem: fs.FileSystem, path: str, member: str | None) -> Found:
 
 
 def _joined(each: Iterable[Found]) -> Found:
-    all_of = Found([], [], [])
+    joined = Found([], [], [])
     for found in each:
-        for files, more in zip(all_of, found, strict=True):
-            files.extend(more)
-    return all_of
+        joined.drawings.extend(found.drawings)
+        joined.class_lists.extend(found.class_lists)
+        joined.others.extend(found.others)
+    return joined
 
 
 def _check_not_empty(data: str, filesystem: fs.FileSystem, paths: Sequence[str]) -> None:
