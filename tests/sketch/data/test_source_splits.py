@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from itertools import chain
@@ -123,6 +124,8 @@ def test_every_line_of_ndjson_is_in_one_split_and_stays_there_when_files_are_cut
     splits = {split: keys(one, split) for split in ("train", "validation", "test")}
     assert Counter(chain(*splits.values())) == Counter(keys(one, "all"))
     assert len(set(keys(one, "all"))) == 1000
+    # As it always was, so that drawings held out from earlier training stay held out.
+    assert splits["train"] == [k for k in keys(one, "all") if zlib.crc32(k.encode()) % 100 < 80]
     for split, expected in (("train", 800), ("validation", 100), ("test", 100)):
         assert abs(len(splits[split]) - expected) < 40
         assert sorted(keys(many, split)) == sorted(splits[split])
