@@ -203,6 +203,8 @@ def test_few_drawings_are_divided_exactly_where_hashes_would_leave_a_split_empty
         assert all(numbers)
         assert count > 2
     assert sum(map(len, numbers)) == 2 * count
+    open_drawings(str(path), class_names=NAMES, split=split, labelled=False)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("split", [None, "80:10:10"])
