@@ -110,7 +110,7 @@ def divided(names: Sequence[str], split: str) -> list[str]:
     A split of more than 0 % has at least one name if there are enough.
     """
     order = sorted(range(len(names)), key=lambda row: hashlib.sha256(names[row].encode()).digest())
-    counts = _counts(len(names), parse_shares(split))
+    counts = counts_of(len(names), parse_shares(split))
     in_order = [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
     return [name for _, name in sorted(zip(order, in_order, strict=True))]
 
@@ -123,7 +123,8 @@ def check_undivided(data: str, split: str | None, *, has_splits: bool) -> None:
         )
 
 
-def _counts(names: int, percent: tuple[int, int, int]) -> list[int]:
+def counts_of(names: int, percent: tuple[int, int, int]) -> list[int]:
+    """Return the number of names in each split; each that is asked for has one if names suffice."""
     held_out = [round(names * share / 100) or int(share > 0) for share in percent[1:]]
     while sum(held_out) >= names and any(held_out):
         held_out[held_out[1] >= held_out[0]] -= 1

@@ -65,7 +65,8 @@ def damaged_shards(source: str, folder: Path) -> tuple[Path, int]:
 
 def parquet(path: Path, count: int, names: tuple[str, ...] = NAMES, first: int = 0) -> Path:
     """A file of drawings that know their number: their first step, in `UNIT`."""
-    inks = [np.array([[(first + i) * UNIT, 0, 1]], np.float32) for i in range(count)]
+    steps = [(first + i) * UNIT for i in range(count)]
+    inks = [np.array([[step, 0, 0], [1 - step, 0, 1]], np.float32) for step in steps]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(sketch_table.from_inks(inks, [i % 3 for i in range(count)], names), path)
     return path

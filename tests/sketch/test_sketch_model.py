@@ -1,5 +1,7 @@
 """The model: the book's to the letter, and no drawing's result depends on its neighbours."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +216,31 @@ def test_a_saved_model_comes_back_with_our_layers_in_it(
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     ink = drawings(8)
     np.testing.assert_allclose(loaded(ink), classifier(ink), atol=1e-6)
+
+
+_LOADING = """
+import importlib, re, sys
+import keras
+while True:
+    try:
+        keras.saving.load_model(sys.argv[1])
+        break
+    except (TypeError, ValueError) as error:
+        print(name := re.search(r"rnnray(\\.\\w+)+", str(error))[0])
+        assert name not in sys.modules
+        importlib.import_module(name)
+"""
+
+
+def test_keras_alone_says_which_module_must_be_imported_to_load_a_model(tmp_path: Path) -> None:
+    build(SketchModelConfig.model_validate(strong().model.model_dump() | TINY)).save(
+        tmp_path / "model.keras"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADING, tmp_path / "model.keras"],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()

@@ -9,6 +9,7 @@ from pyarrow import fs
 
 from rnnray.errors import UserError
 from rnnray.sketch.data import sketch_table
+from rnnray.sketch.data.unpacking import open_content
 
 # The name in checkpoints and exports.
 _NAMES = ("classes.txt",)
@@ -29,23 +30,30 @@ def beside(filesystem: fs.FileSystem, folder: str) -> list[str]:
     )
 
 
-def read_list(filesystem: fs.FileSystem, path: str) -> tuple[str, ...]:
+def read_list(filesystem: fs.FileSystem, path: str, member: str | None = None) -> tuple[str, ...]:
     """Return the names of a class list, without a byte-order mark.
 
+    Args:
+        filesystem: file system of the list.
+        path: path within the file system.
+        member: name of the list within a zip archive at `path`.
+
     Raises:
-        UserError: a name twice, no names, or a file that is not UTF-8.
+        UserError: a name twice, no names, damage, or a file that is not UTF-8.
     """
-    with filesystem.open_input_stream(path) as stream:
-        content = stream.read()
+    name = path if member is None else f"{path}/{member}"
     try:
-        text = content.decode("utf-8-sig")
+        with open_content(filesystem, path, member) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error})") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: a class list must be UTF-8, which byte {error.start} is not"
+            f"{name}: a class list must be UTF-8, which byte {error.start} is not"
         ) from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names or len(set(names)) != len(names):
-        raise UserError(f"{path}: a class list needs at least one name, one a line, each once")
+        raise UserError(f"{name}: a class list needs at least one name, one a line, each once")
     return names
 
 

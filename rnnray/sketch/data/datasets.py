@@ -8,39 +8,33 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from pyarrow import fs
 
 from rnnray import reach, splits, storage
 from rnnray.errors import OnBad, UserError
 from rnnray.progress import say
-from rnnray.sketch.data import class_lists, demo_drawings, detection, formats, quickdraw, scans
+from rnnray.sketch.data import (
+    class_lists,
+    demo_drawings,
+    few_drawings,
+    formats,
+    quickdraw,
+    scans,
+    source_files,
+)
 from rnnray.sketch.data.drawings import DEMO_CHUNK, DemoPart, Drawings, FileGroup, FilePart, Part
-from rnnray.sketch.data.svg import SUFFIX
-from rnnray.sketch.data.unpacking import Archive, is_archive
+from rnnray.sketch.data.source_files import SourceFile
+from rnnray.sketch.data.svg import is_svg
 
 DEMO_COUNT = 12_000
 
 # jobs/prepare_sketches.py writes this file first and deletes it last.
 UNFINISHED_MARK = "unfinished-preparation.json"
-# Many threads: reading the heads of files waits for storage, not for a processor.
+# Many threads: reading the schemas of files waits for storage, not for a processor.
 _READERS = 16
 _FILES_A_GROUP = 500
-# Files that operating systems leave in folders; the content shows which others hold no drawings.
-_LITTER = ("Thumbs.db", "desktop.ini")
-
-
-class _File(NamedTuple):
-    """A file of drawings, or one in a zip archive."""
-
-    path: str
-    member: str | None
-    format: formats.Format
-
-    @property
-    def name(self) -> str:
-        return formats.name_of(self.path, self.member)
 
 
 def open_drawings(
@@ -90,35 +84,28 @@ def open_drawings(
     filesystem, paths = storage.list_files(data)
     root = storage.open_uri(data)[1]
     _check_prepared(data, filesystem, root, paths)
-    files, passed_over = _files(data, filesystem, root, paths)
-    formats_there = {file.format: file.name for file in reversed(files)}
-    if len(formats_there) > 1:
-        raise UserError(
-            f"{data}: mixes formats: "
-            + ", ".join(
-                f"{PurePosixPath(name).name} is {kind}"
-                for kind, name in sorted(formats_there.items())
-            )
-        )
+    files, lists, others = source_files.find(data, filesystem, root, paths)
     if recognized_only and files[0].format not in formats.WITH_RECOGNITION:
         raise _says_nothing_of_recognition(data, files[0].format)
-    lists = [path for path in paths if class_lists.is_class_list(path)]
     if not lists:
-        lists = _lists_around(filesystem, root, is_file=paths == [root])
+        around = _lists_around(filesystem, root, is_file=paths == [root])
+        lists = [(path, None) for path in around]
     if files[0].format in formats.WITH_WORDS:
         parts, names = _parts_with_words(
             data, filesystem, files, class_names, labelled, on_bad, where
         )
     else:
         parts, names = _parts_with_indices(data, filesystem, files, class_names, labelled, lists)
+    if recognized_only and not any(map(_judged, parts)):
+        raise _says_nothing_of_recognition(data, "its drawings")
     parts = [replace(part, y_up=y_up) for part in parts]
-    by_split = _by_split(data, root, parts, recognized_only, split)
+    by_split = _by_split(data, root, parts, recognized_only, split, where)
     return Drawings(
         data,
         names,
         {name: _grouped(chosen) for name, chosen in by_split.items()},
         on_bad,
-        tuple(str(PurePosixPath(path).relative_to(root)) for path in passed_over),
+        _passed_over(root, others),
         where,
     )
 
@@ -177,50 +164,21 @@ def _check_prepared(data: str, filesystem: fs.FileSystem, root: str, paths: Sequ
         )
 
 
-def _files(
-    data: str, filesystem: fs.FileSystem, root: str, paths: Sequence[str]
-) -> tuple[list[_File], list[str]]:
-    """Return the files of drawings, and the paths of files that hold none."""
-    if list(paths) == [root] and not is_archive(filesystem, root):
-        if not filesystem.get_file_info(root).size:
-            raise UserError(f"{data}: an empty file")
-        return [_File(root, None, detection.detect(filesystem, root))], []
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = list(pool.map(partial(_files_at, filesystem), paths))
-    files = [file for some in found for file in some]
-    passed_over = [
-        path
-        for path, some in zip(paths, found, strict=True)
-        if not some and not class_lists.is_class_list(path) and path != f"{root}/sketches.json"
-    ]
-    if not files:
-        _check_not_empty(data, filesystem, paths)
-        raise UserError(f"{data}: no file in it holds drawings; known formats: {detection.KNOWN}")
-    _check_not_empty(data, filesystem, [file.path for file in files])
-    return files, passed_over
-
-
-def _check_not_empty(data: str, filesystem: fs.FileSystem, paths: Sequence[str]) -> None:
-    if not any(info.size for info in filesystem.get_file_info(list(paths))):
-        raise UserError(f"{data}: all its files are empty")
-
-
 def _says_nothing_of_recognition(data: str, what: str) -> UserError:
     return UserError(f"{data}: {what} do not say whether they were recognised")
 
 
-def _files_at(filesystem: fs.FileSystem, path: str) -> list[_File]:
-    """Return the files of drawings at a path: the file itself, those in a zip archive, or none."""
-    if PurePosixPath(path).name in _LITTER or class_lists.is_class_list(path):
-        return []
-    if not is_archive(filesystem, path):
-        kind = detection.recognise(filesystem, path)
-        return [] if kind is None else [_File(path, None, kind)]
-    names = Archive(filesystem, path).names()
-    if any(name.endswith(SUFFIX) for name in names):  # thousands of files, all of them one part
-        return [_File(path, None, "svg")]
-    kinds = [(name, detection.recognise(filesystem, path, name)) for name in names]
-    return [_File(path, name, kind) for name, kind in kinds if kind is not None]
+def _judged(part: FilePart) -> bool:
+    """Return whether a drawing of a part says if the game recognised it; reads up to the first."""
+    if part.scan is not None:
+        return part.scan.judged > 0
+    return any(drawing.recognized is not None for drawing in few_drawings.with_words(part))
+
+
+def _passed_over(root: str, files: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:
+    """Return the names of files below the source, without the description of prepared drawings."""
+    names = (str(PurePosixPath(formats.name_of(*file)).relative_to(root)) for file in files)
+    return tuple(sorted(name for name in names if name != "sketches.json"))
 
 
 def _lists_around(filesystem: fs.FileSystem, root: str, *, is_file: bool) -> list[str]:
@@ -235,7 +193,7 @@ def _lists_around(filesystem: fs.FileSystem, root: str, *, is_file: bool) -> lis
 def _parts_with_words(
     data: str,
     filesystem: fs.FileSystem,
-    files: Sequence[_File],
+    files: Sequence[SourceFile],
     given: Sequence[str] | None,
     labelled: bool,
     on_bad: OnBad | None,
@@ -261,7 +219,7 @@ def _parts_with_words(
         raise UserError(
             f"{data}: no drawing can be used, {broken:,} records are broken"
             if broken and not any(each.count(None) for each in found)
-            else f"{data}: no drawing has a word, so there are no classes"
+            else f'{data}: no drawing has a word (field or column "word"), so there are no classes'
         )
     return [
         replace(part, class_names=names, scan=each) for part, each in zip(parts, found, strict=True)
@@ -286,10 +244,10 @@ def _scan(part: FilePart, on_bad: OnBad | None) -> scans.Scan:
 def _parts_with_indices(
     data: str,
     filesystem: fs.FileSystem,
-    files: Sequence[_File],
+    files: Sequence[SourceFile],
     given: Sequence[str] | None,
     labelled: bool,
-    lists: Sequence[str],
+    lists: Sequence[tuple[str, str | None]],
 ) -> tuple[list[FilePart], tuple[str, ...]]:
     """Return parts of files whose drawings have a class_index, and the names that it indexes."""
     own: list[tuple[str, ...]]
@@ -304,7 +262,7 @@ def _parts_with_indices(
             own = [names or () for names in found]
     elif lists:
         names = class_lists.common(
-            {path: class_lists.read_list(filesystem, path) for path in lists}
+            {formats.name_of(*each): class_lists.read_list(filesystem, *each) for each in lists}
         )
         own = [names] * len(files)
     elif given is not None:
@@ -338,7 +296,12 @@ def _parts_with_indices(
 
 
 def _by_split(
-    data: str, root: str, parts: Sequence[FilePart], recognized_only: bool, split: str | None
+    data: str,
+    root: str,
+    parts: Sequence[FilePart],
+    recognized_only: bool,
+    split: str | None,
+    where: dict[str, Any],
 ) -> dict[str, list[FilePart]]:
     """Return the parts of each split, by names, or by a hash of the drawings' names or ink."""
     with_words = parts[0].format in formats.WITH_WORDS
@@ -359,19 +322,25 @@ def _by_split(
         found[name] = [by_file[file] for file in chosen]
     held_out = bool(by_name.get("validation") or by_name.get("test"))
     splits.check_undivided(data, split, has_splits=held_out)
-    for name, share in (splits.ranges(split) if split else {}).items():
-        if not share:
-            continue
-        kept = scans.Share(share.start, share.stop, recognized_only)
+    shares = {
+        name: scans.Share(share.start, share.stop, recognized_only)
+        for name, share in (splits.ranges(split) if split else {}).items()
+        if share
+    }
+    exact = few_drawings.exact_shares(data, parts, shares, split, where) if split else None
+    for name, kept in (exact or shares).items():
         found[name] = [
-            replace(part, keep=kept) if with_words else replace(part, share=share) for part in parts
+            replace(part, keep=kept, scan=None if exact else part.scan)
+            if with_words
+            else replace(part, share=kept)
+            for part in parts
         ]
     return found
 
 
 def _grouped(parts: Sequence[FilePart]) -> tuple[Part, ...]:
     """Group parts of files with one drawing each by the hundreds; leave other parts as they are."""
-    loose = [part for part in parts if part.format == "svg" and part.path.endswith(SUFFIX)]
+    loose = [part for part in parts if part.format == "svg" and is_svg(part.path)]
     if len(loose) < 2:
         return tuple(parts)
     groups = [

@@ -1,6 +1,5 @@
 """An opened source of drawings, whose parts a `ray.data.Dataset` streams."""
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +17,7 @@ from ray.data.block import BlockMetadata
 from rnnray.bad_records import say_passed_over
 from rnnray.errors import OnBad, UserError
 from rnnray.sketch.data import class_lists, demo_drawings, formats, sketch_table
-from rnnray.sketch.data.scans import Scan, Share
+from rnnray.sketch.data.scans import Scan, Share, position_of
 from rnnray.splits import SPLITS
 
 # Size of Ray Data's blocks: about 8,000 drawings, so that training starts early and needs little
@@ -68,8 +67,8 @@ class FilePart:
     """Class names in the file's own order, if that differs."""
     scan: Scan | None = None
     """Result of one pass over a file with words."""
-    share: range | None = None
-    """Range of the hash of a drawing's ink, within 0 to 99, of the drawings in the part."""
+    share: Share | None = None
+    """Share of the drawings without words, by their ink."""
     y_up: bool = False
     """True if y grows upwards in the file; its drawings are turned over."""
 
@@ -124,13 +123,10 @@ class FileGroup:
 Part = DemoPart | FilePart | FileGroup
 
 
-def _in_share(rows: pa.Table, share: range) -> npt.NDArray[np.bool_]:
-    """Return which drawings are in a share, by a hash of their ink.
-
-    So all copies of a drawing are in the same split, however files are cut, joined or sorted.
-    """
-    percents = (zlib.crc32(ink.tobytes()) % 100 for ink in sketch_table.inks_of(rows))
-    return np.fromiter((percent in share for percent in percents), np.bool_, len(rows))
+def _in_share(rows: pa.Table, share: Share) -> npt.NDArray[np.bool_]:
+    """Return which drawings are in a share, by a hash of their ink."""
+    chosen = (share.has(position_of(ink)) for ink in sketch_table.inks_of(rows))
+    return np.fromiter(chosen, np.bool_, len(rows))
 
 
 class _PartsDatasource(ray.data.Datasource):  # type: ignore[misc]
@@ -208,7 +204,7 @@ class Drawings:
         """Return the number of drawings of a split; counts shards in parallel on the cluster.
 
         Raises:
-            UserError: the source has no such split, or all its files are empty.
+            UserError: the source has no such split, or no drawing in it.
         """
         parts = self.parts(split)
         known = [isinstance(part, DemoPart) or _knows_its_count(part) for part in parts]
@@ -218,8 +214,8 @@ class Drawings:
         if slow:  # `ray.get` would start a Ray even for an empty list
             total += sum(ray.get(slow))
         if total == 0:
-            files = "its file is" if len(parts) == 1 else f"all its {len(parts)} files are"
-            raise UserError(f"{self.data}: no drawings in the {split} split, {files} empty")
+            where = "" if split == "all" else f" in the {split} split; --split all takes every one"
+            raise UserError(f"{self.data}: no drawings{where}")
         return int(total)
 
 

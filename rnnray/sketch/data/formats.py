@@ -202,7 +202,7 @@ def name_of(path: str, member: str | None) -> str:
 def category(path: str) -> str | None:
     """Return the word in the name of a file of one category, such as `full_binary_cat.bin`."""
     name = unquote(PurePosixPath(path).name)
-    for suffix in (".gz", ".bz2", ".zip"):
+    for suffix in (".gz", ".bz2", ".xz", ".zip"):
         name = name.removesuffix(suffix)
     name = name.rpartition(".")[0] or name
     for suffix in _SUFFIXES:

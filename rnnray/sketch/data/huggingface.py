@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from rnnray.errors import OnBad, UserError, report
 from rnnray.sketch.data.canvas import Layout
 from rnnray.sketch.data.ink_batches import inks_of_column
-from rnnray.sketch.data.ndjson import Drawing, Record, load_json, to_drawings
+from rnnray.sketch.data.ndjson import Drawing, Record, load_json, recognition_of, to_drawings
 
 _ROWS = 1024
 _COLUMNS = ("drawing", "word", "key_id", "recognized")
@@ -81,7 +81,8 @@ def _records(file: pq.ParquetFile, bad: Callable[[int, UserError], None]) -> Ite
                 name = _word(word, names)
                 key_id = None if key is None else str(key)
                 if ink is not None:
-                    drawing = Drawing((name or "").strip() or None, key_id, ink, number, recognized)
+                    said = recognition_of(recognized)
+                    drawing = Drawing((name or "").strip() or None, key_id, ink, number, said)
                     yield Record(number, None, drawing)
                     continue
                 fields = {"word": name, "key_id": key_id, "recognized": recognized}

@@ -15,7 +15,18 @@ _CHUNK_BYTES = 1 << 20
 # A drawing has a few kilobytes, a raw one hundreds of them.
 _LARGEST_ELEMENT = 64 << 20
 _SEPARATOR = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*")
-FIRST_ARRAY = re.compile(rb'\s*(?:\{\s*"(?:drawings|data|examples|items)"\s*:\s*)?\[')
+_FIRST_ARRAY = re.compile(rb'\s*(?:\{\s*"(?:drawings|data|examples|items)"\s*:\s*)?\[')
+# Under any key, also after others, if its first object has a drawing.
+_ARRAY_OF_DRAWINGS = re.compile(rb'"\s*:\s*\[(?=\s*\{[^{}\[\]]*"drawing"\s*:)')
+_DRAWING = b'"drawing"'
+
+
+def first_array(text: bytes) -> int | None:
+    """Return where the first element of a document's array of drawings begins; None for none."""
+    found = _FIRST_ARRAY.match(text)
+    if found is None and text.lstrip().startswith(b"{"):
+        found = _ARRAY_OF_DRAWINGS.search(text)
+    return None if found is None else found.end()
 
 
 def read(stream: BufferedIOBase, *, file: str, on_bad: OnBad | None = None) -> Iterator[Drawing]:
@@ -48,17 +59,17 @@ def read(stream: BufferedIOBase, *, file: str, on_bad: OnBad | None = None) -> I
 def _elements(stream: BufferedIOBase) -> Iterator[tuple[Any]]:
     """Yield each element, parsed, in a tuple of one."""
     buffer = stream.read(_CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
-    opening = FIRST_ARRAY.match(buffer)
-    if opening is None:
+    position = first_array(buffer)
+    if position is None:
         buffer += stream.read(_LARGEST_ELEMENT)
         yield (load_json(buffer),)
         return
-    position = opening.end()
     ended = False
     while True:
         separator = _SEPARATOR.match(buffer, position)
         position = separator.end() if separator else position
         if buffer[position : position + 1] == b"]":
+            _check_rest(buffer[position:], stream)
             return
         end = _end_of_object(buffer, position)
         if end is not None:
@@ -71,6 +82,16 @@ def _elements(stream: BufferedIOBase) -> Iterator[tuple[Any]]:
         more = stream.read(max(_CHUNK_BYTES, len(buffer) - position))
         ended = not more
         buffer, position = buffer[position:] + more, 0
+
+
+def _check_rest(rest: bytes, stream: BufferedIOBase) -> None:
+    """Refuse drawings after the array, which would be lost."""
+    while _DRAWING not in rest:
+        more = stream.read(_CHUNK_BYTES)
+        if not more:
+            return
+        rest = rest[-len(_DRAWING) :] + more
+    raise UserError("more drawings after the end of their array; write all of them in one array")
 
 
 _MARKS = re.compile(rb'["{}]')

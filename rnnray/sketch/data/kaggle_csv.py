@@ -1,12 +1,13 @@
 """Drawings as CSV, as in Kaggle's Quick, Draw! competition.
 
-Columns `drawing` (JSON text), `word`, `key_id` and `recognized` (True or False), in any order,
+Columns `drawing` (JSON text), `word`, `key_id` and `recognized` (True, 1 or yes), in any order,
 perhaps with others: https://www.kaggle.com/c/quickdraw-doodle-recognition/data. The test file has
 no `word`.
 """
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from rnnray.errors import OnBad, UserError, report
@@ -16,29 +17,39 @@ from rnnray.sketch.data.ndjson import (
     chunks,
     load_json,
     parse_simplified,
+    recognition_of,
     to_drawings,
 )
 
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
 _MAX_FIELD_BYTES = 64 << 20
 
+_BEFORE_HEADER = re.compile(rb"(sep=.)?")
+
 _Row = tuple[int, str | None, str | None, bool | None, str]
-_RECOGNIZED = {"true": True, "false": False}
 
 
 def header_of(line: bytes) -> tuple[list[str], str] | None:
-    """Return the columns and delimiter of CSV with a column `drawing`; None for other text."""
-    text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+    """Return the columns, in small letters, and delimiter of CSV with a column `drawing`.
+
+    None for other text.
+    """
+    text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace").lower()
     if "drawing" not in text:
         return None
     for delimiter in _DELIMITERS:
         try:
-            columns = next(csv.reader([text], delimiter=delimiter), [])
+            columns = [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
         except csv.Error:  # not text at all
             return None
         if len(columns) > 1 and "drawing" in columns:
             return columns, delimiter
     return None
+
+
+def is_before_header(line: bytes) -> bool:
+    """Return whether a line may stand before the header: a blank one, or Excel's `sep=,`."""
+    return bool(_BEFORE_HEADER.fullmatch(line.removeprefix(b"\xef\xbb\xbf").strip().lower()))
 
 
 def read(stream: Iterable[bytes], *, file: str, on_bad: OnBad | None = None) -> Iterator[Drawing]:
@@ -58,7 +69,8 @@ def read(stream: Iterable[bytes], *, file: str, on_bad: OnBad | None = None) -> 
         report(UserError(f"{file}:{line}: {error}; correct the row or remove it"), on_bad)
 
     def records() -> Iterator[Record]:
-        for chunk in chunks(_rows(lines, columns, delimiter, bad), lambda row: len(row[-1])):
+        rows = _rows(lines, columns, delimiter, first, bad)
+        for chunk in chunks(rows, lambda row: len(row[-1])):
             found = parse_simplified([(row[0], _as_ndjson(*row[1:])) for row in chunk])
             for (line, word, key_id, recognized, text), drawing in zip(chunk, found, strict=True):
                 try:
@@ -70,9 +82,12 @@ def read(stream: Iterable[bytes], *, file: str, on_bad: OnBad | None = None) -> 
                 yield Record(line, fields | {"drawing": strokes}, drawing)
 
     lines = iter(stream)
-    header = header_of(next(lines, b""))
+    first, line = next(
+        (each for each in enumerate(lines, start=1) if not is_before_header(each[1])), (1, b"")
+    )
+    header = header_of(line)
     if header is None:
-        raise UserError(f'{file}:1: CSV without a column "drawing" in its first line')
+        raise UserError(f'{file}:{first}: CSV without a column "drawing" in its first line')
     columns, delimiter = header
     yield from to_drawings(records(), bad)
 
@@ -81,6 +96,7 @@ def _rows(
     lines: Iterable[bytes],
     columns: list[str],
     delimiter: str,
+    header_line: int,
     bad: Callable[[int, UserError], None],
 ) -> Iterator[_Row]:
     """Yield line, word, key_id, recognized and drawing of each row as long as the header."""
@@ -97,17 +113,16 @@ def _rows(
         try:
             row = next(reader, None)
         except csv.Error as error:
-            bad(reader.line_num + 1, UserError(f"broken CSV ({error})"))
+            bad(reader.line_num + header_line, UserError(f"broken CSV ({error})"))
             continue
         if row is None:
             return
         if len(row) == len(columns):
             word, key_id, said = (None if index is None else row[index] for index in indices)
-            recognized = _RECOGNIZED.get((said or "").strip().lower())
-            yield reader.line_num + 1, word, key_id, recognized, row[drawing]
+            yield reader.line_num + header_line, word, key_id, recognition_of(said), row[drawing]
         elif row:
             what = UserError(f"{len(row)} fields, but {len(columns)} in the header")
-            bad(reader.line_num + 1, what)
+            bad(reader.line_num + header_line, what)
 
 
 def _as_ndjson(

@@ -34,6 +34,10 @@ _PARSE_OPTIONS = pj.ParseOptions(
     ),
     unexpected_field_behavior="ignore",
 )
+_RECOGNIZED = {
+    **dict.fromkeys(("true", "yes", "t", "y", "1", "1.0"), True),
+    **dict.fromkeys(("false", "no", "f", "n", "0", "0.0"), False),
+}
 # A drawing that is unambiguously lists of x and y, for `with_layouts`.
 _LISTS = [[[0] * 4] * 2]
 
@@ -179,6 +183,13 @@ def load_json(text: bytes | str) -> Any:
         raise UserError(f"broken JSON ({error})") from error
 
 
+def recognition_of(value: Any) -> bool | None:
+    """Return what a field `recognized` says, as a bool, 1 or 0, or a word; None for nothing."""
+    if not isinstance(value, str | int | float):
+        return None
+    return _RECOGNIZED.get(str(value).strip().lower())
+
+
 def _of_line(error: UserError, file: str, line_number: int) -> UserError:
     return UserError(f"{file}:{line_number}: {error}; correct the line or remove it")
 
@@ -194,13 +205,12 @@ def _drawing(fields: Any, number: int, layout: Layout | None) -> Drawing:
         raise UserError('a drawing must be a JSON object with the field "drawing"')
     if "drawing" not in fields:
         raise UserError('the field "drawing" is missing')
-    recognized = fields.get("recognized")
     return Drawing(
         word=(_text(fields, "word") or "").strip() or None,
         key_id=_text(fields, "key_id"),
         ink=drawing_to_ink(fields["drawing"], layout=layout),
         line_number=number,
-        recognized=recognized if isinstance(recognized, bool) else None,
+        recognized=recognition_of(fields.get("recognized")),
     )
 
 

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import ray
 from pyarrow import fs
 
@@ -30,22 +32,27 @@ _SETTLED_SECONDS = 2.0
 _TASKS = 1000
 
 
-def percent_of(drawing: Drawing) -> int:
-    """Return a number from 0 to 99 that stays with a drawing: a hash of the drawing's own name.
+def position_of(ink: npt.NDArray[np.float32], key_id: str | None = None) -> float:
+    """Return a number from 0 to 100 that stays with a drawing: a hash of its `key_id`, or its ink.
 
-    By the name and not by the position in the file, so that a drawing stays in its split when files
-    are cut, joined or sorted differently.
+    Not by the position in the file, so that a drawing and its copies stay in one split when files
+    are cut, joined or sorted differently. The whole part is the percentage; the rest keeps the
+    order of hashes of the same percentage.
+
+    Args:
+        ink: the drawing, float32 [n, 3].
+        key_id: the data set's own name for the drawing.
     """
-    key = drawing.key_id or f"{drawing.word}:{drawing.line_number}"
-    return zlib.crc32(key.encode()) % 100
+    number = zlib.crc32(key_id.encode() if key_id else ink.tobytes())
+    return number % 100 + number // 100 / 2**26
 
 
 @dataclass(frozen=True)
 class Share:
-    """The drawings whose `percent_of` is at least `first` and less than `end`."""
+    """The drawings whose `position_of` is at least `first` and less than `end`."""
 
-    first: int
-    end: int
+    first: float
+    end: float
     recognized_only: bool = False
     """Leave out drawings that are marked as not recognised by the game."""
 
@@ -53,7 +60,11 @@ class Share:
         """Return whether a drawing is in the share."""
         if self.recognized_only and drawing.recognized is False:
             return False
-        return self.first <= percent_of(drawing) < self.end
+        return self.has(position_of(drawing.ink, drawing.key_id))
+
+    def has(self, position: float) -> bool:
+        """Return whether a position is in the share."""
+        return self.first <= position < self.end
 
 
 @dataclass(frozen=True)
@@ -63,17 +74,19 @@ class Scan:
     words: dict[str, int]
     """Number of drawings of each word."""
     percents: tuple[int, ...]
-    """Number of drawings with each `percent_of`, 100 numbers."""
+    """Number of drawings with each whole `position_of`, 100 numbers."""
     unrecognized: tuple[int, ...]
     """Number of those that the game did not recognise, 100 numbers."""
+    judged: int
+    """Number of drawings that say whether the game recognised them."""
     bad: int
     """Number of records that are no drawings."""
 
     def count(self, share: Share | None) -> int:
-        """Return the number of drawings in a share, or of all drawings without one."""
+        """Return the number of drawings in a share of whole bounds, or of all without one."""
         if share is None:
             return sum(self.percents)
-        chosen = slice(share.first, share.end)
+        chosen = slice(int(share.first), int(share.end))
         left_out = sum(self.unrecognized[chosen]) if share.recognized_only else 0
         return sum(self.percents[chosen]) - left_out
 
@@ -81,14 +94,15 @@ class Scan:
 def scan(drawings: Iterable[Drawing], bad: list[UserError]) -> Scan:
     """Read all drawings; their reader adds the errors of bad records to `bad` meanwhile."""
     words: Counter[str] = Counter()
-    percents, unrecognized = [0] * 100, [0] * 100
+    percents, unrecognized, judged = [0] * 100, [0] * 100, 0
     for drawing in drawings:
-        percent = percent_of(drawing)
+        percent = int(position_of(drawing.ink, drawing.key_id))
         percents[percent] += 1
         unrecognized[percent] += drawing.recognized is False
+        judged += drawing.recognized is not None
         if drawing.word is not None:
             words[drawing.word] += 1
-    return Scan(dict(words), tuple(percents), tuple(unrecognized), len(bad))
+    return Scan(dict(words), tuple(percents), tuple(unrecognized), judged, len(bad))
 
 
 class ScannedFile(NamedTuple):
@@ -178,6 +192,7 @@ def _read(file: Path | None) -> dict[str, Scan]:
                 dict(value["words"]),
                 tuple(value["percents"]),
                 tuple(value["unrecognized"]),
+                int(value["judged"]),
                 int(value["bad"]),
             )
             for key, value in content.items()

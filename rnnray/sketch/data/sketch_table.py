@@ -20,6 +20,8 @@ _CLASS_NAMES = b"class_names"
 
 # Largest extent of ink, which is scaled to a box of 1 x 1: rounding adds millionths.
 _LARGEST_EXTENT = 1.01
+# Ink whose larger extent is less, and not 0, was divided twice.
+_SMALLEST_EXTENT = 0.1
 _FAR = 4.0
 
 # Columns that identify a drawing; readers add them on request.
@@ -269,7 +271,10 @@ def _not_ink(
     if not len(points):
         return
     ends = np.cumsum(lengths)
+    starts = ends - lengths
     pen = points[:, 2]
+    for number in np.flatnonzero(np.maximum.reduceat(pen, starts) == 0):
+        yield int(number), "ink has no end of a stroke: the third value of its last point must be 1"
     odd = np.flatnonzero((pen != 0) & (pen != 1))
     for number, first in zip(
         *np.unique(np.searchsorted(ends, odd, side="right"), return_index=True), strict=True
@@ -281,18 +286,21 @@ def _not_ink(
         )
     # Steps of all drawings are end to end; a drawing's first step follows the last one before it.
     # Clipping keeps far points outside the box, and saves the digits of the others.
-    spans = np.stack([ends - lengths, ends + 1], axis=1).reshape(-1)
-    outside = np.zeros(len(lengths), np.bool_)
+    spans = np.stack([starts, ends + 1], axis=1).reshape(-1)
+    extents = np.zeros((2, len(lengths)))
     for axis in (0, 1):
         way = np.zeros(len(points) + 2)
         np.cumsum(np.clip(points[:, axis], -_FAR, _FAR), dtype=np.float64, out=way[1:-1])
-        extents = np.maximum.reduceat(way, spans)[::2] - np.minimum.reduceat(way, spans)[::2]
-        outside |= extents > _LARGEST_EXTENT
-    for number in np.flatnonzero(outside):
-        drawing = points[ends[number] - lengths[number] : ends[number], :2]
+        extents[axis] = (np.maximum.reduceat(way, spans) - np.minimum.reduceat(way, spans))[::2]
+    larger = extents.max(axis=0)
+    moves = np.maximum.reduceat(np.abs(points[:, :2]).max(axis=1), starts) > 0
+    small = moves & (larger < _SMALLEST_EXTENT)
+    for number in np.flatnonzero((larger > _LARGEST_EXTENT) | small):
+        drawing = points[starts[number] : ends[number], :2]
         x, y = np.ptp(np.cumsum([[0, 0], *drawing.tolist()], axis=0), axis=0)
+        must = "fill" if small[number] else "lie in"
         yield (
             int(number),
-            f"ink spans {x:.4g} x {y:.4g} but must lie in a box of 1 x 1; divide its steps dx and "
+            f"ink spans {x:.4g} x {y:.4g} but must {must} a box of 1 x 1; divide its steps dx and "
             "dy by the drawing's width and height",
         )

@@ -21,13 +21,18 @@ from rnnray.sketch.data.ndjson import Drawing, Record, to_drawings
 from rnnray.sketch.data.svg_path import NUMBER, strokes_of_path
 from rnnray.sketch.data.unpacking import Archive, is_archive, open_content
 
-SUFFIX = ".svg"
+_SUFFIX = ".svg"
 _MAX_BYTES = 64 << 20
 _NOT_DRAWN = {"defs", "clipPath", "mask", "symbol", "pattern", "marker"}
 _TRANSFORM = re.compile(r"(\w+)\s*\(([^)]*)\)")
 _CIRCLE_POINTS = 64
 
 _Matrix = npt.NDArray[np.float64]
+
+
+def is_svg(name: str) -> bool:
+    """Return whether a file is SVG, by its name."""
+    return name.lower().endswith(_SUFFIX)
 
 
 def read(filesystem: fs.FileSystem, path: str, *, on_bad: OnBad | None = None) -> Iterator[Drawing]:
@@ -42,7 +47,7 @@ def read(filesystem: fs.FileSystem, path: str, *, on_bad: OnBad | None = None) -
         UserError: a file that is no drawing, without `on_bad`.
     """
     archive = Archive(filesystem, path) if is_archive(filesystem, path) else None
-    names = [name for name in archive.names() if name.endswith(SUFFIX)] if archive else [""]
+    names = [name for name in archive.names() if is_svg(name)] if archive else [""]
     file_names = [f"{path}/{name}" if name else path for name in names]
 
     def bad(number: int, error: UserError) -> None:

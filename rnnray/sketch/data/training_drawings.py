@@ -38,7 +38,7 @@ def training_data(drawings: Drawings, config: SketchConfig) -> TrainingData:
         if not blocks.rows:
             raise UserError(
                 f"{drawings.data}: no drawings in the {split} split; "
-                "--split 80:10:10 divides drawings that have no splits"
+                "--split 80:10:10 divides three or more different drawings that have no splits"
             )
     if config.class_weights == "balanced":
         training = _balanced(training, len(drawings.class_names))

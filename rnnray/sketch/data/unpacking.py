@@ -1,4 +1,4 @@
-"""Files of drawings as streams of their content: plain, or compressed with gzip, bzip2 or zip.
+"""Files of drawings as streams of their content: plain, or compressed with gzip, bzip2, xz or zip.
 
 Nothing is unpacked to a named file on a disk, and nothing to more than `_TIMES` its size.
 """
@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BufferedIOBase, BufferedReader
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
@@ -25,10 +25,13 @@ _BUFFER_BYTES = 1 << 20
 # Limits of what a file unpacks to: text shrinks to a twentieth, a bomb of zeros to a thousandth.
 _TIMES = 100
 _BYTES = 256 << 20  # allowed for any file, however small
-# Errors of damaged compressed files. RuntimeError: encryption and unknown methods.
-_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
+# Errors of damaged compressed files. RuntimeError: encryption and unknown methods. MemoryError: the
+# size of a dictionary that .xz asks for.
+_DAMAGE = (
+    *(EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+    *(RuntimeError, MemoryError),
+)
 _ZIP = b"PK\x03\x04"
-_EMPTY_ZIP = b"PK\x05\x06"
 
 
 class Unpacked(BufferedReader):
@@ -52,7 +55,7 @@ def open_content(filesystem: fs.FileSystem, path: str, member: str | None = None
 
 
 def decompressed(stream: BufferedIOBase) -> BufferedIOBase:
-    """Return the stream itself, or its decompressed content if it is a gzip or bzip2 file."""
+    """Return the stream itself, or its decompressed content if it is a gzip, bzip2 or xz file."""
     if isinstance(stream, Unpacked):
         return stream
     head = stream.read(12)
@@ -64,6 +67,8 @@ def decompressed(stream: BufferedIOBase) -> BufferedIOBase:
     # The magic number of bzip2's first block, or of the end of an empty file.
     if head[:3] == b"BZh" and head[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):
         return _unpacked(bz2.BZ2File(cast(IO[bytes], stream)), _size(stream), "bzip2")
+    if head[:6] == b"\xfd7zXZ\x00":
+        return _unpacked(lzma.LZMAFile(cast(IO[bytes], stream)), _size(stream), "xz")
     return stream
 
 
@@ -83,7 +88,7 @@ class Archive:
         """Return the names of its files, sorted, without those that begin with a dot or underscore.
 
         Raises:
-            UserError: the archive is encrypted, or has archives in it.
+            UserError: the archive is encrypted.
         """
         infos = [info for info in self._zip.infolist() if not info.is_dir()]
         names = sorted(
@@ -91,9 +96,6 @@ class Archive:
             for info in infos
             if not any(part[0] in "._" for part in PurePosixPath(info.filename).parts)
         )
-        for name in names:
-            if name.lower().endswith((".zip", ".npz")):
-                raise UserError(f"{self._path}: has an archive in it, {name}; unpack it first")
         if any(info.flag_bits & 1 for info in infos):
             raise UserError(f"{self._path}: is encrypted; unpack it first")
         return names
@@ -107,10 +109,15 @@ class Archive:
         return _unpacked(content, self._size, "zip")
 
 
+def inner_archive(names: Iterable[str]) -> str | None:
+    """Return the first zip archive among the files of an archive; None for none."""
+    return next((name for name in names if name.lower().endswith((".zip", ".npz"))), None)
+
+
 def is_archive(filesystem: fs.FileSystem, path: str) -> bool:
-    """Return whether a file is a zip archive, by its first bytes."""
+    """Return whether a file is a zip archive with files, by its first bytes."""
     with _open(filesystem, path) as stream:
-        return stream.read(4) in (_ZIP, _EMPTY_ZIP)
+        return stream.read(4) == _ZIP
 
 
 def as_file(stream: BufferedIOBase) -> BufferedIOBase:

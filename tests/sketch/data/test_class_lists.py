@@ -1,6 +1,7 @@
 """Where the names of the classes come from."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,21 @@ def test_the_class_list_beside_one_shard_is_found_and_those_elsewhere_are_not(
     put(tmp_path / "training.tfrecord.classes", CLASSES)
     put(tmp_path / "other" / "x.tfrecord.classes", "moon\n")
     assert open_drawings(str(path)).class_names == NAMES
+
+
+def test_the_class_list_of_shards_in_an_archive_is_found_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "shards.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for split in ("train", "test"):
+            archive.writestr(f"d/{split}/x.tfrecord-00000-of-00001", shard())
+        archive.writestr("d/x.tfrecord.classes", CLASSES)
+    drawings = open_drawings(str(path))
+    assert drawings.class_names == NAMES
+    assert [len(drawings.splits[split]) for split in ("train", "test", "all")] == [1, 1, 2]
+    assert not drawings.passed_over
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("d/other.classes", b"\xff\xfe")
+    assert "shards.zip/d/other.classes: a class list must be UTF-8" in refused(path)
 
 
 @pytest.mark.parametrize(

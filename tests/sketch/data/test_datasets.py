@@ -1,8 +1,11 @@
 """Opening drawings: what is read, what is passed over, what is refused."""
 
+import io
 import json
+import zipfile
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -92,6 +95,49 @@ def test_what_holds_no_drawings_is_passed_over_and_named(
     assert "passed over 7 files that hold no drawings: LICENSE, README, " in capsys.readouterr().out
 
 
+def zipped(*files: tuple[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def test_images_and_empty_files_beside_drawings_of_another_format_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    image = b'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0 L9 9"/></svg>'
+    put(tmp_path / "data" / "a.ndjson", line(1))
+    put(tmp_path / "data" / "empty.parquet", b"")
+    put(tmp_path / "data" / "logo.svg", image)
+    drawings = open_drawings(str(tmp_path / "data"), class_names=NAMES)
+    assert names_of(drawings, "all") == ["a.ndjson"]
+    assert drawings.passed_over == ("empty.parquet", "logo.svg")
+
+    put(tmp_path / "x.zip", zipped(("d/a.ndjson", line(1)), ("d/logo.svg", image)))
+    drawings = open_drawings(str(tmp_path / "x.zip"), class_names=NAMES)
+    assert len(rows_of(drawings, "all")) == 1
+    assert drawings.passed_over == ("d/logo.svg",)
+    put(tmp_path / "y.zip", zipped(("dog/1.svg", image), ("dog/2.SVG", image), ("README", image)))
+    drawings = open_drawings(str(tmp_path / "y.zip"), class_names=NAMES)
+    assert len(rows_of(drawings, "all")) == 2
+    assert drawings.passed_over == ("README",)
+
+
+def test_what_is_passed_over_in_an_archive_is_named_and_an_archive_of_other_things_as_a_whole(
+    tmp_path: Path,
+) -> None:
+    readme = ("README.txt", b"hello")
+    put(tmp_path / "a.zip", zipped(("d/a.ndjson", line(1)), readme))
+    put(tmp_path / "code.zip", zipped(("x.npz", zipped(readme)), readme))
+    drawings = open_drawings(str(tmp_path), class_names=NAMES)
+    assert names_of(drawings, "all") == ["a.zip"]
+    assert drawings.passed_over == ("a.zip/README.txt", "code.zip")
+    assert "code.zip/x.npz: " in refused(tmp_path / "code.zip")
+    put(tmp_path / "a.zip", zipped(("a.ndjson", line(1)), ("more.zip", zipped(readme))))
+    assert "has an archive in it, more.zip; unpack it first" in refused(tmp_path)
+
+
 def test_two_formats_in_one_folder_are_a_clear_error(tmp_path: Path) -> None:
     put(tmp_path / "a.ndjson", line(1))
     put(tmp_path / "b.tfrecord", shard())
@@ -146,14 +192,40 @@ def test_drawings_that_were_not_recognised_can_be_left_out(tmp_path: Path) -> No
     assert "do not say whether they were recognised" in refused(tmp_path / "folder", **options)
 
 
-def test_csv_and_hugging_face_s_parquet_say_too_what_was_not_recognised(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        [True, False, None],
+        [1, 0, None],
+        [1.0, 0.0, None],
+        ["Yes", "no", ""],
+        ["TRUE", "False", None],
+        ["1", " 0 ", "unknown"],
+    ],
+)
+def test_every_format_says_in_any_common_form_what_was_not_recognised(
+    tmp_path: Path, said: list[Any]
+) -> None:
     drawing = [[[0, 100, 200, 255], [9, 0, 180, 180]]]
-    said = [True, False, None, True]
+    fields = [{"drawing": drawing, "word": "dog", "recognized": each} for each in said]
+    text = "".join(f"{json.dumps(each)}\n" for each in fields)
+    put(tmp_path / "ndjson" / "x.ndjson", text)
+    put(tmp_path / "json" / "x.json", json.dumps(fields))
     rows = "".join(f'"{drawing}",dog,{"" if each is None else each}\n' for each in said)
     put(tmp_path / "csv" / "train.csv", f"drawing,word,recognized\n{rows}")
-    columns = {"drawing": [drawing] * 4, "word": ["dog"] * 4, "recognized": said}
-    (tmp_path / "parquet").mkdir()
-    pq.write_table(pa.table(columns), tmp_path / "parquet" / "x.parquet")
-    for folder in ("csv", "parquet"):
+    columns = {"drawing": [drawing] * 3, "word": ["dog"] * 3, "recognized": said}
+    for name, more in (
+        ("parquet", {}),
+        ("text", {"drawing": [json.dumps(drawing)] * 3}),
+    ):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table(columns | more), tmp_path / name / "x.parquet")
+    for folder in ("ndjson", "json", "csv", "parquet", "text"):
         drawings = open_drawings(str(tmp_path / folder), class_names=NAMES, recognized_only=True)
-        assert len(rows_of(drawings, "all")) == 3
+        assert rows_of(drawings, "all")["row"].to_pylist()[1:] in ([2], [3], [4]), folder
+
+
+def test_drawings_of_which_none_says_whether_it_was_recognised_are_refused(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.ndjson", line(1) + line(2))
+    message = refused(path, class_names=NAMES, recognized_only=True)
+    assert message == f"{path}: its drawings do not say whether they were recognised"

@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import struct
 import zipfile
 from collections.abc import Callable
@@ -115,8 +116,19 @@ FORMATS: dict[str, tuple[str, bytes]] = {
     "array": ("x.json", json.dumps(objects()).encode()),
     "indented array": ("x.json", json.dumps(objects(), indent=2).encode()),
     "object with an array": ("x.json", json.dumps({"drawings": objects()}).encode()),
+    "array after other fields": (
+        "x.json",
+        json.dumps({"version": 1, "info": {"a": [{}]}, "results": objects(), "b": [1]}).encode(),
+    ),
     "csv": ("train.csv", kaggle()),
     "csv with semicolons": ("x.csv", b"\xef\xbb\xbf" + kaggle(";")),
+    "csv with bars": ("x.csv", kaggle("|")),
+    "csv with capitals": (
+        "x.csv",
+        kaggle().replace(b"drawing,key_id,word", b"Drawing,KEY_ID,Word"),
+    ),
+    "csv of excel": ("x.csv", b"\xef\xbb\xbfsep=,\r\n" + kaggle()),
+    "csv after a blank line": ("x.csv", b"\n" + kaggle()),
     "bin": ("full_binary_cat.bin", binary()),
     "npz": ("sketchrnn_cat.npz", npz()),
     "npz of python 2": ("cat.full.npz", npz(2)),
@@ -135,7 +147,11 @@ def packed(name: str, content: bytes, how: str) -> tuple[str, bytes]:
             archive.writestr(f"__MACOSX/._{name}", b"litter")
             archive.writestr(name, content)
         return f"{name}.zip", stream.getvalue()
-    pack: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.compress}
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+    }
     return (f"{name}.{how}", pack[how](content)) if how else (name, content)
 
 
@@ -155,7 +171,7 @@ def inks_of(path: Path, split: str = "all") -> list[tuple[bytes, int]]:
     ]
 
 
-@pytest.mark.parametrize("how", ["", "gz", "bz2", "zip"])
+@pytest.mark.parametrize("how", ["", "gz", "bz2", "xz", "zip"])
 @pytest.mark.parametrize("kind", list(FORMATS))
 def test_the_same_drawings_come_out_of_every_format(tmp_path: Path, kind: str, how: str) -> None:
     name, content = FORMATS[kind]
@@ -183,7 +199,7 @@ def test_a_zip_of_many_files_is_a_folder_of_them(tmp_path: Path) -> None:
     assert inks_of(path, "train") == inks_of(path, "validation") == expected
 
 
-@pytest.mark.parametrize("how", ["gz", "bz2", "zip"])
+@pytest.mark.parametrize("how", ["gz", "bz2", "xz", "zip"])
 def test_content_that_unpacks_without_end_is_refused(
     tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +216,7 @@ def test_archives_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     flipped = bytearray(whole)
     flipped[whole.rindex(b"PK\x03\x04") + 60] ^= 1
     for name, content, why in (
-        (*packed(*inner, "zip"), "has an archive in it"),
+        (*packed(*inner, "zip"), "x.ndjson.zip: .*the content is a zip file; unpack it first"),
         ("cut.zip", whole[: len(whole) // 2], "damaged or truncated zip"),
         ("bits.zip", bytes(flipped), "damaged or truncated zip file"),
     ):
@@ -213,13 +229,33 @@ def test_archives_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     ("name", "content", "why"),
     [
         ("x.csv", kaggle().replace(b"[[", b"[[[", 1), r"x\.csv:2: .*correct the row"),
+        ("x.csv", b"sep=,\n\n" + kaggle() + b"CH,[]\n", r"x\.csv:7: 2 fields, but 4 in the header"),
+        ("x.csv", kaggle().replace(b"\r\n", b"\r"), r"carriage returns alone\); save it with line"),
         ("x.csv", kaggle() + b"CH,[]\n", r"x\.csv:5: 2 fields, but 4 in the header"),
         ("cat.bin", binary()[:-3], r"cat\.bin: drawing 3 at byte .*truncated"),
         ("x.json", json.dumps(objects()).encode()[:-20], r"x\.json: drawing 3: broken JSON"),
+        (
+            "x.json",
+            json.dumps({"cat": objects(), "dog": objects("dog")}).encode(),
+            "drawing 4: more drawings after the end of their array; write all of them in one",
+        ),
         ("x.json", b'[{"drawing": 5}]', r"x\.json: drawing 1: "),
         ("x.parquet", hugging_face("strokes", 7), r"row 0: the word 7 is outside the 2 class"),
-        ("bitmaps.npy", npz()[0:0] + b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'", "without strokes"),
+        (
+            "bitmaps.npy",
+            npz()[0:0] + b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'",
+            "of strokes for each drawing",
+        ),
+        ("empty.zip", b"PK\x05\x06" + bytes(18), "an empty zip archive"),
         ("x.tar", bytes(257) + b"ustar" + bytes(300), "a tar archive; unpack it"),
+        ("x.ndjson.tar.gz", gzip.compress(bytes(257) + b"ustar" + bytes(300)), "a tar archive"),
+        ("x.ndjson.gz", gzip.compress(gzip.compress(ndjson())), "a gzip file; unpack it first"),
+        ("x.ndjson.gz", gzip.compress(lzma.compress(ndjson())), "an? xz file; unpack it first"),
+        ("x.ndjson.zst", b"\x28\xb5\x2f\xfd packed", "a zstd file; unpack it first"),
+        ("x.7z", b"7z\xbc\xaf\x27\x1c packed", "a 7z file; unpack it first"),
+        ("x.ndjson", ndjson().decode().encode("utf-16"), "not UTF-8; save it as UTF-8"),
+        ("x.csv", kaggle().decode().encode("utf-16"), "not UTF-8; save it as UTF-8"),
+        ("x.csv", kaggle().partition(b"\n")[2], "first line must name them: drawing,word"),
         ("config.json", b'{"a": 1}', 'JSON without a field "drawing"'),
         ("a.mp3", b"ID3\x04", "no drawings that can be read; known formats: TFRecords, Parquet"),
     ],

@@ -1,6 +1,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,16 @@ def test_a_source_without_one_good_record_is_no_success(tmp_path: Path, scanned:
     put(path, "cat", 0, more="{broken\n{broken\n")
     with pytest.raises(UserError, match="no drawing can be used, 2 records are broken"):
         open_drawings(str(path), on_bad=lambda _: None)
+
+
+def test_a_split_without_drawings_of_a_file_that_has_some_is_not_called_an_empty_file(
+    tmp_path: Path, scanned: list[str]
+) -> None:
+    path = tmp_path / "x.ndjson"
+    put(path, "cat", 1)
+    drawings = open_drawings(str(path))
+    none = replace(drawings.splits["all"][0], keep=scans.Share(0, 0))
+    drawings = replace(drawings, splits=drawings.splits | {"test": (none,)})
+    with pytest.raises(UserError, match=r"x\.ndjson: no drawings in the test split; --split all"):
+        drawings.count("test")
+    assert drawings.count("all") == 1

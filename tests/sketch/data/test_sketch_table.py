@@ -125,6 +125,9 @@ def test_origin_columns_say_where_each_drawing_came_from() -> None:
         ([120, 3, 0, -64, 5, 1], 0, "ink spans 120 x 8 but must lie in a box of 1 x 1"),  # pixels
         ([1e30, 1e30, 1], 0, "ink spans 1e+30 x 1e+30"),
         ([-0.6, 0, 0, -0.6, 0, 1], 0, "ink spans 1.2 x 0"),
+        ([1 / 255, 0, 0, 0, 0.5 / 255, 1], 0, "ink spans 0.003922 x 0.001961 but must fill a box"),
+        ([1e-30, 0, 1], 0, "ink spans 1e-30 x 0 but must fill a box of 1 x 1"),
+        ([0.5, 0.5, 0, 0.1, 0, 0], 0, "ink has no end of a stroke"),
         ([0.5, 0.5, 16, 0.1, 0, 32], 0, "the third value of a point is 16"),  # a time
     ],
 )
@@ -142,6 +145,12 @@ def test_a_row_that_is_no_drawing_is_found_and_its_neighbours_are_not(
     (found,) = sketch_table.bad_rows(rows.slice(first), 3, labelled=True)
     assert found[0] == 2 - first
     assert reason in found[1]
+
+
+def test_a_dot_and_a_drawing_cropped_within_a_stroke_are_drawings() -> None:
+    inks = [[[0, 0, 1]], [[1, 0, 1], [0, 1, 0]]]
+    rows = sketch_table.from_inks([np.array(ink, np.float32) for ink in inks], [0, 1], NAMES)
+    assert sketch_table.bad_rows(rows, 3, labelled=True) == []
 
 
 def test_drawings_to_be_classified_need_no_class() -> None:

@@ -1,11 +1,15 @@
 """Which drawings of a folder or file are for training, validation and test."""
 
 import gzip
+import json
+import zlib
 from collections import Counter
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from drawing_files import (
     CLASSES,
@@ -24,7 +28,7 @@ from drawing_files import (
 from rnnray.errors import UserError
 from rnnray.sketch.data import sketch_table
 from rnnray.sketch.data.datasets import open_drawings
-from rnnray.sketch.data.drawings import Drawings
+from rnnray.sketch.data.drawings import SPLITS, Drawings
 
 
 def test_the_tutorials_shards_split_as_in_the_book(tmp_path: Path) -> None:
@@ -120,18 +124,102 @@ def test_every_line_of_ndjson_is_in_one_split_and_stays_there_when_files_are_cut
     splits = {split: keys(one, split) for split in ("train", "validation", "test")}
     assert Counter(chain(*splits.values())) == Counter(keys(one, "all"))
     assert len(set(keys(one, "all"))) == 1000
+    # As it always was, so that drawings held out from earlier training stay held out.
+    assert splits["train"] == [k for k in keys(one, "all") if zlib.crc32(k.encode()) % 100 < 80]
     for split, expected in (("train", 800), ("validation", 100), ("test", 100)):
         assert abs(len(splits[split]) - expected) < 40
         assert sorted(keys(many, split)) == sorted(splits[split])
         assert sum(part.count() for part in many.splits[split]) == len(splits[split])
 
 
-def test_lines_without_a_number_of_their_own_are_in_one_split_too(tmp_path: Path) -> None:
-    path = put(tmp_path / "x.ndjson", b"".join(line(i, key_id=None) for i in range(200)))
-    drawings = open_drawings(str(path), class_names=NAMES)
-    rows = [rows_of(drawings, s)["row"].to_pylist() for s in ("train", "validation", "test")]
-    assert sorted(chain(*rows)) == list(range(200))
-    assert all(rows)
+@pytest.mark.parametrize("kind", ["ndjson", "parquet"])
+def test_copies_of_a_drawing_without_a_key_id_are_in_one_split_however_the_files_lie(
+    tmp_path: Path, kind: str
+) -> None:
+    lines = [nameless(number, "dog" if number % 2 else "cat") for number in range(200)] * 2
+    options = {"class_names": NAMES}
+    for folder in ("one", "two"):
+        put(tmp_path / folder / "a.ndjson", b"".join(lines))
+        np.random.default_rng(0).shuffle(lines)
+        if kind == "parquet":
+            drawings = open_drawings(str(tmp_path / folder), class_names=NAMES)
+            rows = rows_of(drawings, "all").select(["ink", "class_index"])
+            (tmp_path / folder / "a.ndjson").unlink()
+            pq.write_table(rows, tmp_path / folder / "a.parquet")
+            options = {"split": "80:10:10"}
+    one, two = (open_drawings(str(tmp_path / name), **options) for name in ("one", "two"))
+    inks = {split: inks_in(one, split) for split in SPLITS}
+    assert sorted(chain(*inks.values())) == sorted(inks_in(one, "all"))
+    assert len(inks["train"]) > 300
+    for split in SPLITS:
+        assert sorted(inks_in(two, split)) == sorted(inks[split])
+        others = chain(*(inks[other] for other in SPLITS if other != split))
+        assert inks[split]
+        assert not set(inks[split]) & set(others)
+
+
+def nameless(number: int, word: str = "dog") -> bytes:
+    """A line without a key_id whose ink no other number has."""
+    drawing = [[[0, 255, number], [0, 9, 9]]]
+    return json.dumps({"word": word, "drawing": drawing}).encode() + b"\n"
+
+
+def inks_in(drawings: Drawings, split: str) -> list[bytes]:
+    tables = (t for part in drawings.splits[split] for t in part.tables(origin=False, on_bad=None))
+    return [ink.tobytes() for rows in tables for ink in sketch_table.inks_of(rows)]
+
+
+@pytest.mark.parametrize("make", [line, nameless])
+@pytest.mark.parametrize(
+    ("count", "split", "expected"),
+    [
+        (1, None, (1, 0, 0)),
+        (2, None, (1, 1, 0)),
+        (3, None, (1, 1, 1)),
+        (9, "80:10:10", (7, 1, 1)),
+        (10, "60:40:0", (6, 4)),
+        (12, "98:1:1", (10, 1, 1)),
+    ],
+)
+def test_few_drawings_are_divided_exactly_where_hashes_would_leave_a_split_empty(
+    tmp_path: Path,
+    count: int,
+    split: str | None,
+    expected: tuple[int, ...],
+    make: Callable[[int], bytes],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copies = [make(number) for number in range(1, count + 1)] * 2  # which count once
+    path = put(tmp_path / "x.ndjson", b"".join(copies))
+    drawings = open_drawings(str(path), class_names=NAMES, split=split)
+    there = [name for name in SPLITS if name in drawings.splits]
+    numbers = [inks_in(drawings, name) for name in there]
+    out = capsys.readouterr().out
+    if "divided by the rank of their hashes" in out:
+        assert out.count("\n") == 1
+        assert f"so {count} different drawing" in out
+        assert tuple(len(each) // 2 for each in numbers) == expected
+    else:  # the hashes leave no split empty
+        assert all(numbers)
+        assert count > 2
+    assert sum(map(len, numbers)) == 2 * count
+    open_drawings(str(path), class_names=NAMES, split=split, labelled=False)
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("split", [None, "80:10:10"])
+def test_three_drawings_of_parquet_or_with_words_make_three_splits(
+    tmp_path: Path, split: str | None
+) -> None:
+    for name, count in (("a", 1), ("b", 2)):
+        if split is None:
+            lines = [line(10 * count + number, name) for number in range(count)]
+            put(tmp_path / f"{name}.ndjson", b"".join(lines))
+        else:
+            parquet(tmp_path / f"{name}.parquet", count, first=10 * count)
+    drawings = open_drawings(str(tmp_path), class_names=None if split else ("a", "b"), split=split)
+    assert [len(rows_of(drawings, name)) for name in SPLITS] == [1, 1, 1]
+    assert sum(part.count() for name in SPLITS for part in drawings.splits[name]) == 3
 
 
 def test_words_in_folders_of_splits_are_split_by_folder(tmp_path: Path) -> None:
