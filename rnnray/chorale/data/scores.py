@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
+from rnnray.chorale.data.articulation import articulation
 from rnnray.chorale.data.choir import Choice, four_voices, voices_named
 from rnnray.chorale.data.csv_file import read_csv
 from rnnray.chorale.data.grid import Voices, on_grid, without_divisions
@@ -142,7 +143,8 @@ def _score(lines: list[Line], repairs: Repairs, where: str, pitches: range) -> S
 def _on_grid(lines: list[Line], pitches: range) -> list[Voices]:
     """Return the lines that have notes, on the grid."""
     lowest = _lowest(lines)
-    voices = [on_grid(line, lowest=line is lowest, pitches=pitches) for line in lines]
+    played = articulation(lines)
+    voices = [on_grid(line, played, lowest=line is lowest, pitches=pitches) for line in lines]
     return [its for its in voices if its.columns or its.fault]
 
 
