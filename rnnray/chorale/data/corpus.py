@@ -31,7 +31,12 @@ from rnnray.zip_archive import extract_zip
 
 _TARS, _ZIP, _PARQUET = (".tgz", ".tar.gz", ".tar"), ".zip", ".parquet"
 _READ = (*scores.SUFFIXES, *separated.SUFFIXES, _PARQUET)
-_SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
+# The names of `sketch.data.splits`; here the second split is called valid.
+_SPLIT_FOLDERS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "validation", "val", "dev", "eval", "evaluation"), "valid"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 # A CSV with another header is not a faulty chorale, but metadata or the like.
 _CHORDS_HEADER = re.compile(rb'(\xef\xbb\xbf)?\s*"?\s*note\d|(\xef\xbb\xbf)?\s*\Z')
 
@@ -51,10 +56,10 @@ class _PassedOverError(Exception):
 def open_corpus(data: str, *, split: str | None = None) -> pa.Table:
     """Read a whole corpus of chorales.
 
-    Splits are the folders train, valid (or validation) and test (the folder itself may be one), or
-    a `separated` file's own splits. Without any, `chorale_table.hashed_split` decides. Music that
-    an earlier file has too is then skipped, because it could come into two splits. A file that is
-    no chorale in four voices is skipped, counted by reason, and named by
+    Splits are the folders train, valid (validation, val, dev) and test (the folder itself may be
+    one), or a `separated` file's own splits. Without any, `chorale_table.hashed_split` decides.
+    Music that an earlier file has too is then skipped, because it could come into two splits. A
+    file that is no chorale in four voices is skipped, counted by reason, and named by
     `chorale_table.skipped_of`. A faulty CSV of chords or Parquet file is an error.
 
     Args:

@@ -6,6 +6,7 @@ ignored, an upbeat stays at its position in the bar.
 
 import io
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -134,10 +135,24 @@ def _score(lines: list[Line], repairs: Repairs, where: str, pitches: range) -> S
         repairs = repairs + its.repairs
     parts = {its.line.part for its in voices} - {its.line.part for its in taken}
     repairs[Repair.LEFT_OUT] += len(parts)
-    # A line whose notes are all doubled has two equal columns.
-    repairs[Repair.DOUBLED] += sum(len(its.columns) for its in taken) - len(chosen)
+    repairs += _second_columns(voices, chosen)
     columns = [column for _, column in chosen if column is not None]
     return Score(_together(columns), +repairs, _together([*map(_onsets_of, chosen)]))
+
+
+def _second_columns(voices: list[Voices], chosen: list[Choice]) -> Repairs:
+    """Return the repairs of voices that are doubled or divided from beginning to end."""
+    repairs = Repairs()
+    sung = [column for _, column in chosen if column is not None]
+    of_part = Counter(its.line.part for its, _ in chosen)
+    for its in voices:
+        for column, onsets in zip(its.columns, its.onsets, strict=True):
+            if of_part[its.line.part] == 1 and not any(column is one for one in sung):
+                if any(np.array_equal(column, one) for one in sung):
+                    repairs[Repair.DOUBLED] += 1
+                else:
+                    repairs[Repair.DIVIDED] += int(onsets.sum())
+    return repairs
 
 
 def _on_grid(lines: list[Line], pitches: range) -> list[Voices]:

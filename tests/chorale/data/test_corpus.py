@@ -89,6 +89,12 @@ def test_one_split_alone_keeps_its_split(tmp_path: Path) -> None:
     assert rows(folder / "all" / "train" / "a.csv") == [("a", "train")]
 
 
+@pytest.mark.parametrize("folders", ["training val testing", "Train dev TEST", "train eval test"])
+def test_folders_have_the_names_that_drawings_splits_have(tmp_path: Path, folders: str) -> None:
+    files = {f"{folder}/a.csv": HEADER + "72,67,60,48\n" for folder in folders.split()}
+    assert rows(write(tmp_path / "all", files)) == [("a", "train"), ("a", "valid"), ("a", "test")]
+
+
 def test_without_split_folders_a_name_decides_wherever_the_files_lie(tmp_path: Path) -> None:
     files = {f"bach/book{number % 2}/{number}.csv": HEADER + "0,0,0,0\n" for number in range(30)}
     found = rows(write(tmp_path / "folder.v1", files))
@@ -150,17 +156,19 @@ def test_what_is_not_taken_is_counted_by_reason(
 ) -> None:
     files: dict[str, str | bytes] = {f"{number:02}.mid": b"x" for number in range(25)}
     files |= {f"{number:02}.pdf": b"x" for number in range(4)}
+    files |= {f"one/{number}.mid": midi(70 - number) for number in range(3)}
     files |= {f"high/{number:02}.mid": midi(70, 65, 60, 20 + number) for number in range(9)}
     read = open_corpus(str(write(tmp_path, files | {"good.mid": midi(70, 65, 60, 50)})))
-    assert len(chorale_table.skipped_of(read)) == 38
+    assert len(chorale_table.skipped_of(read)) == 41
     said = [line[11:] for line in capsys.readouterr().out.splitlines()]
-    assert said[0] == f"{tmp_path}: 1 of 39 files taken; not taken:"
-    assert [line.split(maxsplit=1) for line in said[1:4]] == [
+    assert said[0] == f"{tmp_path}: 1 of 42 files taken; not taken:"
+    assert [line.split(maxsplit=1) for line in said[1:5]] == [
         ["25", "not a MIDI file, or a damaged one, such as 00.mid"],
         ["9", "a pitch out of range, such as high/00.mid"],
         ["4", "chorales cannot be read from .pdf, such as 00.pdf"],
+        ["3", "has 1 voice, such as one/0.mid"],
     ]
-    assert len(said) == 5
+    assert len(said) == 6
 
 
 def test_a_corpus_can_be_read_where_no_list_can_be_written(
