@@ -21,7 +21,7 @@ from rnnray.chorale.data.repairs import Repair, Repairs
 _LARGEST = Fraction(1, 4)
 _MANY = Fraction(1, 4)  # share of the small gaps
 _NEARLY_ALL = Fraction(3, 4)
-_FEWEST = 3  # equal gaps; fewer may be breaths
+_FEWEST = 8  # equal gaps; fewer may be rests
 _SIXTEENTH = Fraction(1, 4)
 
 

@@ -24,7 +24,7 @@ from rnnray.chorale.data.csv_file import read_csv
 from rnnray.chorale.data.division import divide
 from rnnray.chorale.data.jsb import jsb_folder
 from rnnray.chorale.data.music21_corpus import open_music21, same_music
-from rnnray.chorale.data.repairs import Repairs
+from rnnray.chorale.data.repairs import Repair, Repairs
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
 from rnnray.zip_archive import extract_zip
@@ -220,6 +220,8 @@ def _pieces(file: Path, split: str, name: str, hashed: bool, repairs: Repairs) -
         score = scores.read_score(file)
         yield _Piece(split, name, scores.in_four_voices(score.voices, str(file)), hashed=hashed)
         repairs.update(score.repairs)
+        repairs[Repair.METRE] += bool(score.metre.name)
+        repairs[Repair.UPBEAT] += bool(score.metre.upbeat)
     except UserError as error:
         raise _PassedOverError(str(error).removeprefix(str(file)).lstrip(":, ")) from error
 

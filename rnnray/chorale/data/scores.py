@@ -1,7 +1,7 @@
 """Voices from MIDI, MusicXML, Humdrum and CSV files.
 
 Pitches are as they sound, and are not transposed further. Repeats are not expanded, fermatas are
-ignored, an upbeat stays at its position in the bar.
+ignored. Metre and upbeat are told, and change no voice.
 """
 
 import io
@@ -20,6 +20,7 @@ from rnnray.chorale.data.csv_file import read_csv
 from rnnray.chorale.data.grid import Voices, on_grid, without_divisions
 from rnnray.chorale.data.humdrum import read_kern
 from rnnray.chorale.data.lines import Line
+from rnnray.chorale.data.metre import Metre
 from rnnray.chorale.data.midi_reader import read_midi
 from rnnray.chorale.data.musicxml_reader import read_musicxml
 from rnnray.chorale.data.repairs import Repair, Repairs
@@ -45,6 +46,7 @@ class Score(NamedTuple):
     voices: npt.NDArray[np.int16]  # [n, v], see `read_voices`
     repairs: Repairs  # number of repairs of each kind
     onsets: npt.NDArray[np.bool_]  # [n, v], where notes begin; all false if the format has none
+    metre: Metre = Metre()
 
 
 def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
@@ -72,7 +74,7 @@ def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.in
 
 
 def read_score(path: Path, pitches: range = PITCHES) -> Score:
-    """Return the result of `read_voices`, with the number of repairs of each kind."""
+    """Return the result of `read_voices`, with repairs, onsets and metre."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: not a file of voices in a known format ({', '.join(SUFFIXES)})")
@@ -88,8 +90,8 @@ def read_score(path: Path, pitches: range = PITCHES) -> Score:
     if suffix == ".csv":
         voices = read_csv(content, str(path), any_voices=True, pitches=pitches)
         return Score(voices, Repairs(), np.zeros(voices.shape, bool))
-    lines, repairs = _READERS[suffix](content, str(path))
-    return _score(lines, repairs, str(path), pitches)
+    lines, repairs, metre = _READERS[suffix](content, str(path))
+    return _score(lines, repairs, str(path), pitches)._replace(metre=metre)
 
 
 def _unpacked(content: bytes) -> int:

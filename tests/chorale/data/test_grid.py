@@ -43,7 +43,7 @@ def sounding(*lengths: float) -> list[int]:
 def test_notes_released_early_are_no_shorter_and_leave_no_rests(
     tmp_path: Path, percent: float
 ) -> None:
-    lengths = (4, 1, 1.5, 0.5, 2, -1, 1.5, -0.5, 3, 4)
+    lengths = (4, 1, 1.5, 0.5, 2, -1, 1.5, -0.5, 3, 4) * 2
     notes = released(Fraction(percent) / 100, *lengths)
     assert sung(tmp_path, notes)[0] == sounding(*lengths)
 
