@@ -246,6 +246,17 @@ def test_a_table_of_titles_beside_scores_is_passed_over() -> None:
     )
 
 
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+def test_pieces_in_other_metres_or_with_an_upbeat_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("three_four.musicxml", "pickup.musicxml", "cue_notes.musicxml")
+    open_corpus(str(write(tmp_path, {name: (CASES / name).read_bytes() for name in names})))
+    said = capsys.readouterr().out
+    assert "1 times: a piece is not in 4/4; its bars are counted as 4/4" in said
+    assert "1 times: a piece begins with an upbeat, which is counted as the beginning" in said
+
+
 def test_pieces_without_splits_say_how_to_split_them(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {f"s{n}.mid": midi_bytes(tune(n)) for n in (1, 2, 3)}
     with pytest.raises(UserError, match=r"only 3 in train; put files into folders .* --split 80:1"):
