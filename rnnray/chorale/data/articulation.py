@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
+from statistics import median_low
 
 from rnnray.chorale.data.lines import Line, Note
 from rnnray.chorale.data.repairs import Repair, Repairs
@@ -22,6 +23,7 @@ _LARGEST = Fraction(1, 4)
 _MANY = Fraction(1, 4)  # share of the small gaps
 _NEARLY_ALL = Fraction(3, 4)
 _FEWEST = 8  # equal gaps; fewer may be rests
+_TOLERANCE = Fraction(1, 100)  # of equal shares, as ticks are whole numbers
 _SIXTEENTH = Fraction(1, 4)
 
 
@@ -50,10 +52,11 @@ class Articulation:
 
     def share(self) -> Fraction | None:
         """Return the gaps' share of the time between beginnings, if nearly all have the same."""
-        for share, count in Counter(share for _, share in self.gaps).most_common(1):
-            if self._nearly_all(count):
-                return share
-        return None
+        if not self.gaps:
+            return None
+        share = median_low(share for _, share in self.gaps)
+        equal = sum(abs(its - share) <= _TOLERANCE for _, its in self.gaps)
+        return share if self._nearly_all(equal) else None
 
     def _nearly_all(self, count: int) -> bool:
         return count >= _FEWEST and count >= _NEARLY_ALL * self.near
@@ -103,13 +106,14 @@ def to_next_beginning(line: Line, of_piece: Articulation, repairs: Repairs) -> l
     held = []
     for note, beginning in zip(notes, _beginnings(notes), strict=True):
         end = note.end
-        if beginning is not None and (early or not _on_sixteenths(beginning - end)):
+        whole = _whole(note, share) if early and share else None
+        if whole is not None and (beginning is None or whole < beginning):
+            end = whole
+        elif beginning is not None and (early or not _on_sixteenths(beginning - end)):
             end = beginning
         elif end not in begun:
             if early:
-                lasting = [note.start + (end - note.start) / (1 - share)] if share else []
-                lasting = [whole for whole in lasting if _on_sixteenths(whole - note.start)]
-                lasting += [Fraction(-(-end * units // 1)) / units for units in (1, 2)]
+                lasting = [Fraction(-(-end * units // 1)) / units for units in (1, 2)]
                 end = _near(note, lasting) or end
             elif late and not _on_sixteenths(end):
                 end = _near(note, [Fraction(round(end))]) or end
@@ -148,6 +152,14 @@ def _is_single(notes: list[Note]) -> bool:
         lengths[at_once] += after - time
     lengths.pop(0, None)
     return max(lengths, key=lambda count: lengths[count], default=1) == 1
+
+
+def _whole(note: Note, share: Fraction) -> Fraction | None:
+    """Return the end of a note that was released early by a share of its length, if that fits."""
+    held = note.end - note.start
+    length = Fraction(step_of(held / (1 - share)), 4)
+    fits = abs(length * (1 - share) - held) <= min(_TOLERANCE * length, _SIXTEENTH / 8)
+    return note.start + length if fits and length >= held else None
 
 
 def _near(note: Note, targets: list[Fraction]) -> Fraction | None:
