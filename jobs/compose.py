@@ -49,7 +49,7 @@ class Options(job.JobOptions):
     --seed-from only."""
     melody: str | None = None
     """MIDI, MusicXML, Humdrum or CSV file with voices to keep; the composer writes the others.
-    Silence before the first note says where in its bar the melody begins."""
+    Silence before the first note, or the file's upbeat, says where in its bar the melody begins."""
     keep: Annotated[tuple[Literal["soprano", "alto", "tenor", "bass"], ...], MinLen(1)] = (
         "soprano",
     )

@@ -25,16 +25,19 @@ _WORDS = "|".join((*_SPLIT_OF, *_EVALUATION))
 _FILE_NAME = re.compile(rf"(?:({_WORDS})(?:[-_.].*)?|[^.]*[-_]({_WORDS})(?:[-_]\d.*)?(?:\..*)?)")
 
 
-def folder_split(root: str, path: str) -> str | None:
-    """Return the split that a folder between the source and a file is named for; None for none.
+def split_of(folder: str) -> str | None:
+    """Return the split that a folder's name means, in any case; None for none.
 
     `eval` counts as validation.
     """
-    for name in reversed(PurePosixPath(path).relative_to(root).parts[:-1]):
-        word = name.lower()
-        if word in _SPLIT_OF or word in _EVALUATION:
-            return _SPLIT_OF.get(word, "validation")
-    return None
+    word = folder.lower()
+    return "validation" if word in _EVALUATION else _SPLIT_OF.get(word)
+
+
+def folder_split(root: str, path: str) -> str | None:
+    """Return the split that a folder between the source and a file is named for; None for none."""
+    folders = PurePosixPath(path).relative_to(root).parts[:-1]
+    return next(filter(None, map(split_of, reversed(folders))), None)
 
 
 def split_files(root: str, paths: Sequence[str]) -> Mapping[str, list[str]]:

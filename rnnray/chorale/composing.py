@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ def publish(
         bach: statistics of real chorales to compare with.
         uri: path or URI of a folder. Files go to temperature=T/INDEX.* in it. pitches.png compares
             the frequency of each pitch with Bach's. Chorales of an earlier, larger run at one of
-            these temperatures are deleted, since they would pass for this one's.
+            these temperatures are deleted, since they would pass for this one's. Those at other
+            temperatures stay, and a line names them.
         tempo: quarter notes a minute.
         instrument: see `rnnray.chorale.render.sound.synthesize`.
         rest: sixteenths of silence before the chorales in the files; statistics leave them out.
@@ -132,7 +133,7 @@ def publish(
             if progress():
                 say(f"writing temperature {temperature:g}: {index} of {len(compositions)}")
             files += render(
-                storage.join(uri, f"temperature={temperature:g}", f"{index:04d}"),
+                storage.join(uri, _folder(temperature), f"{index:04d}"),
                 np.concatenate([silence, composition.chords]),
                 title=f"Chorale {index} at temperature {temperature:g}",
                 tempo=tempo,
@@ -142,7 +143,7 @@ def publish(
                 onsets=begun,
                 sounds=sounds,
             )
-        _delete_older(storage.join(uri, f"temperature={temperature:g}"), len(compositions))
+        _delete_older(storage.join(uri, _folder(temperature)), len(compositions))
         statistics = critique(
             [composition.chords for composition in compositions], bar_position=rest
         )
@@ -157,12 +158,17 @@ def publish(
             "nats_per_note": mean,
             "files": files,
         }
+    _say_other_temperatures(uri, {_folder(temperature) for temperature in composed})
     with tempfile.TemporaryDirectory() as temporary:
         plot = Path(temporary) / "pitches.png"
         everything = [piece.chords for pieces in composed.values() for piece in pieces]
         chorale_plots.pitch_histogram(plot, everything, bach)
         storage.put_file(plot, histogram)
     return result
+
+
+def _folder(temperature: float) -> str:
+    return f"temperature={temperature:g}"
 
 
 def silent_voices(compositions: Sequence[Composition], given: Tokens) -> str:
@@ -195,10 +201,33 @@ def silent_voices(compositions: Sequence[Composition], given: Tokens) -> str:
 def _delete_older(folder: str, count: int) -> None:
     """Delete an earlier run's files of indices from `count`, and nothing else in the folder."""
     older = set()
-    filesystem, path = storage.open_uri(folder)
-    for entry in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True)):
+    for entry in _entries(folder):
         name = _WRITTEN.fullmatch(entry.base_name)
         if name and int(name["index"]) >= count and storage.delete(f"{folder}/{name[0]}"):
             older.add(name["index"])
     if older:
         say(f"{folder}: deleted {len(older):,} chorales of an earlier run, from {min(older)} on")
+
+
+def _say_other_temperatures(uri: str, own: Collection[str]) -> None:
+    """Name the folders of other temperatures that an earlier run left."""
+    others = [
+        entry.base_name
+        for entry in _entries(uri)
+        if entry.type == fs.FileType.Directory
+        and entry.base_name.startswith("temperature=")
+        and entry.base_name not in own
+        and any(_WRITTEN.fullmatch(file.base_name)
+                for file in _entries(storage.join(uri, entry.base_name)))
+    ]  # fmt: skip
+    if others:
+        say(
+            f"{uri}: {', '.join(sorted(others))} of an earlier run stay; pitches.png and the "
+            "statistics are this run's alone"
+        )
+
+
+def _entries(folder: str) -> list[fs.FileInfo]:
+    filesystem, path = storage.open_uri(folder)
+    found: list[fs.FileInfo] = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return found

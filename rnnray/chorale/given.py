@@ -19,6 +19,7 @@ from rnnray.chorale.chords import (
 )
 from rnnray.chorale.critique import HIGHEST, LOWEST
 from rnnray.chorale.data import chorale_table, scores
+from rnnray.chorale.data.metre import Metre
 from rnnray.chorale.data.repairs import described
 from rnnray.chorale.tokens import NONE, Tokens
 from rnnray.errors import UserError
@@ -40,8 +41,8 @@ class Melody:
     onsets: Onsets | None = None
     """Beginnings of the given voices' notes; if None, repeated pitches are held."""
     rest: int = 0
-    """Sixteenths of silence before the first note, which give its position in the bar. A composer
-    should not continue from them.
+    """Sixteenths of silence before the first note, which give its position in the bar: the file's
+    own, and the bar before its upbeat. A composer should not continue from them.
     """
 
     @property
@@ -73,7 +74,9 @@ def read_opening(corpus: pa.Table, seed_from: str) -> Chords:
 
 
 def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
-    """Return the voices of a file that are to be kept; warn if one seems to be another voice.
+    """Return the voices of a file that are to be kept; say what is read as something else.
+
+    That is a voice that seems to be another one, a metre other than 4/4, and an upbeat.
 
     Args:
         path: a MIDI, MusicXML, Humdrum or CSV file of one to four voices.
@@ -85,8 +88,9 @@ def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
         UserError: the file cannot be used, has another number of voices, or has notes outside the
             composer's range (the message says by how much to transpose).
     """
-    voices, repairs, onsets = scores.read_score(Path(path), _MIDI)
-    for line in described(repairs):
+    score = scores.read_score(Path(path), _MIDI)
+    voices, onsets = score.voices, score.onsets
+    for line in (*described(score.repairs), *_of_metre(score.metre)):
         say(f"{path}: {line}")
     columns = [VOICES.index(name) for name in keep]
     if len(set(columns)) < len(columns):
@@ -110,7 +114,28 @@ def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
     given[:, columns] = voices
     begun = np.zeros(given.shape, bool)
     begun[:, columns] = onsets[rest:]
-    return Melody(given, begun, rest)
+    return Melody(given, begun, _before_upbeat(score.metre) + rest)
+
+
+def _before_upbeat(metre: Metre) -> int:
+    """Return the sixteenths of a bar before the upbeat."""
+    return -round(metre.upbeat * 4) % BAR
+
+
+def _of_metre(metre: Metre) -> list[str]:
+    """Return what becomes of a metre or an upbeat that the composer does not know, for people."""
+    lines = []
+    if metre.name:
+        lines.append(
+            f"is in {metre.name}, but the composer knows bars of 4/4 alone: from the first bar "
+            "line on, its bars are counted as bars of 4/4, in all files too"
+        )
+    if metre.upbeat:
+        lines.append(
+            f"begins with an upbeat, which is kept: on beat {1 + _before_upbeat(metre) / 4:g} of "
+            "a bar, after a rest, so that the next bar begins at a bar line"
+        )
+    return lines
 
 
 def _transposed(voices: Chords, semitones: int, rest: int, path: str) -> Chords:

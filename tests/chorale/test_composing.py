@@ -127,6 +127,8 @@ def test_chorales_of_an_earlier_larger_run_do_not_pass_for_this_one_s(
     one = Composition(to_chords(given), np.zeros(len(given), np.float32))
     older = ["0001.wav", "0001-page2.svg", "0001.html", "0007.png", "12345.musicxml"]
     others = ["0000.wav", "0000-page2.svg", "notes.txt", "0001.mp3", "10.mid", "my 0001.wav"]
+    (tmp_path / "temperature=2").mkdir()
+    (tmp_path / "temperature=2" / "notes.txt").write_bytes(b"")  # no chorale of a run
     for folder in ("temperature=1", "temperature=0.5"):
         (tmp_path / folder / "0002.mid").mkdir(parents=True)
         for name in (*older, *others):
@@ -135,4 +137,6 @@ def test_chorales_of_an_earlier_larger_run_do_not_pass_for_this_one_s(
     left = sorted(path.name for path in (tmp_path / "temperature=1").iterdir())
     assert left == sorted([*others, "0002.mid"])
     assert len(list((tmp_path / "temperature=0.5").iterdir())) == len([*older, *others]) + 1
-    assert "deleted 3 chorales of an earlier run, from 0001 on" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "deleted 3 chorales of an earlier run, from 0001 on" in said
+    assert f"{tmp_path}: temperature=0.5 of an earlier run stay; pitches.png" in said

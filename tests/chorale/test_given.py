@@ -196,6 +196,49 @@ def test_silence_before_a_melody_is_its_position_in_the_bar(
     assert len(given_tokens(rest + 4, None, melody)) == 16
 
 
+def time(metre: str) -> str:
+    beats, unit = metre.split("/")
+    return f"<time><beats>{beats}</beats><beat-type>{unit}</beat-type></time>"
+
+
+@pytest.mark.parametrize(
+    ("metre", "upbeat", "silence", "rest", "words"),
+    [
+        ("4/4", 4, 0, 12, ["an upbeat, which is kept: on beat 4 of a bar,"]),
+        ("4/4", 4, 2, 14, ["an upbeat, which is kept: on beat 4 of a bar,"]),
+        ("3/4", 2, 0, 14, ["is in 3/4, but", "an upbeat, which is kept: on beat 4.5 of"]),
+        ("3/4", 0, 0, 0, ["is in 3/4, but the composer knows bars of 4/4 alone"]),
+        ("6/8", 0, 4, 4, ["is in 6/8, but"]),
+        ("4/4", 0, 0, 0, []),
+        ("2/2", 0, 0, 0, []),
+    ],
+)
+def test_an_upbeat_is_the_melody_s_position_in_the_bar_and_another_metre_is_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    metre: str,
+    upbeat: int,
+    silence: int,
+    rest: int,
+    words: list[str],
+) -> None:
+    """Upbeat and silence in sixteenths; the silence is at the beginning of the first bar."""
+    beats, unit = map(int, metre.split("/"))
+    bar = 16 * beats // unit
+    first = upbeat or bar
+    bars = [note("", silence, 1) * (silence > 0) + note("C5", first - silence, 1)]
+    bars += [note("D5", bar, 1), note("E5", bar, 1)]
+    (tmp_path / "a.musicxml").write_text(musicxml({"Soprano": bars}, time(metre)))
+    melody = read_melody(str(tmp_path / "a.musicxml"), ["soprano"])
+    assert (melody.rest, melody.bar_position) == (rest, rest % 16)
+    assert melody.onsets is not None
+    begins = [0, first - silence, first - silence + bar]
+    assert melody.onsets[:, 0].nonzero()[0].tolist() == begins
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(words)
+    assert all(word in line for word, line in zip(words, said, strict=True))
+
+
 def test_a_melody_of_silence_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no notes in the voices to keep \(soprano\)"):
         read_melody(csv(tmp_path / "none.csv", np.zeros((8, 1), np.int16)), ["soprano"])

@@ -92,7 +92,8 @@ def _words(name: str) -> list[str]:
 def four_voices(found: list[Voices]) -> list[Choice] | None:
     """Return soprano, alto, tenor and bass of a score that may have more; None if unclear.
 
-    Parts whose names say each voice once are the four voices. Otherwise, four voices or fewer are
+    Parts whose names say each voice once are the four voices, without what doubles or divides them
+    throughout. Otherwise, four voices or fewer are
     all used, ordered by names or by mean pitch. Of more, lines are left out in these steps until
     four remain:
 
@@ -138,7 +139,13 @@ def _named(columns: list[Choice], names_of: Callable[[str], tuple[int, ...]]) ->
     for _, group in groupby(columns, key=lambda choice: choice[0].line.part):
         of_part = list(group)
         names = sorted(names_of(of_part[0][0].line.part_name))
-        named += names if len(names) == len(of_part) else [-1] * len(of_part)
+        means = [0 if column is None else column[column > 0].mean() for _, column in of_part]
+        if len(names) == 1 < len(of_part) and 0 not in means:
+            # A voice that is divided or doubled throughout: as in chords, the outer note is kept.
+            outer = means.index((min if names == [VOICE_COUNT - 1] else max)(means))
+            named += [names[0] if index == outer else -1 for index in range(len(of_part))]
+        else:
+            named += names if len(names) == len(of_part) else [-1] * len(of_part)
     return named
 
 

@@ -30,9 +30,10 @@ from rnnray.chorale.data.corpus_report import SAME_MUSIC, report
 from rnnray.chorale.data.csv_file import read_csv
 from rnnray.chorale.data.jsb import jsb_folder
 from rnnray.chorale.data.music21_corpus import open_music21, same_music
-from rnnray.chorale.data.repairs import Repairs
+from rnnray.chorale.data.repairs import Repair, Repairs
 from rnnray.errors import UserError
 from rnnray.progress import Every, say
+from rnnray.splits import split_of
 from rnnray.zip_archive import extract_zip
 
 _TARS, _ZIP, _PARQUET = (".tgz", ".tar.gz", ".tar"), ".zip", ".parquet"
@@ -56,10 +57,10 @@ class _PassedOverError(Exception):
 def open_corpus(data: str, *, split: str | None = None) -> pa.Table:
     """Read a whole corpus of chorales.
 
-    Splits are the folders train, valid (or validation) and test (the folder itself may be one), or
-    a `separated` file's own splits. Without any, `chorale_table.hashed_split` decides. Music that
-    an earlier file has too is then skipped, because it could come into two splits. A file that is
-    no chorale in four voices is skipped, counted by reason, and named by
+    Splits are the folders train, valid (validation, val, dev) and test (the folder itself may be
+    one), or a `separated` file's own splits. Without any, `chorale_table.hashed_split` decides.
+    Music that an earlier file has too is then skipped, because it could come into two splits. A
+    file that is no chorale in four voices is skipped, counted by reason, and named by
     `chorale_table.skipped_of`. A faulty CSV of chords or Parquet file is an error.
 
     Args:
@@ -220,6 +221,8 @@ def _pieces(file: Path, split: str, name: str, hashed: bool, repairs: Repairs) -
         score = scores.read_score(file)
         yield _Piece(split, name, scores.in_four_voices(score.voices, str(file)), hashed=hashed)
         repairs.update(score.repairs)
+        repairs[Repair.METRE] += bool(score.metre.name)
+        repairs[Repair.UPBEAT] += bool(score.metre.upbeat)
     except UserError as error:
         raise _PassedOverError(str(error).removeprefix(str(file)).lstrip(":, ")) from error
 
@@ -269,10 +272,10 @@ def _splits_and_names(root: Path, files: list[Path]) -> tuple[list[tuple[str, st
         # The root's own name counts too: the corpus may be the test folder of another one.
         top = root.parent if file == root else root
         folders = top.name, *file.relative_to(top).parts[:-1]
-        at = [i for i, folder in enumerate(folders) if folder.lower() in SPLIT_NAMES]
+        at = [i for i, folder in enumerate(folders) if split_of(folder)]
         found.append(
             (
-                SPLIT_NAMES[folders[at[-1]].lower()] if at else "",
+                SPLIT_NAMES[split_of(folders[at[-1]]) or ""] if at else "",
                 "/".join((*folders[at[-1] + 1 :], file.stem)) if at else "",
             )
         )

@@ -60,7 +60,7 @@ def kind_of(reason: str) -> str:
     kind = after[1] if after else kind
     if kind.startswith("pitch "):
         return "a pitch out of range"
-    return kind if re.match(r"has \d+ voices", kind) else re.sub(r"-?\d+", "N", kind)
+    return kind if re.match(r"has \d+ voices?\b", kind) else re.sub(r"-?\d+", "N", kind)
 
 
 def _write_list(where: str, skipped: Sequence[Skipped]) -> None:

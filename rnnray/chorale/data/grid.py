@@ -1,6 +1,5 @@
 """Conversion of lines of notes to voices on the grid of sixteenth notes."""
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.chorale.chords import PITCHES
+from rnnray.chorale.data.articulation import Articulation, step_of, to_next_beginning
 from rnnray.chorale.data.chorale_table import out_of_range
 from rnnray.chorale.data.lines import Line, Note
 from rnnray.chorale.data.repairs import Repair, Repairs
@@ -18,11 +18,6 @@ Column = npt.NDArray[np.int16]
 """int16 [n]: the pitch of a voice at each sixteenth note, 0 = silence."""
 
 MOST_STEPS = 1 << 16  # over an hour of music; a damaged MIDI file may claim years
-# A gap up to this share of the time from a note's beginning to the next one is articulation, not a
-# rest: players and programs hold notes for 75 to 100 % of it. A dotted quarter before an eighth
-# rest has an equally large gap if it is held to its end, but then gaps are whole sixteenths. Such
-# gaps are rests, unless a quarter of the line's small gaps have other lengths.
-_ARTICULATION = Fraction(1, 4)
 # A line that is divided, or in unison, for a larger share of its time has more than one voice, not
 # a fault.
 SMALL = Fraction(1, 4)
@@ -48,7 +43,9 @@ class _Held:
     note: Note
 
 
-def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
+def on_grid(
+    line: Line, of_piece: Articulation, *, lowest: bool, pitches: range = PITCHES
+) -> Voices:
     """Return the voices of a line: one, or several if it always has several notes at once.
 
     Beginnings and ends move to the nearest sixteenth. In a played line, an end that comes a little
@@ -57,6 +54,7 @@ def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
 
     Args:
         line: notes of the line.
+        of_piece: articulation of all lines.
         lowest: whether it is the lowest line, of whose chords the lowest note is kept.
         pitches: accepted pitches.
     """
@@ -66,14 +64,13 @@ def on_grid(line: Line, *, lowest: bool, pitches: range = PITCHES) -> Voices:
         voices.fault = f"{bad.where}: {out_of_range(bad.pitch, pitches)}"
     if voices.fault:
         return voices
-    length = max((_step(note.end) for note in line.notes), default=0)
+    length = max((step_of(note.end) for note in line.notes), default=0)
     if length > MOST_STEPS:
         voices.fault = f"lasts {length} sixteenth notes; at most {MOST_STEPS} are read"
         return voices
     notes = line.notes
     if line.played:
-        alone = _notes_at_once(_rounded(notes, Repairs())) == 1
-        notes = _to_next_beginning(notes, voices.repairs, alone=alone)
+        notes = to_next_beginning(line, of_piece, voices.repairs)
     held = _rounded(notes, voices.repairs)
     if not held:
         return voices
@@ -110,55 +107,10 @@ def _notes_at_once(held: list[_Held]) -> int:
     return int(np.bincount(counts[counts > 0]).argmax()) if held else 0
 
 
-def _to_next_beginning(notes: list[Note], repairs: Repairs, *, alone: bool) -> list[Note]:
-    """Let notes that are released a little early last until the next beginning.
-
-    That is the beginning of the line's next note, in any of its voices. In a line of single notes
-    (`alone`), notes that are released a little late are cut there. In a line whose notes are
-    released early, notes before rests last to the next quarter or eighth note by the same rule; in
-    a line whose notes are released late, to the nearest quarter note.
-    """
-    starts = sorted({note.start for note in notes})
-    begun = set(starts)
-    beginnings = []
-    for note in notes:
-        after = bisect_left(starts, note.end)
-        around = starts[after - 1 : after + 1] if alone and after else starts[after : after + 1]
-        distances = [(abs(start - note.end), start) for start in around if start > note.start]
-        beginnings.append(_near(note, [min(distances)[1]] if distances else []))
-    gaps = [end - note.end for end, note in zip(beginnings, notes, strict=True) if end > note.end]
-    off = sum(not _on_sixteenths(gap) for gap in gaps)
-    early = off > 0 and off >= SMALL * len(gaps)
-    late = any(note.end > starts[bisect_right(starts, note.start)] for note in notes
-               if note.start < starts[-1])  # fmt: skip
-    held = []
-    for note, beginning in zip(notes, beginnings, strict=True):
-        end = beginning if early or not _on_sixteenths(beginning - note.end) else note.end
-        if end == note.end and end not in begun:
-            if early:
-                end = _near(note, [Fraction(-(-end * units // 1)) / units for units in (1, 2)])
-            elif late and not _on_sixteenths(end):
-                end = _near(note, [Fraction(round(end))])
-        kind = Repair.ARTICULATION if end > note.end else Repair.OVERLAP
-        repairs[kind] += _step(note.end) != _step(end)
-        held.append(note._replace(end=end))
-    return held
-
-
-def _on_sixteenths(quarters: Fraction) -> bool:
-    return (quarters * 4).denominator == 1
-
-
-def _near(note: Note, targets: list[Fraction]) -> Fraction:
-    """Return the target that the note ends near, or the note's own end."""
-    near = [end for end in targets if abs(end - note.end) <= _ARTICULATION * (end - note.start)]
-    return near[0] if near else note.end
-
-
 def _rounded(notes: list[Note], repairs: Repairs) -> list[_Held]:
     held = []
     for note in notes:
-        item = _Held(_step(note.start), _step(note.end), note)
+        item = _Held(step_of(note.start), step_of(note.end), note)
         if item.start >= item.stop:
             repairs[Repair.TOO_SHORT] += 1
             continue
@@ -166,11 +118,6 @@ def _rounded(notes: list[Note], repairs: Repairs) -> list[_Held]:
         repairs[Repair.MOVED] += abs(note.start * 4 - item.start) >= SMALL
         held.append(item)
     return sorted(held, key=lambda item: item.start)
-
-
-def _step(quarters: Fraction) -> int:
-    """Return the nearest sixteenth; the middle between two is rounded up."""
-    return int((quarters * 8 + 1) // 2)
 
 
 def _counts(held: list[_Held], length: int) -> npt.NDArray[np.int64]:

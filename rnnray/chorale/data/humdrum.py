@@ -5,14 +5,15 @@ from fractions import Fraction
 from typing import Any
 
 from rnnray.chorale.data.lines import Line, Note
+from rnnray.chorale.data.metre import WHOLE, Metre, metre_of
 from rnnray.chorale.data.repairs import Repairs
 from rnnray.errors import UserError
 
 _MAX_BYTES = 1 << 20  # a chorale has some thousand; music21 takes minutes for this limit
 
 
-def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
-    """Return the notes of each spine, highest first, as they sound; nothing is repaired.
+def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs, Metre]:
+    """Return the notes of each spine, highest first, as they sound, no repairs, and the metre.
 
     Args:
         content: content of the file, UTF-8 or Latin-1.
@@ -36,11 +37,12 @@ def read_kern(content: bytes, where: str) -> tuple[list[Line], Repairs]:
             Line(number, _name(part) or f"spine {number + 1}", "", list(_notes(part)))
             for number, part in enumerate(collection.stream.parts)
         ]
+        metre = _metre(next(iter(collection.stream.parts), None))
     # music21 raises all kinds of errors on damaged files.
     except Exception as error:
         words = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{where}: cannot be read as **kern ({words[:200]})") from error
-    return lines, Repairs()
+    return lines, Repairs(), metre
 
 
 def _name(part: Any) -> str:
@@ -50,6 +52,14 @@ def _name(part: Any) -> str:
         if quote and name.strip():
             return str(name.strip())
     return ""
+
+
+def _metre(part: Any) -> Metre:
+    bars = [*part.getElementsByClass("Measure")] if part is not None else []
+    signatures = [*part.recurse().getElementsByClass("TimeSignature")] if bars else []
+    named = [(its.ratioString, Fraction(its.barDuration.quarterLength)) for its in signatures]
+    first = Fraction(bars[0].highestTime) if len(bars) > 1 and named else WHOLE
+    return metre_of(named, first if named and first < named[0][1] else Fraction())
 
 
 def _notes(part: Any) -> Iterator[Note]:

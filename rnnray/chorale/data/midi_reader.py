@@ -11,13 +11,14 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from rnnray.chorale.data.lines import Line, Note
+from rnnray.chorale.data.metre import Metre, metre_of
 from rnnray.chorale.data.repairs import Repair, Repairs
 from rnnray.errors import UserError
 
 _PERCUSSION = 9  # the channel, counted from 0, whose notes are drums in General MIDI
 _NOTE_OFF, _NOTE_ON, _PROGRAM, _PRESSURE = 0x8, 0x9, 0xC, 0xD
 _META, _SYSEX, _SYSEX_ON = 0xFF, 0xF0, 0xF7
-_TRACK_NAME, _KEY_SIGNATURE = 0x03, 0x59
+_TRACK_NAME, _TIME_SIGNATURE, _KEY_SIGNATURE = 0x03, 0x58, 0x59
 # data bytes of system messages, which should not be in files
 _SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 
@@ -34,8 +35,8 @@ class _Key(NamedTuple):
     pitch: int
 
 
-def read_midi(content: bytes, where: str) -> tuple[list[Line], Repairs]:
-    """Return the notes of a MIDI file by track and channel, without drums, and the repairs.
+def read_midi(content: bytes, where: str) -> tuple[list[Line], Repairs, Metre]:
+    """Return the notes of a MIDI file by track and channel, without drums, repairs, and metre.
 
     Args:
         content: content of the file.
@@ -53,14 +54,18 @@ def read_midi(content: bytes, where: str) -> tuple[list[Line], Repairs]:
             )
         lines: list[Line] = []
         repairs = Repairs()
+        signatures: list[tuple[int, bytes]] = []
         for number, track in enumerate(tracks):
             try:
-                lines += _lines(number, list(_events(track)), division, repairs)
+                events = list(_events(track))
+                lines += _lines(number, events, division, repairs)
             except _DamagedError as error:
                 raise _DamagedError(f"track {number}, {error}") from error
+            signatures += [(its.tick, its.data) for its in events if its.status == _META
+                           and its.kind == _TIME_SIGNATURE and _is_metre(its.data)]  # fmt: skip
     except _DamagedError as error:
         raise UserError(f"{where}: not a MIDI file, or a damaged one ({error})") from error
-    return lines, repairs
+    return lines, repairs, _metre(sorted(signatures), division)
 
 
 class _DamagedError(Exception):
@@ -221,6 +226,23 @@ def _where(tick: int, division: int) -> str:
 def _is_key(data: bytes) -> bool:
     """Return whether data are a key signature: up to seven flats or sharps, major or minor."""
     return len(data) == 2 and (data[0] <= 7 or data[0] >= 0x100 - 7) and data[1] <= 1
+
+
+def _is_metre(data: bytes) -> bool:
+    return len(data) == 4 and data[0] > 0 and data[1] <= 6  # down to 64th notes
+
+
+def _metre(signatures: list[tuple[int, bytes]], division: int) -> Metre:
+    """Return the metre; a short first bar of a metre of its own is an upbeat."""
+    bars = [(tick, f"{data[0]}/{1 << data[1]}", Fraction(4 * data[0], 1 << data[1]))
+            for tick, data in signatures]  # fmt: skip
+    upbeat = Fraction()
+    if len(bars) > 1 and bars[0][0] == 0:
+        first = Fraction(bars[1][0], division)
+        if 0 < first == bars[0][2] < bars[1][2]:
+            upbeat = first
+            del bars[0]
+    return metre_of(((name, length) for _, name, length in bars), upbeat)
 
 
 def _text(data: bytes) -> str:

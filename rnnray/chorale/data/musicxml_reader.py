@@ -11,17 +11,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from rnnray.chorale.data.lines import Line, Note, overlap
+from rnnray.chorale.data.metre import WHOLE, Metre, metre_of
 from rnnray.chorale.data.repairs import Repair, Repairs
 from rnnray.errors import UserError
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ZIP = b"PK\x03\x04"
-_WHOLE = Fraction(4)  # quarters in a bar of unknown metre
 
 
 class _Sung(NamedTuple):
@@ -42,11 +42,12 @@ class _Bar:
     notes: list[_Sung] = field(default_factory=list)
     content: Fraction = Fraction()  # length of notes and rests
     rest: Fraction = Fraction()  # length of a rest that fills the bar, whatever the metre
-    metre: Fraction = _WHOLE
+    metre: Fraction = WHOLE
+    metre_name: str = ""  # empty if unknown
 
 
-def read_musicxml(content: bytes, where: str) -> tuple[list[Line], Repairs]:
-    """Return the notes of a MusicXML file by voice, as they sound, and the repairs.
+def read_musicxml(content: bytes, where: str) -> tuple[list[Line], Repairs, Metre]:
+    """Return the notes of a MusicXML file by voice, as they sound, the repairs, and the metre.
 
     A bar has its length in the part in which it is longest. A chord in one voice, while another
     voice of its staff is silent, belongs to both. A voice that never sounds together with another
@@ -73,7 +74,7 @@ def read_musicxml(content: bytes, where: str) -> tuple[list[Line], Repairs]:
     for number, (name, bars) in enumerate(parts):
         shown = f"{name} of part {number + 1}" if name in names[:number] else name
         lines += _lines(number, shown, bars, starts)
-    return lines, repairs
+    return lines, repairs, _metre([bars for _, bars in parts], starts)
 
 
 class _UnreadableError(Exception):
@@ -118,7 +119,7 @@ def _parts(root: ElementTree.Element) -> Iterator[tuple[str, list[ElementTree.El
 
 
 def _bars(measures: list[ElementTree.Element], repairs: Repairs) -> Iterator[_Bar]:
-    divisions, transposed, metre = Fraction(1), 0, _WHOLE
+    divisions, transposed, name, metre = Fraction(1), 0, "", WHOLE
     for index, measure in enumerate(measures):
         bar = _Bar(
             measure.get("number") or str(index + 1),
@@ -129,7 +130,7 @@ def _bars(measures: list[ElementTree.Element], repairs: Repairs) -> Iterator[_Ba
             if element.tag == "attributes":
                 divisions = Fraction(element.findtext("divisions") or divisions)
                 transposed = _transposed(element, transposed)
-                metre = _metre(element) or metre
+                name, metre = _metre_named(element) or (name, metre)
             elif element.tag in ("backup", "forward"):
                 length = _duration(element, divisions)
                 now = max(Fraction(), now - length) if element.tag == "backup" else now + length
@@ -162,7 +163,7 @@ def _bars(measures: list[ElementTree.Element], repairs: Repairs) -> Iterator[_Ba
                         _tied(element),
                     )
                 )
-        bar.metre = metre
+        bar.metre, bar.metre_name = metre, name
         yield bar
 
 
@@ -181,14 +182,15 @@ def _transposed(attributes: ElementTree.Element, before: int) -> int:
     return chromatic + 12 * int(transpose.findtext("octave-change") or 0)
 
 
-def _metre(attributes: ElementTree.Element) -> Fraction | None:
-    """Return the quarters in a bar; None if the metre does not change or is not a fraction."""
-    beats = attributes.findtext("time/beats") or ""
-    unit = attributes.findtext("time/beat-type") or ""
+def _metre_named(attributes: ElementTree.Element) -> tuple[str, Fraction] | None:
+    """Return name and quarters of a metre; None if it does not change or is no fraction."""
+    beats = (attributes.findtext("time/beats") or "").strip()
+    unit = (attributes.findtext("time/beat-type") or "").strip()
     counts = beats.split("+")
-    if not unit.strip().isdecimal() or not all(count.strip().isdecimal() for count in counts):
+    if not unit.isdecimal() or not all(count.strip().isdecimal() for count in counts):
         return None
-    return Fraction(4 * sum(map(int, counts)), int(unit)) or None
+    length = Fraction(4 * sum(map(int, counts)), int(unit))
+    return (f"{beats}/{unit}", length) if length else None
 
 
 def _tied(note: ElementTree.Element) -> bool:
@@ -212,9 +214,27 @@ def _aligned(parts: list[list[_Bar]], repairs: Repairs) -> list[Fraction]:
         # no upbeat is expected.
         full = [bar.rest for bar in bars if bar.rest == bar.metre and not bar.upbeat]
         length = max([content, *full]) or max(bar.rest for bar in bars) or bars[0].metre
-        repairs[Repair.SHORT_BAR] += sum(0 < bar.content < length and not bar.rest for bar in bars)
+        missing = sum(0 < len(bars) <= index for bars in parts)
+        repairs[Repair.SHORT_BAR] += missing + sum(
+            bar.content < length and not bar.rest for bar in bars
+        )
         starts.append(starts[-1] + length)
+    lengths = [end - start for start, end in pairwise(starts)]
+    longest = max(parts, key=len, default=[])
+    for index, bar in enumerate(longest[:-1]):
+        before, length, after = lengths[max(0, index - 1)], lengths[index], lengths[index + 1]
+        # Bars that are divided, as by a repeat, are whole together.
+        whole = bar.metre in (before + length, length + after)
+        if bar.metre_name and not bar.upbeat and not whole:
+            repairs[Repair.SHORT_BARS] += length < bar.metre
     return starts
+
+
+def _metre(parts: list[list[_Bar]], starts: list[Fraction]) -> Metre:
+    bars = max(parts, key=len, default=[])
+    named = [(bar.metre_name, bar.metre) for bar in bars if bar.metre_name]
+    first = starts[1] if len(starts) > 2 and bars[0].metre_name else WHOLE
+    return metre_of(named, first if bars and first < bars[0].metre else Fraction())
 
 
 def _lines(number: int, name: str, bars: list[_Bar], starts: list[Fraction]) -> list[Line]:

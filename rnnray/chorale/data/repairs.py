@@ -23,6 +23,9 @@ class Repair(StrEnum):
     GRACE = "a grace note is left out"
     CUE = "a cue note is not sung"
     SHORT_BAR = "a bar is shorter in one part than in the others; rests fill it"
+    SHORT_BARS = "a bar is shorter than its metre in all parts; the next one follows at once"
+    METRE = "a piece is not in 4/4; its bars are counted as 4/4 from its first chord"
+    UPBEAT = "a piece begins with an upbeat, which is counted as the beginning of a bar"
     BAD_EVENT = "a MIDI event with invalid values is ignored"
     LEFT_OUT = "a part that is not of the choir is left out"
 

@@ -1,11 +1,12 @@
 """Voices from MIDI, MusicXML, Humdrum and CSV files.
 
 Pitches are as they sound, and are not transposed further. Repeats are not expanded, fermatas are
-ignored, an upbeat stays at its position in the bar.
+ignored. Metre and upbeat are told, and change no voice.
 """
 
 import io
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -13,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
+from rnnray.chorale.data.articulation import articulation
 from rnnray.chorale.data.choir import Choice, four_voices, voices_named
 from rnnray.chorale.data.csv_file import read_csv
 from rnnray.chorale.data.grid import Voices, on_grid, without_divisions
 from rnnray.chorale.data.humdrum import read_kern
 from rnnray.chorale.data.lines import Line
+from rnnray.chorale.data.metre import Metre
 from rnnray.chorale.data.midi_reader import read_midi
 from rnnray.chorale.data.musicxml_reader import read_musicxml
 from rnnray.chorale.data.repairs import Repair, Repairs
@@ -43,6 +46,7 @@ class Score(NamedTuple):
     voices: npt.NDArray[np.int16]  # [n, v], see `read_voices`
     repairs: Repairs  # number of repairs of each kind
     onsets: npt.NDArray[np.bool_]  # [n, v], where notes begin; all false if the format has none
+    metre: Metre = Metre()
 
 
 def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.int16]:
@@ -70,7 +74,7 @@ def read_voices(path: str | Path, pitches: range = PITCHES) -> npt.NDArray[np.in
 
 
 def read_score(path: Path, pitches: range = PITCHES) -> Score:
-    """Return the result of `read_voices`, with the number of repairs of each kind."""
+    """Return the result of `read_voices`, with repairs, onsets and metre."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: not a file of voices in a known format ({', '.join(SUFFIXES)})")
@@ -86,8 +90,8 @@ def read_score(path: Path, pitches: range = PITCHES) -> Score:
     if suffix == ".csv":
         voices = read_csv(content, str(path), any_voices=True, pitches=pitches)
         return Score(voices, Repairs(), np.zeros(voices.shape, bool))
-    lines, repairs = _READERS[suffix](content, str(path))
-    return _score(lines, repairs, str(path), pitches)
+    lines, repairs, metre = _READERS[suffix](content, str(path))
+    return _score(lines, repairs, str(path), pitches)._replace(metre=metre)
 
 
 def _unpacked(content: bytes) -> int:
@@ -133,16 +137,31 @@ def _score(lines: list[Line], repairs: Repairs, where: str, pitches: range) -> S
         repairs = repairs + its.repairs
     parts = {its.line.part for its in voices} - {its.line.part for its in taken}
     repairs[Repair.LEFT_OUT] += len(parts)
-    # A line whose notes are all doubled has two equal columns.
-    repairs[Repair.DOUBLED] += sum(len(its.columns) for its in taken) - len(chosen)
+    repairs += _second_columns(voices, chosen)
     columns = [column for _, column in chosen if column is not None]
     return Score(_together(columns), +repairs, _together([*map(_onsets_of, chosen)]))
+
+
+def _second_columns(voices: list[Voices], chosen: list[Choice]) -> Repairs:
+    """Return the repairs of voices that are doubled or divided from beginning to end."""
+    repairs = Repairs()
+    sung = [column for _, column in chosen if column is not None]
+    of_part = Counter(its.line.part for its, _ in chosen)
+    for its in voices:
+        for column, onsets in zip(its.columns, its.onsets, strict=True):
+            if of_part[its.line.part] == 1 and not any(column is one for one in sung):
+                if any(np.array_equal(column, one) for one in sung):
+                    repairs[Repair.DOUBLED] += 1
+                else:
+                    repairs[Repair.DIVIDED] += int(onsets.sum())
+    return repairs
 
 
 def _on_grid(lines: list[Line], pitches: range) -> list[Voices]:
     """Return the lines that have notes, on the grid."""
     lowest = _lowest(lines)
-    voices = [on_grid(line, lowest=line is lowest, pitches=pitches) for line in lines]
+    played = articulation(lines)
+    voices = [on_grid(line, played, lowest=line is lowest, pitches=pitches) for line in lines]
     return [its for its in voices if its.columns or its.fault]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnray import object_array
 from rnnray.chorale.chords import PITCHES, VOICE_COUNT, Chords
 from rnnray.chorale.data.chorale_table import SPLIT_NAMES, SPLITS, out_of_range
 from rnnray.errors import UserError
@@ -28,9 +29,9 @@ def read_separated(content: bytes, suffix: str, where: str) -> list[tuple[str, s
 
     Args:
         content: content of the file.
-        suffix: `.json` or `.npz`. In `.npz` only plain arrays are read: [chorales, n, 4] for a
-            split, filled up with NaN. Pickled ones, as in the archive of that repository, are
-            refused, because unpickling can run code.
+        suffix: `.json` or `.npz`. In `.npz`, a split is an array of an array [n, 4] for each
+            chorale, as in that repository, which is read without unpickling; or a plain array
+            [chorales, n, 4], filled up with NaN.
         where: name of the file, for messages.
 
     Raises:
@@ -73,35 +74,42 @@ def _from_npz(content: bytes, where: str) -> dict[str, Any]:
         if size > _MAX_BYTES:
             raise UserError(f"{where}: unpacks to more than {_MAX_BYTES >> 20} MiB; not read")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            values = {key: _array(arrays, key, where) for key in arrays.files}
+            values = {key: _arrays(arrays, key, where) for key in arrays.files}
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError,
             TypeError, MemoryError, NotImplementedError, RuntimeError) as error:  # fmt: skip
         raise UserError(f"{where}: cannot be read as .npz ({error})") from error
     if not values or not set(values) <= set(SPLIT_NAMES):
         raise UserError(f"{where}: has no arrays named {', '.join(SPLITS)}")
-    for key, array in values.items():
-        if array.ndim != 3 or array.shape[2] != VOICE_COUNT or array.dtype.kind not in "iuf":
-            raise UserError(
-                f"{where}, {key}: {array.dtype} {list(array.shape)} instead of numbers "
-                f"[chorales, chords, {VOICE_COUNT}]"
-            )
-    return {key: list(map(_unpadded, array)) for key, array in values.items()}
+    for key, chorales in values.items():
+        for array in chorales:
+            if array.ndim != 2 or array.shape[1] != VOICE_COUNT or array.dtype.kind not in "iuf":
+                raise UserError(
+                    f"{where}, {key}: a chorale of {array.dtype} {list(array.shape)} instead of "
+                    f"numbers [chords, {VOICE_COUNT}]"
+                )
+    return values
 
 
-def _array(arrays: Any, key: str, where: str) -> Any:
+def _arrays(arrays: Any, key: str, where: str) -> list[Any]:
+    """Return the chorales of a split."""
     try:
-        return arrays[key]
+        return [_unpadded(array) for array in arrays[key]]
     except ValueError as error:
         if "pickle" not in str(error):
             raise
+    try:
+        with arrays.zip.open(f"{key}.npy") as member:
+            return list(object_array.read(member))
+    except UserError as error:
         raise UserError(
-            f"{where}, {key}: is pickled, and pickles are not read because they can run code; use "
-            "the .json file of the same name (Jsb16thSeparated.json), which holds the same chorales"
+            f"{where}, {key}: {error}; the .json file of the same name has the same chorales"
         ) from error
 
 
 def _unpadded(chorale: Any) -> Any:
     """Remove the silence that fills a chorale up to the longest."""
+    if chorale.ndim != 2 or chorale.dtype.kind not in "iuf":
+        return chorale
     sounding = np.flatnonzero((np.nan_to_num(chorale) > 0).any(axis=1))
     return chorale[: sounding[-1] + 1] if sounding.size else chorale[:0]
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from rnnray.chorale.chorale_config import ChoraleConfig
 from rnnray.chorale.chorale_task import training_rows, whole_pieces
 from rnnray.chorale.data import chorale_table
+from rnnray.chorale.data.corpus_report import SAME_MUSIC
 from rnnray.errors import UserError
 from rnnray.run_folder import condensed
 from rnnray.training.rows import Blocks, TrainingData, mixed
@@ -25,8 +26,8 @@ def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
         if not counts[split]:
             there = ", ".join(f"{count} in {name}" for name, count in counts.items())
             raise UserError(
-                f"{config.data}: split {split!r}: the data have no chorales there, only {there}; "
-                "use --split 80:10:10, or put them into folders train, valid and test"
+                f"{config.data}: split {split!r}: the data have no chorales there, only {there}"
+                f"{_way_out(config, corpus)}"
             )
     training = training_rows(config, chorale_table.chords_of(chorale_table.select(corpus, "train")))
     validation = whole_pieces(chorale_table.chords_of(chorale_table.select(corpus, "validation")))
@@ -39,6 +40,19 @@ def training_data(config: ChoraleConfig, corpus: pa.Table) -> TrainingData:
     if config.shuffle_rows:
         blocks = mixed(blocks, config.seed)
     return TrainingData(blocks, Blocks.of([validation]), identity(corpus))
+
+
+def _way_out(config: ChoraleConfig, corpus: pa.Table) -> str:
+    """Return the end of the message that a split has no chorales."""
+    if len(corpus) > 1:
+        return "; use --split 80:10:10, or put them into folders train, valid and test"
+    reasons = [reason for _, reason in chorale_table.skipped_of(corpus)]
+    same = sum(reason.startswith(SAME_MUSIC) for reason in reasons)
+    return (
+        f" ({same} more of the same music left out)" * (same > 0)
+        + "; two different pieces are needed at least, three for a test split"
+        + " and --split 80:10:10" * (config.split is None)
+    )
 
 
 def identity(corpus: pa.Table) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rnnray import object_array
 from rnnray.errors import OnBad, UserError, report
-from rnnray.sketch.data import object_array
 from rnnray.sketch.data.ndjson import Drawing, Record, to_drawings
 
 

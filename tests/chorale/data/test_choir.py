@@ -103,6 +103,22 @@ def test_a_voice_number_for_a_divided_chord_is_no_fifth_voice(tmp_path: Path) ->
     assert score.repairs == {Repair.DIVIDED: 1}
 
 
+@pytest.mark.parametrize(("doubled", "octave"), [("Soprano", -12), ("Bass", -12), ("Tenor", -2)])
+def test_a_named_voice_that_is_doubled_throughout_keeps_its_outer_notes(
+    tmp_path: Path, doubled: str, octave: int
+) -> None:
+    names = ("Soprano", "Alto", "Tenor", "Bass")
+    tracks = [(name, {0: list(its)}) for name, its in zip(names, SINGERS, strict=True)]
+    notes = tracks[names.index(doubled)][1][0]
+    notes += [(pitch + octave, start, end) for pitch, start, end in notes]
+    expected = [list(chord) for chord in CHORDS]
+    if doubled == "Bass":
+        expected = [[*chord[:3], chord[3] + octave] for chord in CHORDS]
+    score = read_score(midi(tmp_path / "a.mid", tracks))
+    assert score.voices[::4].tolist() == expected
+    assert score.repairs == {Repair.DIVIDED: 2}
+
+
 def test_a_singer_is_read_though_the_piano_cannot_be(tmp_path: Path) -> None:
     piano = line(40, 30)
     path = midi(tmp_path / "a.mid", [("Gesang", {0: SINGERS[0]}), ("Klavier", {0: piano})])

@@ -89,6 +89,12 @@ def test_one_split_alone_keeps_its_split(tmp_path: Path) -> None:
     assert rows(folder / "all" / "train" / "a.csv") == [("a", "train")]
 
 
+@pytest.mark.parametrize("folders", ["training val testing", "Train dev TEST", "train eval test"])
+def test_folders_have_the_names_that_drawings_splits_have(tmp_path: Path, folders: str) -> None:
+    files = {f"{folder}/a.csv": HEADER + "72,67,60,48\n" for folder in folders.split()}
+    assert rows(write(tmp_path / "all", files)) == [("a", "train"), ("a", "valid"), ("a", "test")]
+
+
 def test_without_split_folders_a_name_decides_wherever_the_files_lie(tmp_path: Path) -> None:
     files = {f"bach/book{number % 2}/{number}.csv": HEADER + "0,0,0,0\n" for number in range(30)}
     found = rows(write(tmp_path / "folder.v1", files))
@@ -150,17 +156,19 @@ def test_what_is_not_taken_is_counted_by_reason(
 ) -> None:
     files: dict[str, str | bytes] = {f"{number:02}.mid": b"x" for number in range(25)}
     files |= {f"{number:02}.pdf": b"x" for number in range(4)}
+    files |= {f"one/{number}.mid": midi(70 - number) for number in range(3)}
     files |= {f"high/{number:02}.mid": midi(70, 65, 60, 20 + number) for number in range(9)}
     read = open_corpus(str(write(tmp_path, files | {"good.mid": midi(70, 65, 60, 50)})))
-    assert len(chorale_table.skipped_of(read)) == 38
+    assert len(chorale_table.skipped_of(read)) == 41
     said = [line[11:] for line in capsys.readouterr().out.splitlines()]
-    assert said[0] == f"{tmp_path}: 1 of 39 files taken; not taken:"
-    assert [line.split(maxsplit=1) for line in said[1:4]] == [
+    assert said[0] == f"{tmp_path}: 1 of 42 files taken; not taken:"
+    assert [line.split(maxsplit=1) for line in said[1:5]] == [
         ["25", "not a MIDI file, or a damaged one, such as 00.mid"],
         ["9", "a pitch out of range, such as high/00.mid"],
         ["4", "chorales cannot be read from .pdf, such as 00.pdf"],
+        ["3", "has 1 voice, such as one/0.mid"],
     ]
-    assert len(said) == 5
+    assert len(said) == 6
 
 
 def test_a_corpus_can_be_read_where_no_list_can_be_written(
@@ -236,6 +244,17 @@ def test_a_table_of_titles_beside_scores_is_passed_over() -> None:
         dict(chorale_table.skipped_of(read))["metadata.csv"]
         == "a CSV of something other than chords"
     )
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+def test_pieces_in_other_metres_or_with_an_upbeat_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("three_four.musicxml", "pickup.musicxml", "cue_notes.musicxml")
+    open_corpus(str(write(tmp_path, {name: (CASES / name).read_bytes() for name in names})))
+    said = capsys.readouterr().out
+    assert "1 times: a piece is not in 4/4; its bars are counted as 4/4" in said
+    assert "1 times: a piece begins with an upbeat, which is counted as the beginning" in said
 
 
 def test_pieces_without_splits_say_how_to_split_them(tmp_path: Path) -> None:

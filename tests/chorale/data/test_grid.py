@@ -30,16 +30,55 @@ def released(share: Fraction, *lengths: float) -> Notes:
     return notes
 
 
-@pytest.mark.parametrize("percent", [100, 95, 90, 87, 83, 80, 76])
+def sounding(*lengths: float) -> list[int]:
+    """The pitches of `released` notes at each sixteenth, each held to its end."""
+    return [
+        60 + index if length > 0 else 0
+        for index, length in enumerate(lengths)
+        for _ in range(int(abs(length) * 4))
+    ]
+
+
+@pytest.mark.parametrize("percent", [100, 95, 93.75, 90, 87.5, 87, 83, 80, 76, 75])
 def test_notes_released_early_are_no_shorter_and_leave_no_rests(
-    tmp_path: Path, percent: int
+    tmp_path: Path, percent: float
 ) -> None:
-    lengths = (4, 1, 1.5, 0.5, 2, -1, 1.5, -0.5, 3, 4)
-    notes = released(Fraction(percent, 100), *lengths)
-    expected: list[int] = []
-    for index, length in enumerate(lengths):
-        expected += [60 + index if length > 0 else 0] * int(abs(length) * 4)
-    assert sung(tmp_path, notes)[0] == expected
+    lengths = (4, 1, 1.5, 0.5, 2, -1, 1.5, -0.5, 3, 4) * 2
+    notes = released(Fraction(percent) / 100, *lengths)
+    assert sung(tmp_path, notes)[0] == sounding(*lengths)
+
+
+@pytest.mark.parametrize("share", ["15/16", "7/8", "3/4"])
+@pytest.mark.parametrize("bass", [(2, 2), (4,), (1, -1, 1, -1), (-2, 2)])
+def test_notes_held_for_one_share_are_mended_in_every_voice(
+    tmp_path: Path, share: str, bass: tuple[float, ...]
+) -> None:
+    """A bass of half notes held 7/8 ends on sixteenths; the quarters above it show the way."""
+    lines = [(1, 1, 1, 1) * 4, (1, 0.5, 0.5, 1, -1) * 4, (2, 2) * 4, bass * 4]
+    tracks = [
+        (name, {0: released(Fraction(share), *lengths)})
+        for name, lengths in zip(("Soprano", "Alto", "Tenor", "Bass"), lines, strict=True)
+    ]
+    score = read_score(midi(tmp_path / "a.mid", tracks))
+    for voice, lengths in zip(score.voices.T.tolist(), lines, strict=True):
+        assert voice == sounding(*lengths)
+    held = [Fraction(share) * Fraction(n) * 4 for its in lines for n in its if n > 0]
+    rounded = sum(int(n + Fraction(1, 2)) < n / Fraction(share) for n in held)
+    assert score.repairs == ({Repair.ARTICULATION: rounded} if rounded else {})
+
+
+@pytest.mark.parametrize("lengths", [(1.5, -0.5), (1, 1, 1, 0.75, -0.25), (1, -1), (0.5, -0.5)])
+def test_rests_of_notes_that_are_held_to_their_ends_stay(
+    tmp_path: Path, lengths: tuple[float, ...]
+) -> None:
+    """Four voices breathe together, as a score program exports it."""
+    notes = released(Fraction(1), *lengths * 4)
+    score = read_score(midi(tmp_path / "a.mid", [(name, {0: notes}) for name in "SATB"]))
+    expected = sounding(*lengths * 4)
+    while not expected[-1]:
+        del expected[-1]
+    assert score.voices.T.tolist() == [expected] * 4
+    assert not score.repairs
 
 
 def test_rests_that_a_score_has_stay(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import mido
 import pytest
-from score_files import line, midi
+from score_files import QUARTER, line, midi
 
 from rnnray.chorale.data.repairs import Repair
 from rnnray.chorale.data.scores import read_score, read_voices
@@ -102,3 +102,32 @@ def test_a_note_without_an_end_that_is_struck_again_ends_there(tmp_path: Path) -
     score = read_score(without_end(tmp_path / "a.mid", 65, 67, 67, 71, missing=1))
     assert score.voices[::4, 0].tolist() == [65, 67, 67, 71]
     assert score.repairs == {Repair.OVERLAP: 1}
+
+
+@pytest.mark.parametrize(
+    ("signatures", "metre"),
+    [
+        ([], ("", 0)),
+        ([(0, 4, 4)], ("", 0)),
+        ([(0, 2, 2)], ("", 0)),
+        ([(0, 3, 4)], ("3/4", 0)),
+        ([(0, 4, 4), (8, 3, 4), (11, 4, 4)], ("4/4 and 3/4", 0)),
+        ([(0, 1, 4), (1, 4, 4)], ("", 1)),  # as notation programs write an upbeat
+        ([(0, 1, 4), (1, 3, 4)], ("3/4", 1)),
+        ([(0, 4, 4), (4, 2, 4)], ("4/4 and 2/4", 0)),
+    ],
+)
+def test_metre_and_upbeat_are_read(
+    tmp_path: Path, signatures: list[tuple[int, int, int]], metre: tuple[str, int]
+) -> None:
+    file = mido.MidiFile(midi(tmp_path / "a.mid", [("", {0: line(*[60, 62] * 8)})]))
+    track, now = file.add_track("metre"), 0
+    for quarter, beats, unit in signatures:
+        track.append(
+            mido.MetaMessage(
+                "time_signature", numerator=beats, denominator=unit, time=(quarter - now) * QUARTER
+            )
+        )
+        now = quarter
+    file.save(tmp_path / "a.mid")
+    assert read_score(tmp_path / "a.mid").metre == metre

@@ -41,6 +41,36 @@ def test_an_upbeat_and_a_rest_for_a_whole_bar_are_as_long_as_the_others_say(tmp_
     assert not score.repairs
 
 
+@pytest.mark.parametrize("last", ["lacking", "empty"])
+def test_a_bar_that_a_part_lacks_is_counted(tmp_path: Path, last: str) -> None:
+    full = quarters("C5", "D5", "E5", "D5")
+    bass = [full.replace("5<", "3<")] + [""] * (last == "empty")
+    score = read(tmp_path, {"Soprano": [full] * 2, "Bass": bass})
+    assert score.voices[::4, 1].tolist() == [48, 50, 52, 50, 0, 0, 0, 0]
+    assert score.repairs == {Repair.SHORT_BAR: 1}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "short"),
+    [
+        ([16, 12, 16, 16], 1),
+        ([16, 12, 4, 16], 0),  # divided, as by a repeat
+        ([4, 16, 16, 12], 0),  # an upbeat, and the last bar without it
+        ([16, 8, 16, 12, 16, 16], 2),
+    ],
+)
+def test_a_bar_that_is_short_in_all_parts_is_counted(
+    tmp_path: Path, lengths: list[int], short: int
+) -> None:
+    four = "<time><beats>4</beats><beat-type>4</beat-type></time>"
+    parts = {
+        name: [note(pitch, n, 1) for n in lengths] for name, pitch in (("S", "C5"), ("A", "G4"))
+    }
+    score = read(tmp_path, parts, four)
+    assert len(score.voices) == sum(lengths)
+    assert score.repairs == ({Repair.SHORT_BARS: short} if short else {})
+
+
 def test_a_bar_with_only_the_second_voice_is_the_alto_s(tmp_path: Path) -> None:
     first = quarters("C5", "D5") + "<backup><duration>8</duration></backup>"
     bars = [first + note("G4", 8, 2), note("A4", 8, 2), first + note("G4", 8, 2)]

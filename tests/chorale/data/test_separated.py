@@ -1,6 +1,10 @@
 """Chorales whose splits are all in one file, JSON or arrays."""
 
+import io
 import json
+import pickle
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,21 +31,47 @@ def test_all_splits_in_one_json_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, np.where(piece == 72, 0, piece))
 
 
-def test_plain_arrays_in_npz_are_read_and_pickled_ones_are_not(tmp_path: Path) -> None:
-    padded = np.full((2, 40, 4), np.nan)
-    padded[0, :32], padded[1, :16] = tune(0), tune(1)[:16]
-    np.savez(tmp_path / "plain.npz", train=padded)
-    first, second = chorale_table.chords_of(open_corpus(str(tmp_path / "plain.npz")))
-    np.testing.assert_array_equal(first, tune(0))
+@pytest.mark.parametrize("form", ["plain", "pickled", "of Python 2"])
+def test_arrays_in_npz_are_read_and_nothing_is_unpickled(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = tune(0).astype(float)
+    silent[-4:, 3] = np.nan
+    pieces = np.empty(2, object)
+    pieces[:] = [silent, tune(1)[:16].astype(float)]
+    if form == "plain":
+        padded = np.full((2, 40, 4), np.nan)
+        padded[0, :32], padded[1, :16] = pieces
+        np.savez(tmp_path / "a.npz", train=padded)
+    else:
+        stream = io.BytesIO()
+        header = {"descr": "|O", "fortran_order": False, "shape": (2,)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        pickle.dump(pieces, stream, protocol=2 if form == "of Python 2" else 4)
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr("train.npy", stream.getvalue())
+    monkeypatch.setattr(pickle, "load", None)
+    monkeypatch.setattr(pickle, "loads", None)
+    first, second = chorale_table.chords_of(open_corpus(str(tmp_path / "a.npz")))
+    np.testing.assert_array_equal(first, np.nan_to_num(silent))
     np.testing.assert_array_equal(second, tune(1)[:16])
-    pieces = np.empty(1, object)
-    pieces[0] = tune(0)
-    np.savez(tmp_path / "pickled.npz", train=pieces)
-    line = refused(tmp_path / "pickled.npz")
-    assert (
-        "train: is pickled, and pickles are not read because they can run code; use the .json"
-        in line
-    )
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (np.array([Path("a")], object), "train: .*names pathlib.*; the .json file of the same"),
+        (np.array([tune(0)[:, :3], None], object)[:1], r"a chorale of int16 \[32, 3\] instead of"),
+        (np.zeros((2, 4)), r"a chorale of float64 \[4\] instead of numbers \[chords, 4\]"),
+        (np.array(["a", "b"]), r"a chorale of <U1 \[\] instead of numbers"),
+        (np.float64(3), "cannot be read as .npz"),
+    ],
+)
+def test_npz_of_anything_else_is_a_clear_error(
+    tmp_path: Path, train: np.ndarray, words: str
+) -> None:
+    np.savez(tmp_path / "a.npz", train=train)
+    assert re.search(words, refused(tmp_path / "a.npz"))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnray import object_array
 from rnnray.errors import UserError
-from rnnray.sketch.data import object_array
 
 
 def npy(value: Any, protocol: int = 4, shape: tuple[int, ...] = (2,)) -> bytes:

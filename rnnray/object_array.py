@@ -67,7 +67,7 @@ def read(stream: BufferedIOBase) -> list[npt.NDArray[Any]]:
         version = np.lib.format.read_magic(content)
         shape, _, dtype = _HEADS[version[0]](content)
         if dtype != np.dtype("O"):
-            raise UserError(f"an array of {dtype}, not of one array for each drawing")
+            raise UserError(f"an array of {dtype}, not of arrays")
         arrays = _arrays(content)
     except _DAMAGE as error:
         raise UserError(f"a damaged NumPy file ({type(error).__name__}: {error})") from error
