@@ -43,7 +43,7 @@ test: $(READY) chromium
 	$(MAKE) --jobs=2 --keep-going without-ray with-ray
 
 # Two halves that take equally long.
-HALF := tests/chorale tests/record tests/benchmarks
+HALF := tests/chorale tests/record
 
 quick-1:
 	$(BIN)/python -m pytest -m quick $(HALF)
