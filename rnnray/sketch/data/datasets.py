@@ -327,7 +327,9 @@ def _by_split(
         for name, share in (splits.ranges(split) if split else {}).items()
         if share
     }
-    exact = few_drawings.exact_shares(data, parts, shares, split, where) if split else None
+    exact = None
+    if split and parts[0].labelled:  # drawings to classify are read as one
+        exact = few_drawings.exact_shares(data, parts, shares, split, where)
     for name, kept in (exact or shares).items():
         found[name] = [
             replace(part, keep=kept, scan=None if exact else part.scan)

@@ -52,12 +52,11 @@ def exact_shares(
         return None
     count = len(positions)
     counts = counts_of(count, parse_shares(split))
-    if parts[0].labelled:  # drawings to classify are read as one
-        say(
-            f"{data}: a hash would leave a split empty, so {count} different drawing"
-            f"{' is' if count == 1 else 's are'} divided by the rank of their hashes: "
-            + ", ".join(f"{number} {name}" for number, name in zip(counts, SPLITS, strict=True))
-        )
+    say(
+        f"{data}: a hash would leave a split empty, so {count} different drawing"
+        f"{' is' if count == 1 else 's are'} divided by the rank of their hashes: "
+        + ", ".join(f"{number} {name}" for number, name in zip(counts, SPLITS, strict=True))
+    )
     bounds = [0.0, *([*positions, 100.0][end] for end in accumulate(counts[:2])), 100.0]
     ranges = dict(zip(SPLITS, pairwise(bounds), strict=True))
     return {
