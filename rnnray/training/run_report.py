@@ -46,7 +46,7 @@ class RunReport:
         self._temporary = tempfile.TemporaryDirectory()
         self._started = time.monotonic()
         self._heard_of_workers = False
-        self._stuck = False
+        self._told_stuck = ""
 
     def __enter__(self) -> Self:
         return self
@@ -86,16 +86,16 @@ class RunReport:
         say(f"worker {event['rank']} failed: {_reason(event['reason'])}")
 
     def _take_stuck(self, event: Event) -> None:
-        if not self._stuck:
+        if event["verdict"] != self._told_stuck:
             say(f"stuck: {event['verdict']}")
-        self._stuck = True
+        self._told_stuck = event["verdict"]
         say(f"stacks of worker {event['rank']} on {event['node']}:")
         for line in event["stacks"]:
             say(f"    {line}")
 
     def _take_again(self, _: Event) -> None:
         self._started, self._heard_of_workers = time.monotonic(), False
-        self._stuck = False
+        self._told_stuck = ""
         say("starting the workers again, from the last checkpoint")
 
     def _take_fell_back(self, event: Event) -> None:

@@ -141,7 +141,8 @@ class RunOptions(Config):
     (and for --stuck-minutes). Their stacks are logged, and they start again as after a failure; 0
     turns this off."""
     stuck_minutes: Annotated[float, Gt(0)] = 10.0
-    """Minutes without a step before the workers may count as stuck."""
+    """Minutes without a step before the workers may count as stuck. In a run's first steps,
+    whose usual time is unknown, the stacks are logged and nothing else is done."""
 
     @field_validator("workers")
     @classmethod

@@ -62,7 +62,8 @@ class SweepOptions(Config):
     (and for --stuck-minutes). Its stacks are logged, and it starts again as after a failure; 0
     turns this off."""
     stuck_minutes: Annotated[float, Gt(0)] = 10.0
-    """Minutes without a step before a trial may count as stuck."""
+    """Minutes without a step before a trial may count as stuck. In a trial's first steps,
+    whose usual time is unknown, the stacks are logged and nothing else is done."""
 
     def needs_dashboard(self) -> bool:
         """Return whether a Ray that is started for the sweep needs its dashboard.

@@ -131,10 +131,11 @@ def run_trial(arguments: Mapping[str, Any], *, job: TrialJob) -> None:
         report=report,
     )
     latest = _newest_whole(ray.tune.get_checkpoint(), job)
+    seconds = options.stuck_minutes * 60
     with (
         diverged_told(values, job),
         # Watches by itself: no other worker waits for this one.
-        Watch(Watchdog().hear, options.stuck_times, options.stuck_minutes * 60).over(
+        Watch(Watchdog(seconds).hear, options.stuck_times, seconds).over(
             worker.pulse, worker.rank, ray.util.get_node_ip_address(), tell
         )
         if options.stuck_times

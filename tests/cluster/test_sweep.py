@@ -73,6 +73,14 @@ def test_a_trial_that_always_dies_is_marked_and_the_others_finish(
     assert [trial.curve.status for trial in trials] == ["failed", "finished"]
 
 
+def test_one_process_runs_trials_with_xla_and_without(ray_cluster: None, tmp_path: Path) -> None:
+    trials = toy_sweep.run(
+        tmp_path, [0.1, 0.05], xla=(False, True), scheduler="none", max_concurrent=1
+    )
+    assert [trial.curve.values["xla"] for trial in trials] == [False, True]
+    assert [trial.curve.status for trial in trials] == ["finished"] * 2
+
+
 def test_asha_stops_the_poor_trials_early(ray_cluster: None, tmp_path: Path) -> None:
     # One after the other, the good one first: each poor one is compared with it.
     trials = toy_sweep.run(tmp_path, [0.1, 1e-7, 1e-7], max_concurrent=1)

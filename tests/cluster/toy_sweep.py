@@ -39,8 +39,8 @@ class EachRate:
     values: tuple[Any, ...]
 
     def draw(self, rng: Any) -> Any:
-        index = getattr(rng, "drawn", 0)
-        rng.drawn = index + 1
+        drawn = rng.__dict__.setdefault("drawn", {})
+        index = drawn[self] = drawn.get(self, -1) + 1
         return self.values[index % len(self.values)]
 
 
@@ -112,8 +112,15 @@ class ToyProblem:
         return TrainingData(Blocks.of([rows]), Blocks.of([held_out]))
 
 
-def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) -> list[Trial]:
-    """Sweep over the rates, one trial each; the trials in that order."""
+def run(
+    folder: Path,
+    rates: list[float],
+    *,
+    name: str = "toy",
+    xla: tuple[bool, ...] = (),
+    **options: Any,
+) -> list[Trial]:
+    """Sweep over the rates, one trial each, and over `xla` if given; the trials in that order."""
     ray.cloudpickle.register_pickle_by_value(toy)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     planted = {
@@ -126,6 +133,8 @@ def run(folder: Path, rates: list[float], *, name: str = "toy", **options: Any) 
     searched: Any = {"optimizer.learning_rate": EachRate(tuple(rates))}
     if "samples" in options:  # drawn from a range instead, by a searcher or by pbt
         searched = {"optimizer.learning_rate": Range(min(rates), max(rates), log=True)}
+    if xla:
+        searched["xla"] = EachRate(xla)
     grid = sweep.run(
         problem,
         searched,

@@ -4,8 +4,8 @@ When a file system hangs under one worker, or a collective operation never ends,
 and none of them fails. A thread of each worker tells an actor on the driver's node how far its
 worker is. When none has moved for many times the usual time of a step, the actor says so in its
 answer. Then all workers tell the driver their stacks and exit, and the group starts again as after
-any failure. The first steps of a run have no usual time yet; those of a group that has started
-again get the time that the group before them took.
+any failure. The first steps of a run have no usual time yet: a long stop is told, with the stacks,
+and nothing ends. Those of a group that has started again get the time that the group before took.
 """
 
 import math
@@ -208,18 +208,32 @@ class Beat:
     """Seconds that it may do this."""
 
 
-class Watchdog:
-    """Takes the beats of a run's workers, and finds the moment when none of them moves."""
+@dataclass(frozen=True)
+class Verdict:
+    """What is stuck."""
 
-    def __init__(self) -> None:
+    line: str
+    ends: bool
+    """Whether the group is to end, and to start again."""
+
+
+class Watchdog:
+    """Takes the beats of a run's workers, and finds the moment when none of them moves.
+
+    Args:
+        seconds: see `Watch.seconds`.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._beats: dict[int, Beat] = {}
         self._heard: dict[int, float] = {}
         self._began = self._moved = 0.0
         self._first_limit = math.inf  # of a group's first steps, after the first group's
-        self._verdict: str | None = None
+        self._verdict: Verdict | None = None
 
-    def hear(self, beat: Beat, now: float | None = None) -> str | None:
-        """Take a beat; return one line about what is stuck, None while nothing is.
+    def hear(self, beat: Beat, now: float | None = None) -> Verdict | None:
+        """Take a beat; return what is stuck, None while nothing is.
 
         Args:
             beat: a worker's beat.
@@ -235,17 +249,22 @@ class Watchdog:
             self._began = now
         if before is None or before.moves != beat.moves:
             self._moved = now
+            if self._verdict and not self._verdict.ends:
+                self._verdict = None
         self._beats[beat.rank], self._heard[beat.rank] = beat, now
         limit = max(each.limit for each in self._beats.values())
         if math.isinf(limit):
             limit = self._first_limit
         elif math.isinf(self._first_limit):
             self._first_limit = limit + 2 * (now - self._began)
+        ends = not math.isinf(limit)
+        if not ends:
+            limit = self._seconds
         if self._verdict is None and now - self._moved > limit:
-            self._verdict = self._judge(now, limit)
+            self._verdict = self._judge(now, limit, ends)
         return self._verdict
 
-    def _judge(self, now: float, limit: float) -> str:
+    def _judge(self, now: float, limit: float, ends: bool) -> Verdict:
         found = []
         for rank, beat in sorted(self._beats.items()):
             silent = now - self._heard[rank]
@@ -254,14 +273,17 @@ class Watchdog:
             elif beat.doing != WAITS:
                 found.append(f"worker {rank} on {beat.node} is stuck: {beat.doing}")
         stuck = "; ".join(found) or "all workers wait for one another: a collective never ends"
-        return f"no worker moved for {now - self._moved:.0f} s: {stuck}"
+        first = (
+            "" if ends else " in the first steps (nothing is ended: their usual time is unknown)"
+        )
+        return Verdict(f"no worker moved for {now - self._moved:.0f} s{first}: {stuck}", ends)
 
 
 @dataclass(frozen=True)
 class Watch:
     """Connections by which a worker is watched."""
 
-    hear: Callable[[Beat], str | None]
+    hear: Callable[[Beat], Verdict | None]
     """`Watchdog.hear` of a watchdog in this process or another one."""
     times: float
     """See `RunOptions.stuck_times`."""
@@ -278,15 +300,15 @@ class Watch:
             pulse: this worker's pulse.
             rank: its rank.
             node: its node, for people.
-            tell: takes an event {"kind": "stuck", "verdict": ..., "stacks": lines}.
+            tell: takes events {"kind": "stuck", "verdict": line, "stacks": lines}.
         """
         process = uuid.uuid4().hex
         pause = min(_BEAT_SECONDS, self.seconds / 4)
         over = threading.Event()
 
         def watch() -> None:
-            verdict = None
-            while verdict is None:
+            told = ends = False
+            while not ends:
                 if over.wait(pause):
                     return
                 limit = pulse.limit(self.times, self.seconds)
@@ -297,7 +319,9 @@ class Watch:
                     continue
                 except RayActorError:  # its run is over
                     return
-            tell({"kind": "stuck", "verdict": verdict, "stacks": stacks()})
+                if verdict and (verdict.ends or not told):
+                    tell({"kind": "stuck", "verdict": verdict.line, "stacks": stacks()})
+                    told, ends = True, verdict.ends
             time.sleep(2 * pause)  # the others tell their stacks before the group ends
             os._exit(1)
 
@@ -319,15 +343,17 @@ def on_guard(times: float, seconds: float) -> Iterator[Watch | None]:
     if not times:
         yield None
         return
-    actor = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(Watchdog).remote()
+    actor = ray.remote(num_cpus=0, scheduling_strategy=cluster.on_this_node())(Watchdog).remote(
+        seconds
+    )
     try:
         yield Watch(partial(_hear_there, actor), times, seconds)
     finally:
         ray.kill(actor)
 
 
-def _hear_there(watchdog: Any, beat: Beat) -> str | None:
-    verdict: str | None = ray.get(watchdog.hear.remote(beat))
+def _hear_there(watchdog: Any, beat: Beat) -> Verdict | None:
+    verdict: Verdict | None = ray.get(watchdog.hear.remote(beat))
     return verdict
 
 

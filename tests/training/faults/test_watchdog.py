@@ -17,6 +17,8 @@ from rnnray.training.faults.watchdog import (
     Pace,
     Pulse,
     Straggler,
+    Verdict,
+    Watch,
     Watchdog,
     stacks,
 )
@@ -107,7 +109,7 @@ OTHER = Beat("second", 1, "10.0.0.2", 5, "waiting for its data", 60)
 def test_a_group_is_stuck_when_no_worker_has_moved_and_the_one_that_others_wait_for_is_named() -> (
     None
 ):
-    watchdog = Watchdog()
+    watchdog = Watchdog(30)
     for now in range(0, 60, 5):
         assert watchdog.hear(BEAT, now) is None
         assert watchdog.hear(replace(OTHER, moves=now // 30), now) is None
@@ -115,32 +117,32 @@ def test_a_group_is_stuck_when_no_worker_has_moved_and_the_one_that_others_wait_
         assert watchdog.hear(BEAT, now) is None
         assert watchdog.hear(replace(OTHER, moves=1), now) is None
     verdict = watchdog.hear(BEAT, 91)
-    assert verdict == (
-        "no worker moved for 61 s: worker 1 on 10.0.0.2 is stuck: waiting for its data"
+    assert verdict == Verdict(
+        "no worker moved for 61 s: worker 1 on 10.0.0.2 is stuck: waiting for its data", ends=True
     )
     assert watchdog.hear(OTHER, 92) == verdict  # all hear the same
 
 
 def test_a_worker_that_says_nothing_any_more_is_the_stuck_one() -> None:
-    watchdog = Watchdog()
+    watchdog = Watchdog(30)
     watchdog.hear(replace(OTHER, doing=WAITS), 0)
     verdicts = [watchdog.hear(BEAT, now) for now in range(0, 70, 5)]
     assert verdicts[-1] is not None
-    assert verdicts[-1].endswith("worker 1 on 10.0.0.2 is stuck: silent for 65 s")
+    assert verdicts[-1].line.endswith("worker 1 on 10.0.0.2 is stuck: silent for 65 s")
 
 
 def test_where_all_wait_for_one_another_nobody_is_blamed() -> None:
-    watchdog = Watchdog()
+    watchdog = Watchdog(30)
     watchdog.hear(BEAT, 0)
     watchdog.hear(replace(OTHER, doing=WAITS), 0)
     watchdog.hear(replace(OTHER, doing=WAITS), 59)
     verdict = watchdog.hear(BEAT, 61)
     assert verdict is not None
-    assert "all workers wait for one another" in verdict
+    assert "all workers wait for one another" in verdict.line
 
 
 def test_a_group_that_started_again_begins_again_from_nothing() -> None:
-    watchdog = Watchdog()
+    watchdog = Watchdog(30)
     watchdog.hear(BEAT, 0)
     assert watchdog.hear(BEAT, 100) is not None
     assert watchdog.hear(replace(BEAT, process="third"), 101) is None
@@ -148,7 +150,7 @@ def test_a_group_that_started_again_begins_again_from_nothing() -> None:
 
 
 def test_a_group_that_hangs_right_after_its_start_gets_the_time_that_the_one_before_took() -> None:
-    watchdog = Watchdog()
+    watchdog = Watchdog(30)
     started = replace(BEAT, limit=float("inf"))
     assert watchdog.hear(started, 100) is None
     assert watchdog.hear(replace(started, moves=6), 36000) is None
@@ -159,8 +161,42 @@ def test_a_group_that_hangs_right_after_its_start_gets_the_time_that_the_one_bef
     assert watchdog.hear(again, 40000 + 2 * 36000 + 61) is not None
 
 
+def test_a_stop_in_the_very_first_steps_is_told_and_ends_nothing_and_no_later_one_is_missed() -> (
+    None
+):
+    watchdog = Watchdog(30)
+    started = replace(BEAT, limit=float("inf"))
+    assert watchdog.hear(started, 0) is None
+    assert watchdog.hear(started, 30) is None
+    verdict = watchdog.hear(started, 31)
+    assert verdict is not None
+    assert not verdict.ends
+    assert "for 31 s in the first steps" in verdict.line
+    assert watchdog.hear(started, 1000) == verdict
+    assert watchdog.hear(replace(started, moves=6), 1001) is None
+    assert watchdog.hear(replace(BEAT, moves=20), 1002) is None
+    verdict = watchdog.hear(replace(BEAT, moves=20), 1063)
+    assert verdict is not None
+    assert verdict.ends
+
+
+def test_a_worker_tells_its_stacks_once_and_goes_on_where_nothing_is_to_end() -> None:
+    beats: list[Beat] = []
+    told: list[dict] = []
+
+    def hear(beat: Beat) -> Verdict:
+        beats.append(beat)
+        return Verdict("no worker moved", ends=False)
+
+    with Watch(hear, times=100, seconds=0.04).over(Pulse(), 0, "10.0.0.1", told.append):
+        while len(beats) < 4:
+            time.sleep(0.01)
+    assert [event["verdict"] for event in told] == ["no worker moved"]
+    assert told[0]["stacks"]
+
+
 def test_one_worker_that_may_take_longer_gives_all_of_them_the_time() -> None:
-    watchdog = Watchdog()
+    watchdog = Watchdog(30)
     watchdog.hear(replace(OTHER, limit=600), 0)
     watchdog.hear(BEAT, 0)
     assert watchdog.hear(BEAT, 599) is None
