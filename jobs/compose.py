@@ -9,7 +9,7 @@ critique (statistics of chords, parallels, crossing, spacing and so on, beside B
 composer's nats per note; and the rules that it kept, with their nats.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from annotated_types import Ge, Le, MinLen
@@ -50,14 +50,14 @@ class Options(job.JobOptions):
     melody: str | None = None
     """MIDI, MusicXML, Humdrum or CSV file with voices to keep; the composer writes the others.
     Silence before the first note, or the file's upbeat, says where in its bar the melody begins."""
-    keep: Annotated[tuple[Literal["soprano", "alto", "tenor", "bass"], ...], MinLen(1)] = (
-        "soprano",
-    )
+    keep: Annotated[tuple[composing_options.VoiceName, ...], MinLen(1)] = ("soprano",)
     """Voices that the melody's file gives, highest first; if the file has four voices, these are
     taken from it."""
+    open_bars: composing_options.OpenBars = None
     transpose: Annotated[int, Ge(-127), Le(127)] = 0
     """Number of semitones by which the melody is moved before it is harmonised; 12 is an octave
     up."""
+    particles: composing_options.Particles = 32
     tempo: float = 80.0
     """Tempo in quarter notes a minute."""
     instrument: composing_options.Instrument = "organ"
@@ -75,6 +75,8 @@ class Options(job.JobOptions):
             )
         if self.transpose and not self.melody:
             raise job.WrongUse("--transpose moves the notes of --melody, which is not given")
+        if self.open_bars and not self.melody:
+            raise job.WrongUse("--open-bars are bars of --melody, which is not given")
         return self
 
 
@@ -84,7 +86,7 @@ def main(config: Options) -> dict[str, Any]:
     from rnnray.chorale import composing
     from rnnray.chorale.composer import TrainedComposer
     from rnnray.chorale.data.reference import read_reference
-    from rnnray.chorale.given import given_tokens, read_melody
+    from rnnray.chorale.given import given_tokens, open_bars, read_melody
     from rnnray.chorale.render.midi_writer import check_tempo
     from rnnray.chorale.render.sound import check_length
 
@@ -94,6 +96,8 @@ def main(config: Options) -> dict[str, Any]:
     melody = None
     if config.melody is not None:
         melody = read_melody(config.melody, config.keep, config.transpose)
+        if config.open_bars:
+            melody = open_bars(melody, composing_options.bar_range(config.open_bars))
     rest = 0 if melody is None else melody.rest
     chords = config.chords or (_DEFAULT_CHORDS if melody is None else rest + len(melody.chords))
     check_length(chords, config.tempo)  # composing them would take long, and be for nothing
@@ -111,6 +115,7 @@ def main(config: Options) -> dict[str, Any]:
         bar_position=0 if melody is None else melody.bar_position,
         rules=rules,
         temperature_on=config.temperature_on,
+        particles=config.particles,
     )
     asked = {"rules": rules, "temperature_on": config.temperature_on}
     return asked | composing.publish(

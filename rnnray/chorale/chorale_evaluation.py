@@ -60,6 +60,11 @@ def evaluate(composer: TrainedComposer, chorales: Sequence[Chords]) -> Evaluatio
     )
 
 
+def total_nats(composer: TrainedComposer, chorales: Sequence[Chords]) -> float:
+    """Return the cost of whole chorales together, each note given all notes before it: nats."""
+    return _totals(composer, _whole_pieces(chorales)).nats
+
+
 class _Totals(NamedTuple):
     """Sums over notes, and the numbers of notes."""
 

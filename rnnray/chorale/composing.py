@@ -43,6 +43,7 @@ def compose(
     bar_position: int = 0,
     rules: Mapping[RuleName, float] = {},
     temperature_on: TemperatureOnName = "pitch",
+    particles: int = 1,
 ) -> dict[float, list[Composition]]:
     """Compose `count` chorales at each temperature, with a line of progress every few seconds.
 
@@ -57,6 +58,8 @@ def compose(
         bar_position: see `Request`.
         rules: see `rnnray.chorale.sampler.Sampler`.
         temperature_on: likewise.
+        particles: likewise; without use, and so not used, where all given notes are the first ones
+            and where every note is the likeliest.
 
     Returns:
         The compositions at each temperature, by index.
@@ -68,7 +71,12 @@ def compose(
     ]
     composed: list[Composition] = []
     progress = Every()
-    sampler = composer.sampler(seed=seed, rules=rules, temperature_on=temperature_on)
+    known = given != NONE
+    if known[: known.sum()].all() or not any(temperatures):
+        particles = 1
+    sampler = composer.sampler(
+        seed=seed, rules=rules, temperature_on=temperature_on, particles=particles
+    )
     for batch in sampler.compose(requests):
         composed += batch
         if progress():
@@ -117,8 +125,9 @@ def publish(
     opening = (composed_at[0] if len(composed_at) else len(given)) // VOICE_COUNT
     bachs = bach.critique
     known = (given != NONE).reshape(-1, VOICE_COUNT)
-    # An opening is given in all voices; it is shaded instead.
-    apart = np.pad(known & ~known.all(axis=1, keepdims=True), ((rest, 0), (0, 0)))
+    apart = known.copy()
+    apart[:opening] = False  # given in all voices; it is shaded instead
+    apart = np.pad(apart, ((rest, 0), (0, 0)))
     begun = None
     if onsets is not None:
         begun = np.pad(onsets, ((rest, len(known) - len(onsets)), (0, 0)))

@@ -3,6 +3,7 @@
 The module imports nothing that computes, so that --help of those jobs is fast.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 
@@ -20,6 +21,7 @@ MOST_NATS = 1000.0
 """Penalty, in nats, of a rule without a number. Notes that break a rule are drawn only where every
 note breaks one, and then those that break the fewest."""
 TemperatureOnName = Literal["pitch", "note"]
+VoiceName = Literal["soprano", "alto", "tenor", "bass"]
 
 InstrumentName = Literal["organ", "choir", "sine"]
 SoundName = Literal["wav", "flac", "ogg"]
@@ -89,6 +91,47 @@ RuleTexts = Annotated[
         f"{', '.join(get_args(RuleName))}. One by its name alone is broken only where every note "
         "breaks a rule; crossing=2 makes notes that break it unlikelier by 2 nats, and crossing=0 "
         "leaves it out of strict."
+    ),
+]
+Particles = Annotated[
+    int,
+    Ge(1),
+    Le(1024),
+    Field(
+        description="Number of drafts of each chorale, of which those that fit the given voices "
+        "survive: more sound better, and take longer. With 1 the composer does not hear a given "
+        "note before it has composed those above it and before it."
+    ),
+]
+BarRange = tuple[int, int]
+"""The first and the last of some bars, from 1."""
+
+
+def bar_range(text: str) -> BarRange:
+    """Return the bars of --open-bars.
+
+    Raises:
+        ValueError: not a bar or two, the first not after the last.
+    """
+    found = re.fullmatch(r"(\d+)(?::(\d+))?", text, re.ASCII)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 0 < first <= last:
+        raise ValueError(f"{text}: write a bar, such as 3, or the first and the last, such as 3:6")
+    return first, last
+
+
+def _bars(text: str | None) -> str | None:
+    if text is not None:
+        bar_range(text)
+    return text
+
+
+OpenBars = Annotated[
+    str | None,
+    AfterValidator(_bars),
+    Field(
+        description="Bars that are composed anew in all voices, such as 3:6 for the third to the "
+        "sixth; the melody's file gives what stands around them. The bar of an upbeat is the first."
     ),
 ]
 SeedFrom = Annotated[

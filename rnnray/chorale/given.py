@@ -1,7 +1,7 @@
 """The given notes that a composition keeps: the opening of a chorale, or some of its voices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from rnnray.chorale.chords import (
     Chords,
     Onsets,
 )
+from rnnray.chorale.composing_options import BarRange
 from rnnray.chorale.critique import HIGHEST, LOWEST
 from rnnray.chorale.data import chorale_table, scores
 from rnnray.chorale.data.metre import Metre
@@ -34,10 +35,10 @@ _MOST_OUTSIDE = 0.25
 
 @dataclass(frozen=True)
 class Melody:
-    """Given voices, from their first note on."""
+    """Given voices, from their first note on; some of their bars may be open."""
 
     chords: Chords
-    """int16 [n, 4], -1 for notes to compose; a voice sounds in the first chord."""
+    """int16 [n, 4], -1 for notes to compose."""
     onsets: Onsets | None = None
     """Beginnings of the given voices' notes; if None, repeated pitches are held."""
     rest: int = 0
@@ -115,6 +116,29 @@ def read_melody(path: str, keep: Sequence[str], transpose: int = 0) -> Melody:
     begun = np.zeros(given.shape, bool)
     begun[:, columns] = onsets[rest:]
     return Melody(given, begun, _before_upbeat(score.metre) + rest)
+
+
+def open_bars(melody: Melody, bars: BarRange) -> Melody:
+    """Return the melody without the notes of some bars, which are composed anew.
+
+    Args:
+        melody: given voices.
+        bars: the first and the last of these bars, as the composed score counts them: from 1, with
+            the bar of an upbeat.
+
+    Raises:
+        UserError: the melody has no such bars.
+    """
+    first, last = bars
+    numbers = (melody.rest + np.arange(len(melody.chords))) // BAR + 1
+    if last > numbers[-1]:
+        raise UserError(
+            f"--open-bars {first}:{last}: the melody ends in bar {numbers[-1]} (bars of four "
+            "quarters, from 1, with that of an upbeat)"
+        )
+    opened = ((numbers >= first) & (numbers <= last))[:, None]
+    onsets = None if melody.onsets is None else melody.onsets & ~opened
+    return replace(melody, chords=np.where(opened, NONE, melody.chords), onsets=onsets)
 
 
 def _before_upbeat(metre: Metre) -> int:

@@ -36,3 +36,6 @@ class Composition:
     """int16 [n, 4]."""
     nats: npt.NDArray[np.float32]
     """Cost of each note, given ones included, at temperature 1: nats, float32 [4n]."""
+    given_nats: float = 0.0
+    """Cost of all given notes together, whatever the composed ones are, in nats; an estimate from
+    the particles, of which a single one gives the cost beside its own composed notes."""

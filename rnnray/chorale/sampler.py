@@ -5,7 +5,7 @@ of `rnnray.chorale.model.architectures.Composer`. Except for the notes themselve
 not grow with the chorales' length.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from rnnray.chorale import particles as drafts
 from rnnray.chorale import tokens
 from rnnray.chorale.chords import QUARTER, VOICE_COUNT
 from rnnray.chorale.composing_options import RuleName, TemperatureOnName
@@ -21,6 +22,8 @@ from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.rules import Rules
 from rnnray.chorale.tokens import NONE
 from rnnray.errors import UserError
+
+_DRAFTS = 256  # of all chorales of a batch
 
 
 class Sampler:
@@ -31,34 +34,41 @@ class Sampler:
 
     Args:
         composer: the model.
-        batch_size: number of chorales in a batch.
+        batch_size: number of chorales in a batch; by default 64, or fewer with particles.
         seed: seed of all random choices.
         rules: penalties of rules in nats; see `rnnray.chorale.rules`.
         temperature_on: choices that temperature and top-p apply to: pitch, the notes that a voice
             may move to, while a note that it may hold keeps its probability; note, all notes.
+        particles: number of drafts of each chorale, of which those that fit its given notes
+            survive; see `rnnray.chorale.particles`.
     """
 
     def __init__(
         self,
         composer: Composer,
         *,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         seed: int = 0,
         rules: Mapping[RuleName, float] = {},
         temperature_on: TemperatureOnName = "pitch",
+        particles: int = 1,
     ) -> None:
+        if batch_size is None:
+            batch_size = 64 if particles == 1 else max(1, _DRAFTS // particles)
         self._composer, self._batch_size, self._seed = composer, batch_size, seed
         self._rules, self._temperature_on = Rules(rules), temperature_on
-        numbers = tf.TensorSpec([batch_size], tf.float32)
+        self._particles, self._rows = particles, batch_size * particles
+        numbers = tf.TensorSpec([self._rows], tf.float32)
         self._loop = tf.function(
             self._compose,
             input_signature=[
-                tf.TensorSpec([None, batch_size], tf.int32),
+                tf.TensorSpec([None, self._rows], tf.int32),
+                tf.TensorSpec([None, self._rows], tf.float32),
                 tf.TensorSpec([None, batch_size], tf.float32),
                 numbers,
                 numbers,
                 tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([batch_size], tf.int32),
+                tf.TensorSpec([self._rows], tf.int32),
             ],
             autograph=False,
         )
@@ -73,30 +83,44 @@ class Sampler:
 
     def _batch(self, requests: Sequence[Request]) -> list[Composition]:
         filled = [*requests, *[requests[-1]] * (self._batch_size - len(requests))]
-        longest = max(request.given.size for request in requests)
+        longest, particles = max(request.given.size for request in requests), self._particles
         given = np.full((longest, self._batch_size), NONE, np.int32)
-        uniforms = np.zeros((longest, self._batch_size), np.float32)
+        # Those of the notes of each particle, and those by which particles survive.
+        uniforms = np.zeros((longest, self._batch_size, particles + 1), np.float32)
         for row, request in enumerate(filled):
             given[: request.given.size, row] = request.given
-            uniforms[:, row] = _uniforms(self._seed, request.index, longest)
-        notes, nats = self._loop(
-            given,
-            uniforms,
-            np.array([request.temperature for request in filled], np.float32),
-            np.array([request.top_p for request in filled], np.float32),
-            requests[0].bar_position,
-            np.array(list(map(_told_length, filled)), np.int32),
+            for particle in range(particles + 1):
+                uniforms[:, row, particle] = _uniforms(self._seed, request.index, longest, particle)
+        notes, nats, ancestors, weights, evidence = (
+            tensor.numpy()
+            for tensor in self._loop(
+                given.repeat(particles, axis=1),
+                uniforms[..., :particles].reshape(longest, self._rows),
+                uniforms[..., particles],
+                _each(filled, particles, lambda request: request.temperature, np.float32),
+                _each(filled, particles, lambda request: request.top_p, np.float32),
+                requests[0].bar_position,
+                _each(filled, particles, _told_length, np.int32),
+            )
         )
-        notes, nats = notes.numpy(), nats.numpy()
         if not np.isfinite(nats).all():
             raise UserError(
                 "the composer's probabilities are not finite numbers: its training diverged, "
                 "take an earlier checkpoint"
             )
+        if particles > 1:
+            last = np.array([
+                _chosen(weights[row], _uniforms(self._seed, request.index, 1, particles + 1)[0])
+                + row * particles
+                for row, request in enumerate(filled)
+            ])  # fmt: skip
+            rows = drafts.lines(ancestors, last).repeat(VOICE_COUNT, axis=0)
+            notes, nats = (np.take_along_axis(array, rows, axis=1) for array in (notes, nats))
         return [
             Composition(
                 tokens.to_chords(notes[: request.given.size, row]),
                 nats[: request.given.size, row],
+                -float(evidence[row]),
             )
             for row, request in enumerate(requests)
         ]
@@ -105,37 +129,72 @@ class Sampler:
         self,
         given: Any,
         uniforms: Any,
+        survival: Any,
         temperature: Any,
         top_p: Any,
         bar_position: Any,
         lengths: Any,
     ) -> Any:
-        """Return the loop over chords, a graph: notes int32 and nats float32, both [4n, batch]."""
+        """Return the loop over chords, a graph.
+
+        Returns:
+            notes int32 and nats float32, both [4n, rows]; each row's row in the chord before, int32
+            [n, rows]; the particles' last weights, float32 [batch, particles], and the logarithm of
+            the given notes' probability, float32 [batch].
+        """
         chords = tf.shape(given)[0] // VOICE_COUNT
-        shape = [VOICE_COUNT, self._batch_size]
+        shape = [VOICE_COUNT, self._rows]
 
         def compose_chord(
-            number: Any, logits: Any, state: Any, before: Any, heard: Any, notes: Any, nats: Any
+            number: Any,
+            logits: Any,
+            state: Any,
+            before: Any,
+            heard: Any,
+            weights: Any,
+            evidence: Any,
+            notes: Any,
+            nats: Any,
+            ancestors: Any,
         ) -> Any:
-            first, costs = number * VOICE_COUNT, []
+            first, costs, rows = number * VOICE_COUNT, [], tf.range(self._rows)
+            before = tf.unstack(before, VOICE_COUNT)
             chosen = tf.unstack(given[first : first + VOICE_COUNT], VOICE_COUNT)
             for voice in range(VOICE_COUNT):
-                wanted = logits
+                wanted, known = logits, chosen[voice]
                 if self._rules:
                     wanted = self._rules.apply(logits, voice, chosen, before, heard)
                 held = before[voice] if self._temperature_on == "pitch" else None
                 note = _draw(wanted, uniforms[first + voice], temperature, top_p, held)
-                note = tf.where(chosen[voice] == NONE, note, chosen[voice])
+                note = tf.where(known == NONE, note, known)
                 costs.append(tf.nn.sparse_softmax_cross_entropy_with_logits(note, logits))
                 chosen[voice] = note
-                logits, state = self._composer.step(state, note, voice)
+                cost = tf.where(known == NONE, 0.0, costs[voice])
+                weights -= tf.reshape(cost, weights.shape)
+                if self._particles > 1:
+                    survivors, weights, left_out = drafts.resample(weights, survival[first + voice])
+                    evidence += left_out
+                    chosen, costs, rows, before, heard, state = self._taken(
+                        survivors, (chosen, costs, rows, before, heard, state)
+                    )
+                logits, state = self._composer.step(state, chosen[voice], voice)
             chord = tf.stack(chosen)
             heard = self._rules.heard(heard, chord) if self._rules else heard
-            notes, nats = notes.write(number, chord), nats.write(number, tf.stack(costs))
-            return number + 1, logits, state, chord, heard, notes, nats
+            return (
+                number + 1,
+                logits,
+                state,
+                chord,
+                heard,
+                weights,
+                evidence,
+                notes.write(number, chord),
+                nats.write(number, tf.stack(costs)),
+                ancestors.write(number, rows),
+            )
 
-        logits, state = self._composer.initial_state(self._batch_size, bar_position, lengths)
-        *_, notes, nats = tf.while_loop(
+        logits, state = self._composer.initial_state(self._rows, bar_position, lengths)
+        *_, weights, evidence, notes, nats, ancestors = tf.while_loop(
             lambda number, *_: number < chords,
             compose_chord,
             (
@@ -143,14 +202,33 @@ class Sampler:
                 logits,
                 state,
                 tf.fill(shape, NONE),
-                self._rules.initial_state(self._batch_size),
+                self._rules.initial_state(self._rows),
+                tf.zeros([self._batch_size, self._particles]),
+                tf.zeros([self._batch_size]),
                 tf.TensorArray(tf.int32, chords, element_shape=shape),
                 tf.TensorArray(tf.float32, chords, element_shape=shape),
+                tf.TensorArray(tf.int32, chords, element_shape=shape[1:]),
             ),
         )
         return (
-            tf.reshape(notes.stack(), [-1, self._batch_size]),
-            tf.reshape(nats.stack(), [-1, self._batch_size]),
+            tf.reshape(notes.stack(), [-1, self._rows]),
+            tf.reshape(nats.stack(), [-1, self._rows]),
+            ancestors.stack(),
+            weights,
+            evidence + drafts.log_mean(weights),
+        )
+
+    def _taken(self, survivors: Any, nest: Any) -> Any:
+        """Return the tensors of a nest with the rows of the survivors; scalars stay."""
+        own = tf.range(self._rows)
+        rows = survivors + tf.range(self._batch_size)[:, None] * self._particles
+        rows = tf.reshape(rows, [-1])
+
+        def take(tensor: Any) -> Any:
+            return tf.gather(tensor, rows) if tensor.shape.rank else tensor
+
+        return tf.cond(
+            tf.reduce_all(rows == own), lambda: nest, lambda: tf.nest.map_structure(take, nest)
         )
 
 
@@ -225,12 +303,26 @@ def _told_length(request: Request) -> int:
     return chords + -(request.bar_position + chords) % QUARTER
 
 
-def _uniforms(seed: int, index: int, count: int) -> npt.NDArray[np.float32]:
+def _each(
+    requests: Sequence[Request], particles: int, value: Callable[[Request], float], dtype: Any
+) -> npt.NDArray[Any]:
+    """Return a number of each request, once for each of its particles."""
+    return np.array(list(map(value, requests)), dtype).repeat(particles)
+
+
+def _chosen(weights: npt.NDArray[np.float32], uniform: np.float32) -> int:
+    """Return a particle, drawn by the weights, which are logarithms."""
+    below = np.exp(weights - weights.max()).cumsum()
+    return int((below <= uniform * below[-1]).sum())
+
+
+def _uniforms(seed: int, index: int, count: int, stream: int) -> npt.NDArray[np.float32]:
     """Return a chorale's random numbers, from 0 to below 1; `count` does not change the first ones.
 
-    They have 23 bits, so that in float32 their product with a sum stays below the sum.
+    They have 23 bits, so that in float32 their product with a sum stays below the sum. No two
+    streams of a chorale overlap.
     """
-    bits = np.random.Generator(np.random.Philox(key=[seed, index])).integers(
+    bits = np.random.Generator(np.random.Philox(key=[seed, index]).jumped(stream)).integers(
         2**23, size=count, dtype=np.uint32
     )
     return (bits / np.float32(2**23)).astype(np.float32)

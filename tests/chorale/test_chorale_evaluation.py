@@ -12,6 +12,8 @@ from rnnray.chorale.chorale_config import PRESETS, notebook
 from rnnray.chorale.chorale_evaluation import evaluate
 from rnnray.chorale.chorale_task import ChoraleTask
 from rnnray.chorale.composer import TrainedComposer, read_checkpoint
+from rnnray.chorale.critique import critique
+from rnnray.chorale.harmonising import harmonise
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import to_chords, to_tokens
 from rnnray.errors import UserError
@@ -93,6 +95,26 @@ def test_judging_agrees_with_what_the_sampler_says_of_a_given_piece(composer: An
     assert not right[:, -8:].any()
     total = sum(one.nats.sum(dtype=np.float64) for one in given)
     assert nats.sum(dtype=np.float64) == pytest.approx(total, rel=1e-5)
+
+
+def test_a_harmonisation_counts_composed_notes_alone_and_its_nats_are_the_rest_of_the_piece(
+    composer: Any,
+) -> None:
+    pieces = chorales(9, 12, seed=4)
+    requests = []
+    for index, piece in enumerate(pieces):
+        given = to_tokens(piece).copy()
+        given[3::4] = -1
+        requests.append(Request(given, index))
+    (composed,) = composer.sampler(seed=7).compose(requests)
+    pieces = [one.chords for one in composed]
+    pieces[1][:6, 3] = np.where(pieces[1][:6, 3] == 60, 62, 60)  # of 9 + 12 notes
+    kept = harmonise(composer, pieces, ("soprano", "alto", "tenor"), particles=1, seed=7)
+    assert kept.same == pytest.approx(1 - 6 / 21)
+    assert kept.real == critique(pieces)
+    assert kept.composed.changes != kept.real.changes
+    alone = harmonise(composer, pieces, (), particles=1)
+    assert alone.nats_per_note == pytest.approx(evaluate(composer, pieces).nats_per_note, rel=1e-5)
 
 
 def test_a_loaded_composer_is_the_saved_one(composer: Any, tmp_path: Path) -> None:

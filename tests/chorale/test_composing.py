@@ -50,6 +50,10 @@ def test_a_composition_keeps_its_melody_and_is_published_to_be_heard_and_seen(
     elsewhere = composing.compose(composer, given, (1.5,), **arguments | {"bar_position": 0})[1.5]
     assert not np.array_equal(composed[1.5][0].nats, elsewhere[0].nats)
 
+    drafts = composing.compose(composer, given, (1.5,), particles=4, **arguments)[1.5][0]
+    assert not np.array_equal(drafts.chords, composed[1.5][0].chords)
+    np.testing.assert_array_equal(drafts.chords[:16, 0], PIECES[1][:16, 0])
+
     few = {temperature: compositions[:1] for temperature, compositions in composed.items()}
     uri = str(tmp_path / "out")
     onsets = np.zeros((16, 4), bool)

@@ -13,7 +13,7 @@ from score_files import QUARTER, midi, musicxml, note
 
 from rnnray.chorale.data import chorale_table
 from rnnray.chorale.data.scores import read_score
-from rnnray.chorale.given import Melody, given_tokens, read_melody, read_opening
+from rnnray.chorale.given import Melody, given_tokens, open_bars, read_melody, read_opening
 from rnnray.chorale.render.midi_writer import midi_bytes
 from rnnray.chorale.render.rendering import render
 from rnnray.errors import UserError
@@ -237,6 +237,22 @@ def test_an_upbeat_is_the_melody_s_position_in_the_bar_and_another_metre_is_said
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(words)
     assert all(word in line for word, line in zip(words, said, strict=True))
+
+
+def test_open_bars_are_composed_anew_and_the_bars_around_them_are_kept() -> None:
+    chords = np.arange(50, 50 + 36, dtype=np.int16)[:, None] + np.zeros(4, np.int16)
+    melody = Melody(chords, np.ones((36, 4), bool), rest=12)  # bars 1 (a quarter), 2, 3
+    opened = open_bars(melody, (2, 2))
+    inside = np.zeros(36, bool)
+    inside[4:20] = True
+    assert (opened.chords[inside] == -1).all()
+    assert opened.onsets is not None
+    assert not opened.onsets[inside].any()
+    np.testing.assert_array_equal(opened.chords[~inside], chords[~inside])
+    assert opened.onsets[~inside].all()
+    assert opened.rest == 12
+    with pytest.raises(UserError, match="--open-bars 2:4: the melody ends in bar 3"):
+        open_bars(melody, (2, 4))
 
 
 def test_a_melody_of_silence_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ class Composer(Protocol):
     def initial_state(self, batch: int, bar_position: Any = 0, length: Any = -1) -> tuple[Any, Any]:
         """Return the logits float32 [batch, 47] of each piece's first note, and the first state.
 
-        The state is a nest of tensors whose shapes never change.
+        The state is a nest of tensors whose shapes never change: scalars, and tensors whose first
+        axis is the batch.
 
         Args:
             batch: number of pieces.
