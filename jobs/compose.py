@@ -57,7 +57,8 @@ class Options(job.JobOptions):
     transpose: Annotated[int, Ge(-127), Le(127)] = 0
     """Number of semitones by which the melody is moved before it is harmonised; 12 is an octave
     up."""
-    particles: composing_options.Particles = 32
+    ending: composing_options.Ending = "tonic"
+    particles: composing_options.Particles = None
     tempo: float = 80.0
     """Tempo in quarter notes a minute."""
     instrument: composing_options.Instrument = "organ"
@@ -116,8 +117,13 @@ def main(config: Options) -> dict[str, Any]:
         rules=rules,
         temperature_on=config.temperature_on,
         particles=config.particles,
+        ending=config.ending,
     )
-    asked = {"rules": rules, "temperature_on": config.temperature_on}
+    asked = {
+        "rules": rules,
+        "temperature_on": config.temperature_on,
+        "ending": config.ending,
+    }
     return asked | composing.publish(
         composed,
         given,

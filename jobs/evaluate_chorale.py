@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from pydantic import model_validator
 
 from rnnray import job
-from rnnray.chorale.composing_options import Checkpoint, Particles, Seed, VoiceName
+from rnnray.chorale.composing_options import FOR_GIVEN, Checkpoint, Particles, Seed, VoiceName
 from rnnray.packaged import COMPOSER
 from rnnray.progress import say
 
@@ -32,7 +32,7 @@ class Options(job.JobOptions):
     """Split whose pieces are evaluated; valid is another name of validation."""
     keep: tuple[VoiceName, ...] = ()
     """Voices of each piece that are given; the composer composes the others."""
-    particles: Particles = 32
+    particles: Particles = None
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ def main(config: Options) -> dict[str, Any]:
     asked: dict[str, Any] = {"split": config.split, "checkpoint": config.checkpoint}
     if not config.keep:
         return evaluate(composer, pieces).as_dict() | asked
-    options = {"particles": config.particles, "seed": config.seed}
+    options = {"particles": config.particles or FOR_GIVEN, "seed": config.seed}
     return harmonise(composer, pieces, config.keep, **options).as_dict() | asked | options
 
 

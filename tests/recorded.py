@@ -2,7 +2,7 @@
 
 After a change that is wanted, write the record again and look at its diff:
 
-    RNNRAY_RECORD=1 .venv/bin/python -m pytest tests/record tests/cluster/test_last_lines.py
+    RNNRAY_RECORD=1 .venv/bin/python -m pytest tests/record
 """
 
 import difflib

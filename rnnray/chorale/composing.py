@@ -13,6 +13,9 @@ from rnnray import storage
 from rnnray.chorale.chords import VOICE_COUNT, VOICES, Onsets
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.composing_options import (
+    FOR_ENDING,
+    FOR_GIVEN,
+    EndingName,
     InstrumentName,
     RuleName,
     SoundName,
@@ -43,7 +46,8 @@ def compose(
     bar_position: int = 0,
     rules: Mapping[RuleName, float] = {},
     temperature_on: TemperatureOnName = "pitch",
-    particles: int = 1,
+    particles: int | None = 1,
+    ending: EndingName = "any",
 ) -> dict[float, list[Composition]]:
     """Compose `count` chorales at each temperature, with a line of progress every few seconds.
 
@@ -58,8 +62,9 @@ def compose(
         bar_position: see `Request`.
         rules: see `rnnray.chorale.sampler.Sampler`.
         temperature_on: likewise.
-        particles: likewise; without use, and so not used, where all given notes are the first ones
-            and where every note is the likeliest.
+        particles: likewise; None for as many as are of use: 32 if a given note follows one that is
+            to be composed, 8 for an ending alone, 1 if every note is the likeliest.
+        ending: likewise.
 
     Returns:
         The compositions at each temperature, by index.
@@ -71,11 +76,13 @@ def compose(
     ]
     composed: list[Composition] = []
     progress = Every()
-    known = given != NONE
-    if known[: known.sum()].all() or not any(temperatures):
-        particles = 1
+    if particles is None:
+        known = given != NONE
+        ahead = not known[: known.sum()].all()
+        particles = FOR_GIVEN if ahead else FOR_ENDING if ending == "tonic" else 1
+        particles = particles if any(temperatures) else 1
     sampler = composer.sampler(
-        seed=seed, rules=rules, temperature_on=temperature_on, particles=particles
+        seed=seed, rules=rules, temperature_on=temperature_on, particles=particles, ending=ending
     )
     for batch in sampler.compose(requests):
         composed += batch

@@ -21,6 +21,7 @@ MOST_NATS = 1000.0
 """Penalty, in nats, of a rule without a number. Notes that break a rule are drawn only where every
 note breaks one, and then those that break the fewest."""
 TemperatureOnName = Literal["pitch", "note"]
+EndingName = Literal["tonic", "any"]
 VoiceName = Literal["soprano", "alto", "tenor", "bass"]
 
 InstrumentName = Literal["organ", "choir", "sine"]
@@ -94,13 +95,21 @@ RuleTexts = Annotated[
     ),
 ]
 Particles = Annotated[
-    int,
-    Ge(1),
-    Le(1024),
+    Annotated[int, Ge(1), Le(1024)] | None,
     Field(
         description="Number of drafts of each chorale, of which those that fit the given voices "
         "survive: more sound better, and take longer. With 1 the composer does not hear a given "
-        "note before it has composed those above it and before it."
+        "note before it has composed those above it and before it. By default 32, or 8 if no voice "
+        "is given."
+    ),
+]
+FOR_GIVEN, FOR_ENDING = 32, 8
+"""Numbers of particles by default: for given notes, and for nothing but a good ending."""
+Ending = Annotated[
+    EndingName,
+    Field(
+        description="tonic: write several drafts of each chorale, and take one that ends on the "
+        "tonic chord of its key, if there is one; any: take what the composer writes."
     ),
 ]
 BarRange = tuple[int, int]

@@ -266,17 +266,24 @@ class _Passage:
 
 def _ends(chorales: Sequence[NDArray[np.int16]]) -> dict[str, int]:
     """Count good beginnings and endings; silent chorales have neither."""
+    first = [chords[(chords > 0).any(axis=1).argmax()] for chords in chorales]
+    begins = harmony.IS_TRIAD[harmony.pitch_class_sets(np.stack(first))]
+    return {"beginnings": begins.sum(), "endings": end_on_tonic(chorales).sum()}
+
+
+def end_on_tonic(chorales: Sequence[NDArray[np.int16]]) -> NDArray[np.bool_]:
+    """Return of each chorale what `Critique.endings` counts: bool [chorales]; false for silence."""
     sounding = [chords[(chords > 0).any(axis=1)] for chords in chorales]
-    sounding = [chords for chords in sounding if len(chords)]
+    ends = np.array([len(chords) >= BEAT for chords in sounding])
+    sounding = [chords for chords in sounding if len(chords) >= BEAT]
     if not sounding:
-        return {"beginnings": 0, "endings": 0}
-    begins = harmony.IS_TRIAD[harmony.pitch_class_sets(np.stack([one[0] for one in sounding]))]
+        return ends
     last = np.stack([one[-1] for one in sounding])
-    held = np.array([(one[-BEAT:] == one[-1]).all() and len(one) >= BEAT for one in sounding])
+    held = np.array([(one[-BEAT:] == one[-1]).all() for one in sounding])
     bass = np.where(last > 0, last, np.iinfo(np.int16).max).min(axis=1).astype(np.int64) % CLASSES
     rooted = harmony.ROOT[harmony.pitch_class_sets(last)] == bass
-    tonic = harmony.tonic_fits(sounding, bass)
-    return {"beginnings": begins.sum(), "endings": (held & rooted & tonic).sum()}
+    ends[ends] = held & rooted & harmony.tonic_fits(sounding, bass)
+    return ends
 
 
 def beside(composed: Critique, bach: Critique) -> list[str]:

@@ -44,15 +44,15 @@ def log_mean(weights: Any) -> Any:
     return ops.logsumexp(weights, axis=-1) - np.log(weights.shape[1])
 
 
-def lines(ancestors: npt.NDArray[np.int32], last: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the rows that lead to some of the last chord's rows, int [chords, len(last)].
+def lines(ancestors: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the rows that lead to each of the last chord's rows, int32 [chords, rows].
 
     Args:
         ancestors: int32 [chords, rows]; for each row of a chord, that of the chord before.
-        last: the rows of the last chord.
     """
-    rows = np.empty((len(ancestors), len(last)), np.int64)
+    rows = np.empty_like(ancestors)
+    last = np.arange(ancestors.shape[1], dtype=np.int32)
     for chord in reversed(range(len(ancestors))):
         rows[chord] = last
-        last = ancestors[chord][last].astype(np.int64)
+        last = ancestors[chord][last]
     return rows

@@ -16,7 +16,8 @@ import tensorflow as tf
 from rnnray.chorale import particles as drafts
 from rnnray.chorale import tokens
 from rnnray.chorale.chords import QUARTER, VOICE_COUNT
-from rnnray.chorale.composing_options import RuleName, TemperatureOnName
+from rnnray.chorale.composing_options import EndingName, RuleName, TemperatureOnName
+from rnnray.chorale.critique import end_on_tonic
 from rnnray.chorale.model.architectures import Composer
 from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.rules import Rules
@@ -41,6 +42,8 @@ class Sampler:
             may move to, while a note that it may hold keeps its probability; note, all notes.
         particles: number of drafts of each chorale, of which those that fit its given notes
             survive; see `rnnray.chorale.particles`.
+        ending: tonic, to take a draft that ends on its tonic if there is one, see
+            `rnnray.chorale.critique.end_on_tonic`; any, to take any draft.
     """
 
     def __init__(
@@ -52,12 +55,14 @@ class Sampler:
         rules: Mapping[RuleName, float] = {},
         temperature_on: TemperatureOnName = "pitch",
         particles: int = 1,
+        ending: EndingName = "any",
     ) -> None:
         if batch_size is None:
             batch_size = 64 if particles == 1 else max(1, _DRAFTS // particles)
         self._composer, self._batch_size, self._seed = composer, batch_size, seed
         self._rules, self._temperature_on = Rules(rules), temperature_on
         self._particles, self._rows = particles, batch_size * particles
+        self._ending = ending
         numbers = tf.TensorSpec([self._rows], tf.float32)
         self._loop = tf.function(
             self._compose,
@@ -109,13 +114,14 @@ class Sampler:
                 "take an earlier checkpoint"
             )
         if particles > 1:
-            last = np.array([
-                _chosen(weights[row], _uniforms(self._seed, request.index, 1, particles + 1)[0])
-                + row * particles
-                for row, request in enumerate(filled)
-            ])  # fmt: skip
-            rows = drafts.lines(ancestors, last).repeat(VOICE_COUNT, axis=0)
+            rows = drafts.lines(ancestors).repeat(VOICE_COUNT, axis=0)
             notes, nats = (np.take_along_axis(array, rows, axis=1) for array in (notes, nats))
+            chosen = [
+                self._chosen(request, weights[row], notes[:, row * particles :])
+                for row, request in enumerate(filled)
+            ]
+            rows = np.arange(self._batch_size) * particles + chosen
+            notes, nats = notes[:, rows], nats[:, rows]
         return [
             Composition(
                 tokens.to_chords(notes[: request.given.size, row]),
@@ -124,6 +130,28 @@ class Sampler:
             )
             for row, request in enumerate(requests)
         ]
+
+    def _chosen(
+        self,
+        request: Request,
+        weights: npt.NDArray[np.float32],
+        notes: npt.NDArray[np.int32],
+    ) -> int:
+        """Return the draft of a chorale that is taken, drawn by the weights.
+
+        Args:
+            request: the chorale's request.
+            weights: logarithms, float32 [particles].
+            notes: int32 [at least 4n, at least particles].
+        """
+        shares = np.exp(weights - weights.max())
+        if self._ending == "tonic":
+            size, count = request.given.size, len(weights)
+            ends = end_on_tonic([tokens.to_chords(draft) for draft in notes[:size, :count].T])
+            shares = shares * ends if (shares * ends).any() else shares
+        below = shares.cumsum()
+        uniform = _uniforms(self._seed, request.index, 1, len(weights) + 1)[0]
+        return int((below <= uniform * below[-1]).sum())
 
     def _compose(
         self,
@@ -308,12 +336,6 @@ def _each(
 ) -> npt.NDArray[Any]:
     """Return a number of each request, once for each of its particles."""
     return np.array(list(map(value, requests)), dtype).repeat(particles)
-
-
-def _chosen(weights: npt.NDArray[np.float32], uniform: np.float32) -> int:
-    """Return a particle, drawn by the weights, which are logarithms."""
-    below = np.exp(weights - weights.max()).cumsum()
-    return int((below <= uniform * below[-1]).sum())
 
 
 def _uniforms(seed: int, index: int, count: int, stream: int) -> npt.NDArray[np.float32]:

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from composers import small_composer
+from composers import memoryless, small_composer
 from lazily import Lazily, tf
 
+from rnnray.chorale.chords import LOWEST_PITCH
+from rnnray.chorale.critique import end_on_tonic
 from rnnray.chorale.request import Composition, Request
 from rnnray.chorale.tokens import to_tokens
 
@@ -111,4 +113,20 @@ def test_particles_survive_by_their_weight_where_weights_are_uneven_and_stay_els
 
 def test_the_lines_of_the_survivors_lead_back_to_the_first_chord() -> None:
     ancestors = np.array([[0, 1, 2], [2, 2, 1], [0, 1, 1]], np.int32)
-    assert drafts.lines(ancestors, np.array([0, 2])).tolist() == [[2, 2], [0, 1], [0, 2]]
+    expected = [[2, 2, 2], [0, 1, 1], [0, 1, 2]]
+    assert drafts.lines(ancestors).tolist() == expected
+
+
+def test_of_several_drafts_one_that_ends_on_its_tonic_is_taken_and_without_one_any() -> None:
+    logits = np.full((4, 47), -40.0)
+    for voice, pitches in enumerate(([72], [64], [55], [48, 44])):  # C major, or a clash in it
+        logits[voice, np.array(pitches) - LOWEST_PITCH + 1] = 0
+    requests = [Request(np.full(32, -1, np.int8), index) for index in range(60)]
+
+    def share(**options: Any) -> float:
+        sampler = sampling.Sampler(memoryless(logits), batch_size=20, **options)
+        return float(end_on_tonic([one.chords for one in composed(sampler, requests)]).mean())
+
+    one = 1 / 16  # four chords with the tonic in the bass
+    assert share(particles=32) == pytest.approx(one, abs=0.1)
+    assert share(particles=32, ending="tonic") == pytest.approx(1 - (1 - one) ** 32, abs=0.1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from composers import REACH, logits_of, nats_of, repetitive, small_composer
+from composers import REACH, logits_of, memoryless, nats_of, repetitive, small_composer
 from lazily import Lazily, tf
 
 from rnnray.chorale.chorale_config import PRESETS
@@ -33,23 +33,10 @@ def notes_of(compositions: list[Composition]) -> np.ndarray:
     return np.stack([to_tokens(one.chords) for one in compositions])
 
 
-def fake(logits: np.ndarray) -> Any:
-    """A composer without a past, from the logits float32 [voices, 47] of each voice."""
-    table = tf.constant(logits, tf.float32)
-
-    def after(batch: int, voice: int) -> Any:
-        return tf.tile(table[None, voice % len(logits)], [batch, 1])
-
-    return SimpleNamespace(
-        initial_state=lambda batch, *_: (after(batch, 0), tf.zeros([batch])),
-        step=lambda state, notes, voice: (after(notes.shape[0], voice + 1), state + 1),
-    )
-
-
 def known() -> Any:
     logits = np.full((1, 47), -40.0)
     logits[0, list(KNOWN)] = np.log(list(KNOWN.values())) + 3  # logits need not be normalised
-    return fake(logits)
+    return memoryless(logits)
 
 
 @pytest.fixture(scope="module", params=PRESETS)
@@ -320,7 +307,7 @@ def test_each_voice_is_drawn_from_its_own_distribution() -> None:
     """The fake has one note for each voice."""
     logits = np.full((4, 47), -40.0)
     logits[range(4), [40, 30, 20, 10]] = 0
-    one = composed(sampling.Sampler(fake(logits), batch_size=2), [Request(empty(3))])[0]
+    one = composed(sampling.Sampler(memoryless(logits), batch_size=2), [Request(empty(3))])[0]
     assert to_tokens(one.chords).tolist() == [40, 30, 20, 10] * 3
 
 

@@ -34,6 +34,7 @@ class GenerationConfig(Config):
     top_p: composing_options.TopP = 1.0
     temperature_on: composing_options.TemperatureOn = "pitch"
     rules: composing_options.RuleTexts = ()
+    ending: composing_options.Ending = "any"
     seed: composing_options.Seed = 0
     seed_from: composing_options.SeedFrom = None
     data: str | None = None

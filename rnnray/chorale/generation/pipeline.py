@@ -21,7 +21,7 @@ from rnnray import cluster, reach
 from rnnray.artifacts import Store
 from rnnray.chorale.chords import VOICE_COUNT
 from rnnray.chorale.composer import TrainedComposer
-from rnnray.chorale.composing_options import rule_nats
+from rnnray.chorale.composing_options import FOR_ENDING, rule_nats
 from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.manifest import ROW, statistics_of
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, file_contents, model_digest
@@ -78,11 +78,14 @@ class Compose:
                 "with; use storage that all nodes share, and leave the checkpoint unchanged "
                 "during the run"
             )
+        config = self._plan.config
         return composer.sampler(
             batch_size=self._plan.part_size,
-            seed=self._plan.config.seed,
-            rules=rule_nats(self._plan.config.rules),
-            temperature_on=self._plan.config.temperature_on,
+            seed=config.seed,
+            rules=rule_nats(config.rules),
+            temperature_on=config.temperature_on,
+            particles=FOR_ENDING if config.ending == "tonic" else 1,
+            ending=config.ending,
         )
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:

@@ -83,6 +83,7 @@ def publish(store: Store, plan: Plan, presign_hours: float | None, summarise: bo
         "count": plan.config.count,
         "temperature_on": plan.config.temperature_on,
         "rules": rule_nats(plan.config.rules),
+        "ending": plan.config.ending,
         "files": sum(one["files"] for one in everything),
         "bytes": sum(one["bytes"] for one in everything),
         "temperatures": {name: one["statistics"] for name, one in temperatures.items()},
