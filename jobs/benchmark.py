@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Measure speed beside the book's way, in one run on this machine.
 
-ingest: drawings/s into padded training batches. train: sketches/s in training. memory: MiB that the
-training workers hold during an epoch (use --data demo:1000000). compose: notes/s of new chorales.
-tune: time that a sweep of the composer takes in addition to its training (7 min). generate:
-chorales/s from checkpoint to stored files, by stage. own: rows/s of examples/own_network.py, by
-Keras's fit and by this project's loop on one and on two workers. video: frames/s decoded, by PyAV
-alone in a process for each CPU and by this project's reader. Rates vary on a busy machine: compare
-ratios of one run. The last line of the output is JSON with all rates.
+ingest: drawings/s into padded training batches. train: sketches/s in training, of the book's model
+and of strong. memory: MiB that the training workers hold during an epoch (use --data demo:1000000).
+compose: notes/s of new chorales. tune: time that a sweep of the composer takes in addition to its
+training (7 min). generate: chorales/s from checkpoint to stored files, by stage. own: rows/s of
+examples/own_network.py, by Keras's fit and by this project's loop on one and on two workers. video:
+frames/s decoded, by PyAV alone in a process for each CPU and by this project's reader. Rates vary
+on a busy machine: compare ratios of one run. The last line of the output is JSON with all rates.
 """
 
 from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import ray
 
-from rnnray.benchmarks import sweep_cost
+from rnnray.benchmarks import matrix_limit, sweep_cost
 from rnnray.chorale import chorale_config, chorale_tuning
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT
 from rnnray.chorale.data.corpus import open_corpus
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _BATCHES = (1, 64, 1024)
 _BOOK_CHORDS = 16
-_PEAK_SIZE = 4096
 
 
 def compose(chords: int) -> dict[str, float]:
@@ -65,7 +64,7 @@ def compose(chords: int) -> dict[str, float]:
     name = f"strong_{_BATCHES[-1]}"
     rates[name] = _rate(name, partial(_our_notes, sampler, _BATCHES[-1], chords))
     say(f"our best over the book's way: {best / rates['book']:,.0f} times")
-    peak = _peak()
+    peak = matrix_limit.limit()
     for what, rate, model in (("our best", best, ours), ("strong", rates[name], strong)):
         share = rate * _multiply_adds(model) / peak
         say(f"{what} reaches {share:.1%} of the multiply-adds of a large matrix product here")
@@ -141,16 +140,3 @@ def _multiply_adds(composer: Any) -> float:
         use * float(np.prod(kernel.shape)) for use, kernel in zip(uses, kernels, strict=True)
     )
     return total / VOICE_COUNT if hasattr(composer, "stride") else total
-
-
-def _peak() -> float:
-    """Return the multiply-adds/s of a product of two large matrices in float32, on all cores."""
-    import tensorflow as tf  # noqa: PLC0415
-
-    matrix = tf.random.normal((_PEAK_SIZE, _PEAK_SIZE))
-    seconds = []
-    for _ in range(4):
-        started = time.monotonic()
-        tf.matmul(matrix, matrix).numpy()
-        seconds.append(time.monotonic() - started)
-    return float(_PEAK_SIZE**3 / min(seconds))

@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import ray.data
 
-from rnnray.benchmarks import sketch_book
+from rnnray.benchmarks import matrix_limit, sketch_book
 from rnnray.errors import UserError
 from rnnray.progress import say
 from rnnray.sketch import sketch_config
@@ -24,16 +25,18 @@ from rnnray.sketch.data.drawings import Drawings, FilePart
 from rnnray.sketch.data.ink import ink_to_strokes
 from rnnray.sketch.data.prepare import prepare
 from rnnray.sketch.data.training_drawings import training_data
+from rnnray.sketch.sketch_config import SketchConfig
 from rnnray.sketch.sketch_task import SketchTask
 from rnnray.training import driver, strategy
 from rnnray.training.batches import Feed, epoch_batches
-from rnnray.training.rows import Blocks, mixed, read
+from rnnray.training.rows import Blocks, TrainingData, mixed, read
 from rnnray.training.training_options import RunOptions
 from rnnray.training.worker import resident_mib
 
 RECOMMENDED_BATCH = 256
 _SAMPLE_SECONDS = 1.0
 _EPOCHS = 3
+_SOME = 10_000
 
 
 def ingest(data: str, count: int) -> dict[str, float]:
@@ -83,18 +86,20 @@ def ingest(data: str, count: int) -> dict[str, float]:
 
 
 def train(data: str) -> dict[str, float]:
-    """Measure the sketches/s of training the book's model: the book's `fit`, and our loop on Ray.
+    """Measure the sketches/s of training: the book's `fit`, our loop on Ray, and `strong`.
 
     `fit` runs with the book's settings (batch 32). Ours runs with batches of 256, on one worker
     with all cores and on two workers with half of them each. Each runs three epochs. The book's
     rate is that of its best epoch; ours is that of the better one of the last two, waiting
-    included.
+    included. `strong` trains on some of the drawings, with and without its bitmap branch.
 
     Args:
         data: a folder of the tutorial's shards, or `demo:COUNT`, of which shards are made.
 
     Returns:
-        book, one_worker, two_workers: sketches/s; waiting_share: the larger one of both of ours.
+        book, one_worker, two_workers: sketches/s; waiting_share: the larger one of both of ours;
+        strong, strong_without_bitmap: sketches/s of one worker; strong_limit_share: multiply-adds
+        of `strong` as a share of those of a large matrix product.
     """
     results: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -115,23 +120,55 @@ def train(data: str) -> dict[str, float]:
                 "data": data,
             }
         )
+        data_read = training_data(drawings, ours)
         waiting = []
         for name, workers in (("one_worker", 1), ("two_workers", 2)):
             say(f"our loop: batch {RECOMMENDED_BATCH}, {workers} worker(s)")
-            run = driver.train(
-                SketchTask(ours, drawings.class_names),
-                ours,
-                RunOptions(storage_path=f"{folder}/runs", name=name, workers=workers),
-                training_data(drawings, ours),
-            )
-            best = max(run.history[1:], key=lambda metrics: metrics["per_second"])
+            task = SketchTask(ours, drawings.class_names)
+            best = _best_epoch(task, data_read, folder, name, workers)
             results[name] = best["per_second"]
             waiting.append(best["waiting_share"])
-    results["waiting_share"] = max(waiting)
+        results["waiting_share"] = max(waiting)
+        some = TrainingData(_some(data_read.training), _some(data_read.validation))
+        for name, bitmap in (("strong", {}), ("strong_without_bitmap", {"size": 0})):
+            say(f"{name}: {_EPOCHS} epochs of {some.training.rows:,} sketches")
+            task = SketchTask(_strong(data, bitmap), drawings.class_names)
+            results[name] = _best_epoch(task, some, folder, name, 1)["per_second"]
+    task = SketchTask(_strong(data, {}), drawings.class_names)
+    points = task.config.model.max_points
+    adds = matrix_limit.multiply_adds(task.build_model(unroll=True), RECOMMENDED_BATCH, points, 3)
+    # The gradients of inputs and weights take as many each.
+    results["strong_limit_share"] = 3 * adds * results["strong"] / matrix_limit.limit()
     _compare("one worker over the book's fit", results["one_worker"] / results["book"])
     _compare("two workers over one", results["two_workers"] / results["one_worker"])
     say(f"waiting for data: {results['waiting_share']:.1%}")
+    say(f"strong reaches {results['strong_limit_share']:.1%} of a large matrix product's speed")
+    bitmap_share = 1 - results["strong"] / results["strong_without_bitmap"]
+    say(f"the bitmap branch takes {bitmap_share:.1%} of a step of strong")
     return results
+
+
+def _best_epoch(
+    task: SketchTask, data: TrainingData, folder: str, name: str, workers: int
+) -> dict[str, float]:
+    """Return the metrics of the fastest epoch after the first, which compiles."""
+    options = RunOptions(storage_path=f"{folder}/runs", name=name, workers=workers)
+    history = driver.train(task, task.config, options, data).history
+    return max(history[1:], key=lambda metrics: metrics["per_second"])
+
+
+def _strong(data: str, bitmap: dict[str, int]) -> SketchConfig:
+    config = sketch_config.strong()
+    model = config.model.model_copy(
+        update={"bitmap": config.model.bitmap.model_copy(update=bitmap)}
+    )
+    return config.model_copy(update={"epochs": _EPOCHS, "data": data, "model": model})
+
+
+def _some(blocks: Blocks) -> Blocks:
+    """Return the first blocks, with `_SOME` drawings at least if there are as many."""
+    count = 1 + sum(total < _SOME for total in accumulate(blocks.counts))
+    return Blocks(blocks.tables[:count], blocks.counts[:count])
 
 
 def memory(data: str, workers: int = 2) -> dict[str, float]:
