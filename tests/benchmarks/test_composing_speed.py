@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnnray.benchmarks import composing_speed
+from rnnray.benchmarks import composing_speed, matrix_limit
 
 
 def test_each_way_to_compose_has_its_rate(
@@ -11,7 +11,7 @@ def test_each_way_to_compose_has_its_rate(
     # As little as gives numbers that differ.
     monkeypatch.setattr(composing_speed, "_BOOK_CHORDS", 1)
     monkeypatch.setattr(composing_speed, "_BATCHES", (1, 64))
-    monkeypatch.setattr(composing_speed, "_PEAK_SIZE", 512)
+    monkeypatch.setattr(matrix_limit, "_SIZE", 512)
     rates = composing_speed.compose(2)
     assert list(rates) == ["book", "model_call", "batch_1", "batch_64", "strong_64"]
     assert min(rates.values()) > 0
