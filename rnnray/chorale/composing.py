@@ -132,9 +132,8 @@ def publish(
     opening = (composed_at[0] if len(composed_at) else len(given)) // VOICE_COUNT
     bachs = bach.critique
     known = (given != NONE).reshape(-1, VOICE_COUNT)
-    apart = known.copy()
-    apart[:opening] = False  # given in all voices; it is shaded instead
-    apart = np.pad(apart, ((rest, 0), (0, 0)))
+    # An opening alone is shaded instead.
+    apart = np.pad(known & known[opening:].any(), ((rest, 0), (0, 0)))
     begun = None
     if onsets is not None:
         begun = np.pad(onsets, ((rest, len(known) - len(onsets)), (0, 0)))
@@ -154,7 +153,7 @@ def publish(
                 title=f"Chorale {index} at temperature {temperature:g}",
                 tempo=tempo,
                 instrument=instrument,
-                given=int(opening) and rest + int(opening),
+                given=0 if apart.any() else int(opening) and rest + int(opening),
                 given_notes=apart,
                 onsets=begun,
                 sounds=sounds,

@@ -81,27 +81,30 @@ def test_a_composition_keeps_its_melody_and_is_published_to_be_heard_and_seen(
     assert "beside Bach" in capsys.readouterr().out
 
 
-def test_a_chorale_that_was_given_whole_can_be_published(
+def test_an_opening_is_shaded_and_notes_that_are_given_elsewhere_are_outlined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shaded = []
+    marked = []
 
-    def render(uri: str, chords: np.ndarray, *, given: int, **_: Any) -> list[str]:
-        shaded.append(given)
+    def render(
+        uri: str, chords: np.ndarray, *, given: int, given_notes: np.ndarray, **_: Any
+    ) -> list[str]:
+        marked.append((given, given_notes.sum()))
         return [uri]
 
     monkeypatch.setattr(composing, "render", render)
     given = to_tokens(PIECES[2])
     one = Composition(to_chords(given), np.zeros(len(given), np.float32))
-    half = given.copy()
-    half[4 * 5 + 2 :] = -1
-    for tokens in (given, half):
+    opening, around = given.copy(), given.copy()
+    opening[4 * 5 :] = -1
+    around[4 * 5 : 4 * 6] = -1
+    for tokens in (given, opening, around):
         result = composing.publish(
             {1.0: [one]}, tokens, BACH, str(tmp_path), tempo=80, instrument="organ"
         )
         mean = result["temperatures"]["1"]["nats_per_note"]
         assert np.isnan(mean) if tokens is given else mean == 0
-    assert shaded == [len(given) // 4, 5]
+    assert marked == [(len(given) // 4, 0), (5, 0), (0, len(given) - 4)]
 
 
 def test_a_voice_that_is_silent_where_the_melody_sings_is_told() -> None:
