@@ -57,12 +57,12 @@ def model_file(checkpoint: str, ending: str) -> ModelFile:
     if not all(map(find_spec, form.packages)):
         raise UserError(f"{form.name} needs an extra of this project: pip install 'rnnray[export]'")
     classifier = SketchClassifier(checkpoint)
-    with muted_stderr():  # TensorFlow's converters tell of each of their steps
-        model = _with_probabilities(classifier, unroll=form.unroll)
-        content = form.written(model, classifier.class_names)
     drawings = _random_drawings(classifier)
     expected = np.exp(classifier.log_probabilities(drawings))
-    found = form.computed(content, padded(drawings, classifier.config.model)[0])
+    with muted_stderr():  # the converters and runtimes tell of each of their steps
+        model = _with_probabilities(classifier, unroll=form.unroll)
+        content = form.written(model, classifier.class_names)
+        found = form.computed(content, padded(drawings, classifier.config.model)[0])
     difference = float(np.abs(found - expected).max())
     if not difference <= _TOLERANCE[classifier.config.precision]:  # NaN is refused, too
         raise UserError(
