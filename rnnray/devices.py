@@ -57,6 +57,11 @@ def see_reserved_gpus() -> None:
         os.environ[_VISIBLE] = ",".join(gpus[:1])
 
 
+def hide_gpus() -> None:
+    """Hide all GPUs from CUDA in this process, before it first looks for devices."""
+    os.environ[_VISIBLE] = "-1"
+
+
 def _is_driver() -> bool:
     """Return whether this process is the driver of its Ray cluster, not one of the workers."""
     import ray  # noqa: PLC0415  (as above)

@@ -73,6 +73,7 @@ URI_OPTIONS = [
     ("compose", ["--output"], ["--checkpoint", "{}"]),
     ("compose", ["--checkpoint"], ["--output", "{}"]),
     ("compose", ["--melody"], ["--checkpoint", "{}", "--output", "{}"]),
+    ("export_sketch", ["--output"], ["--checkpoint", "{}"]),
     ("listen", ["--output"], ["--name", "test:0", "--data", "{}"]),
     ("listen", ["--data"], ["--name", "test:0", "--output", "{}"]),
 ]
