@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import ray
@@ -167,7 +167,8 @@ def _train(
     strategy.quiet_tensorflow()
     from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415  (imports TensorFlow)
 
-    files, path = storage.open_uri(storage.absolute(options.storage_path))
+    files, opened = storage.open_uri(folder)
+    path = PurePosixPath(opened)
     report = RunReport(folder, task, check)
     handle = nodes.with_waits(scaling, report.handle)
     with PassedOn() as notice, report:
@@ -191,6 +192,8 @@ def _train(
                 options.cpus_per_worker,
                 events.tell,
                 watch,
+                fs.PyFileSystem(PatientFiles(files, folder, events.tell, held)),
+                str(path),
                 also_report,
                 ray.put(initial) if initial else None,
             )
@@ -200,11 +203,9 @@ def _train(
                 train_loop_config={"job": job},
                 scaling_config=scaling,
                 run_config=RunConfig(
-                    storage_path=path,
-                    storage_filesystem=fs.PyFileSystem(
-                        PatientFiles(files, folder, events.tell, held)
-                    ),
-                    name=options.name,
+                    storage_path=str(path.parent),
+                    storage_filesystem=job.files,
+                    name=path.name,
                     # `_finish` alone starts workers again; Ray Train waits for room for them.
                     failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
                     checkpoint_config=CheckpointConfig(
