@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
+from lazily import tf
 from tiny import REPOSITORY, Ended, RunJob
 
 from rnnray.archive import extract_tar
@@ -57,6 +58,17 @@ def no_ray_in_quick_tests(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     if "quick" in request.keywords and "ray" in sys.modules:
         message = "what starts Ray uses the fixture `ray_cluster` or `own_ray`"
         monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail(message))
+
+
+@pytest.fixture
+def not_compiled() -> Iterator[None]:
+    """Lets functions of TensorFlow run as they stand, where compiling takes longer than the test.
+
+    Their results are the same, but for rounding.
+    """
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

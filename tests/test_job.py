@@ -2,7 +2,6 @@
 
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal
 import pytest
 import ray.exceptions
 from annotated_types import Ge
-from tiny import REPOSITORY
+from tiny import REPOSITORY, names_of_job
 from tiny_chorale import write_corpus
 
 from rnnray import job
@@ -313,7 +312,7 @@ def test_what_composes_evaluates_chorales_and_renders_needs_no_ray() -> None:
 
 
 def test_main_of_a_job_can_be_called_without_a_process_of_its_own(tmp_path: Path) -> None:
-    listen = runpy.run_path(str(REPOSITORY / "jobs/listen.py"))
+    listen = names_of_job("listen")
     corpus = write_corpus(tmp_path / "corpus")
     options = listen["Options"](name="test:2", data=str(corpus), output=str(tmp_path / "heard"))
     result = listen["main"](options)

@@ -1,4 +1,4 @@
-"""Video files made for tests: grey pictures at given times, tones of given loudness."""
+"""Video files made for tests: grey pictures at given times, tones of given loudness; and clips."""
 
 import io
 from collections.abc import Sequence
@@ -7,6 +7,12 @@ from typing import Any
 
 import av
 import numpy as np
+import pyarrow as pa
+
+from rnnray.video.data import clip_table
+from rnnray.video.data.video_file import Clip
+from rnnray.video.video_config import FEATURES
+from rnnray.video.video_task import VideoTask
 
 RATE = 8000
 
@@ -56,3 +62,17 @@ def tones(loudness: Sequence[int], rate: int = RATE) -> np.ndarray:
     tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
     samples: np.ndarray = (np.array(loudness)[:, None] * tone).ravel().astype(np.int16)
     return samples
+
+
+def noise(task: VideoTask, *counts: int) -> pa.Table:
+    """Clips of noise as a task reads them, of some numbers of frames, and of each class in turn."""
+    random, config, names, tables = np.random.default_rng(0), task.config, task.class_names, []
+    for number, count in enumerate(counts):
+        sound = random.integers(-9999, 9999, (count, config.samples() * config.sound), np.int16)
+        shape = (count, config.frame_size, config.frame_size, 3)
+        frames = random.integers(0, 256, shape, np.uint8)
+        if config.model.frames == "xception":
+            frames = random.random((count, FEATURES), np.float32)
+        clip = Clip(frames, sound, has_sound=True, cropped=False)
+        tables.append(clip_table.from_clip(clip, "file", names[number % len(names)], names))
+    return pa.concat_tables(tables)

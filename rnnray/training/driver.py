@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import ray
@@ -111,42 +111,64 @@ def train(
         )
     folder = storage.join(storage.absolute(options.storage_path), options.name)
     with nullcontext() if held else run_folder.lock(folder) as lock:
-        return _train(
-            task,
-            config,
-            options,
-            data,
-            scaling,
-            report_steps,
-            callbacks,
-            also_report,
-            folder,
-            initial,
-            lock.held if lock else held,
-            lock.check if lock else None,
-        )
+        _save_or_compare(folder, task, config, options, data, scaling)
+        stored = storage.join(folder, CHECKPOINT_LIST)
+        if initial is None and config.init_from and storage.read_bytes(stored) is None:
+            initial = read_initial(config.init_from, task)
+        strategy.quiet_tensorflow()
+        with (
+            PassedOn() as notice,
+            RunReport(folder, task, lock.check if lock else None) as report,
+        ):
+            handle = nodes.with_waits(scaling, report.handle)
+
+            def take(event: Event) -> None:
+                notice.note(event)
+                handle(event)
+
+            with (
+                ray_private.cpu_kept_free() if scaling.elasticity_enabled else nullcontext(),
+                Events(take) as events,
+                watchdog.on_guard(options.stuck_times, options.stuck_minutes * 60) as watch,
+            ):
+                files, path = storage.open_uri(folder)
+                patient = PatientFiles(files, folder, events.tell, lock.held if lock else held)
+                job = WorkerJob(
+                    task,
+                    config,
+                    TrainingData(data.training.stored(), data.validation.stored()),
+                    checkpoint_seconds=options.checkpoint_minutes * 60,
+                    report_steps=report_steps,
+                    needs_gpu=options.gpu,
+                    cpus=options.cpus_per_worker,
+                    tell=events.tell,
+                    watch=watch,
+                    files=fs.PyFileSystem(patient),
+                    folder=str(PurePosixPath(path)),
+                    also_report=also_report,
+                    initial=ray.put(initial) if initial else None,
+                )
+                keep = KeepBestAndLast(folder, task.score, events.tell)
+                trainer = partial(_trainer, job, scaling, [keep, *callbacks])
+                result = _finish(trainer, options.max_failures, report, folder, events.tell, notice)
+            if lock:
+                lock.check()
+            return _trained_run(folder, result, report, task)
 
 
-def _train(
+def _save_or_compare(
+    folder: str,
     task: Task,
     config: TrainingConfig,
     options: RunOptions,
     data: TrainingData,
     scaling: ScalingConfig,
-    report_steps: int,
-    callbacks: Sequence[UserCallback],
-    also_report: Callable[[], Mapping[str, Any]],
-    folder: str,
-    initial: Initial | None,
-    held: Held | None,
-    check: Callable[[], None] | None,
-) -> TrainedRun:
-    """`train`, while the lock is held; `check` raises once it is not."""
-    asked = config.model_dump(mode="json")
+) -> None:
+    """Save the configuration of a new run, or compare it with the earlier run's; say which."""
     before = run_folder.save_or_compare(
         folder,
         CONFIG,
-        asked,
+        config.model_dump(mode="json"),
         "a run",
         data=data.identity,
         growing=("epochs",),
@@ -161,67 +183,31 @@ def _train(
     )
     if before is not None and before["epochs"] != config.epochs:
         say(_what_more_epochs_change(config, before["epochs"]))
-    stored = storage.join(folder, CHECKPOINT_LIST)
-    if initial is None and config.init_from and storage.read_bytes(stored) is None:
-        initial = read_initial(config.init_from, task)
-    strategy.quiet_tensorflow()
+
+
+def _trainer(job: WorkerJob, scaling: ScalingConfig, callbacks: Sequence[UserCallback]) -> Any:
+    """Return a trainer of Ray Train, which goes on from the run's last checkpoint."""
     from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415  (imports TensorFlow)
 
-    files, path = storage.open_uri(storage.absolute(options.storage_path))
-    report = RunReport(folder, task, check)
-    handle = nodes.with_waits(scaling, report.handle)
-    with PassedOn() as notice, report:
-
-        def take(event: Event) -> None:
-            notice.note(event)
-            handle(event)
-
-        with (
-            ray_private.cpu_kept_free() if scaling.elasticity_enabled else nullcontext(),
-            Events(take) as events,
-            watchdog.on_guard(options.stuck_times, options.stuck_minutes * 60) as watch,
-        ):
-            job = WorkerJob(
-                task,
-                config,
-                TrainingData(data.training.stored(), data.validation.stored()),
-                options.checkpoint_minutes * 60,
-                report_steps,
-                options.gpu,
-                options.cpus_per_worker,
-                events.tell,
-                watch,
-                also_report,
-                ray.put(initial) if initial else None,
-            )
-            trainer = partial(
-                TensorflowTrainer,
-                run_worker,
-                train_loop_config={"job": job},
-                scaling_config=scaling,
-                run_config=RunConfig(
-                    storage_path=path,
-                    storage_filesystem=fs.PyFileSystem(
-                        PatientFiles(files, folder, events.tell, held)
-                    ),
-                    name=options.name,
-                    # `_finish` alone starts workers again; Ray Train waits for room for them.
-                    failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
-                    checkpoint_config=CheckpointConfig(
-                        num_to_keep=None,  # `KeepBestAndLast` deletes
-                        checkpoint_score_attribute=task.score[0],
-                        checkpoint_score_order=task.score[1],
-                    ),
-                    callbacks=[
-                        KeepBestAndLast(folder, task.score, events.tell),
-                        *callbacks,
-                    ],
-                ),
-            )
-            result = _finish(trainer, options.max_failures, report, folder, events.tell, notice)
-        if check:
-            check()
-        return _trained_run(folder, result, report, task)
+    path = PurePosixPath(job.folder)
+    return TensorflowTrainer(
+        run_worker,
+        train_loop_config={"job": job},
+        scaling_config=scaling,
+        run_config=RunConfig(
+            storage_path=str(path.parent),
+            storage_filesystem=job.files,
+            name=path.name,
+            # `_finish` alone starts workers again; Ray Train waits for room for them.
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=None,  # `KeepBestAndLast` deletes
+                checkpoint_score_attribute=job.task.score[0],
+                checkpoint_score_order=job.task.score[1],
+            ),
+            callbacks=list(callbacks),
+        ),
+    )
 
 
 def _what_more_epochs_change(config: TrainingConfig, before: int) -> str:

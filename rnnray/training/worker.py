@@ -13,6 +13,7 @@ import numpy.typing as npt
 import ray
 import ray.train
 import ray.util
+from pyarrow import fs
 from ray.train import Checkpoint
 
 from rnnray import devices
@@ -124,6 +125,10 @@ class WorkerJob:
     """CPUs of each worker if the user set them: they bound its threads."""
     tell: Tell
     watch: Watch | None
+    files: fs.PyFileSystem
+    """The run's storage, with a `PatientFiles` as its handler."""
+    folder: str
+    """The run's folder in `files`."""
     also_report: Callable[[], Mapping[str, Any]] = dict
     """Gives what a worker reports beside its metrics."""
     initial: Any = None
@@ -163,10 +168,9 @@ def run_worker(arguments: dict[str, Any]) -> None:
             {**metrics, **job.also_report()} if metrics else {},
             checkpoint=kept,
             checkpoint_dir_name=name,
-            checkpoint_upload_fn=_upload,
+            checkpoint_upload_fn=partial(_upload, job),
         )
 
-    run = context.get_storage()
     worker = Worker(
         rank=context.get_world_rank(),
         count=context.get_world_size(),
@@ -174,7 +178,7 @@ def run_worker(arguments: dict[str, Any]) -> None:
         validation=job.data.validation,
         tell=lambda event: job.tell(node | event),
         report=report,
-        saved=partial(run.storage_filesystem.handler.saved, run.experiment_fs_path),
+        saved=partial(job.files.handler.saved, job.folder),
         told_to_leave=nodes.told_to_leave,
     )
     watched: AbstractContextManager[None] = nullcontext()
@@ -209,11 +213,10 @@ def run_worker(arguments: dict[str, Any]) -> None:
         raise
 
 
-def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
+def _upload(job: WorkerJob, checkpoint: Checkpoint, name: str) -> Checkpoint:
     """Put a checkpoint that `PatientFiles.saved` has saved into the run's folder."""
-    run = ray.train.get_context().get_storage()
-    path = run.build_checkpoint_path_from_name(name)
-    run.storage_filesystem.create_dir(path)
+    path = f"{job.folder}/{name}"
+    job.files.create_dir(path)
     for file in sorted(Path(checkpoint.path).iterdir()):
-        run.storage_filesystem.handler.take(file, f"{path}/{file.name}")
-    return Checkpoint(path, run.storage_filesystem)
+        job.files.handler.take(file, f"{path}/{file.name}")
+    return Checkpoint(path, job.files)

@@ -8,6 +8,9 @@ path:
     model.lstm_units: [128, 256, 512]
 
 Any field can be searched. A range gives whole numbers if the field takes only these.
+
+Values are drawn with Python's own generator, so that a seed gives the same trials with any version
+of Ray. Ray Tune's domains would draw others: with NumPy, and without the upper end of a range.
 """
 
 import difflib

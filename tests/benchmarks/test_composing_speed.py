@@ -5,6 +5,7 @@ import pytest
 from rnnray.benchmarks import composing_speed, matrix_limit
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_each_way_to_compose_has_its_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

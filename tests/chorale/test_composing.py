@@ -28,6 +28,7 @@ def composer(tmp_path_factory: pytest.TempPathFactory) -> TrainedComposer:
     return TrainedComposer(save_checkpoint(tmp_path_factory.mktemp("c") / "c", "strong"))
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_a_composition_keeps_its_melody_and_is_published_to_be_heard_and_seen(
     composer: TrainedComposer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from rnnray.sketch.sketch_config import AugmentationConfig
 
@@ -84,6 +86,16 @@ class Trained:
     def checkpoint(self) -> Path:
         """Its best checkpoint."""
         return Path(self.ended.result["checkpoint"])
+
+
+def names_of_job(name: str) -> dict[str, Any]:
+    """What a file of jobs/ defines; the job itself does not run.
+
+    The module has the name that it has when the job runs: `inspect` remembers a file's first name
+    for the whole process, and under another one pydantic finds no docstrings for --help.
+    """
+    with patch("rnnray.job.run"):
+        return runpy.run_path(str(REPOSITORY / "jobs" / f"{name}.py"), run_name="__main__")
 
 
 def run_file(name: str, *arguments: str, address: str, timeout: float = 400) -> Ended:

@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from composers import SMALL, chorales
 from recorded import same_values
+from video_files import noise
 
 from rnnray.chorale import chorale_config as chorale
 from rnnray.chorale.chorale_task import ChoraleTask, training_rows
+from rnnray.forecast import forecast_config as forecast
+from rnnray.forecast.data import series_table, windows
+from rnnray.forecast.forecast_task import ForecastTask
 from rnnray.sketch import sketch_config as sketch
 from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.sketch_task import SketchTask
@@ -18,6 +23,10 @@ from rnnray.training.rows import Blocks
 from rnnray.training.task import Task
 from rnnray.training.training_options import TrainingConfig
 from rnnray.training.worker import Worker
+from rnnray.video import video_config as video
+from rnnray.video.video_task import VideoTask
+
+pytestmark = pytest.mark.usefixtures("not_compiled")
 
 
 def small(preset: TrainingConfig, model: dict[str, Any], **values: Any) -> Any:
@@ -78,7 +87,7 @@ def test_the_weights_of_the_sketch_classifier(tmp_path: Path) -> None:
         model = {"filters": (6, 7, 8), "units": 8, "bitmap": bitmap.model_dump()}
         config = small(preset(), model, global_batch_size=16)
         task = SketchTask(config, tuple(demo_drawings.CLASS_NAMES))
-        about[name] = trained(task, config, rows.slice(0, 50), rows.slice(50), tmp_path / name)
+        about[name] = trained(task, config, rows.slice(0, 25), rows.slice(50), tmp_path / name)
     same_values("weights_sketch.json", about)
 
 
@@ -96,3 +105,27 @@ def test_the_weights_of_the_composer(tmp_path: Path) -> None:
             ChoraleTask(config), config, rows, validation, tmp_path / name
         )
     same_values("weights_chorale.json", about)
+
+
+def test_the_weights_of_the_forecaster(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(100, 10, 80)
+    series = series_table.from_series([("a", 0, values)])
+    about = {}
+    for name, preset in forecast.PRESETS.items():
+        config = small(preset(), {"window_days": 14, "units": 4}, global_batch_size=16)
+        rows = pa.concat_tables(windows.tables(series, config.model, range(80)))
+        about[name] = trained(
+            ForecastTask(config), config, rows.slice(0, 25), rows.slice(50), tmp_path / name
+        )
+    same_values("weights_forecast.json", about)
+
+
+def test_the_weights_of_the_video_classifier(tmp_path: Path) -> None:
+    sizes = {"filters": (4, 5), "frame_units": 6, "sound_filters": (4, 5), "units": 7}
+    about = {}
+    for name, preset in video.PRESETS.items():
+        config = small(preset(), sizes, global_batch_size=8, max_frames=3, sound_rate=1000)
+        task = VideoTask(config, ("cat", "dog"))
+        rows = noise(task, *[1, 2, 3] * 6)
+        about[name] = trained(task, config, rows.slice(0, 13), rows.slice(13), tmp_path / name)
+    same_values("weights_video.json", about)

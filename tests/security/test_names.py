@@ -1,7 +1,6 @@
 """Names, keys and URIs that users or files give cannot lead out of where they belong."""
 
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tiny import REPOSITORY, RunJob
+from tiny import RunJob, names_of_job
 
 from rnnray import storage
 from rnnray.artifacts import open_store
@@ -33,7 +32,7 @@ OUTSIDE = [
 
 def options_of_job(job: str) -> Any:
     """The class of what a job's command line gives."""
-    module = runpy.run_path(str(REPOSITORY / "jobs" / f"{job}.py"))
+    module = names_of_job(job)
     return options_of(module.get("Config") or module["Options"])
 
 

@@ -16,10 +16,11 @@ from rnnray.sketch.sketch_config import SketchModelConfig, notebook, strong
 
 model = Lazily("rnnray.sketch.sketch_model")
 
-TINY: dict[str, Any] = {"filters": (4, 4, 4), "units": 4, "layers": 1}
+POINTS = 40  # few: every step of an unrolled recurrence is traced
+TINY: dict[str, Any] = {"filters": (4, 4, 4), "units": 4, "layers": 1, "max_points": POINTS}
 
 
-def drawings(count: int, max_points: int = 100) -> np.ndarray:
+def drawings(count: int, max_points: int = POINTS) -> np.ndarray:
     rows = sketch_table.from_arrays(*demo_drawings.inks(count, seed=1), demo_drawings.CLASS_NAMES)
     return sketch_table.padded(rows, max_points)[0]
 
@@ -83,12 +84,12 @@ def test_a_drawing_s_logits_do_not_depend_on_its_neighbours(
 
 def test_masked_padding_changes_nothing_however_long_it_is() -> None:
     config = {**TINY, "mask_padding": True, "same_padding": True, "bidirectional": True}
-    short = build(SketchModelConfig(**config, max_points=200))
-    long = build(SketchModelConfig(**config, max_points=400))
+    short = build(SketchModelConfig.model_validate(config | {"max_points": 64}))
+    long = build(SketchModelConfig.model_validate(config | {"max_points": 128}))
     long.set_weights(short.get_weights())
     for left, right in zip(short.weights, long.weights, strict=True):
         np.testing.assert_array_equal(left.numpy(), right.numpy())
-    few, many = drawings(12, 200), drawings(12, 400)
+    few, many = drawings(12, 64), drawings(12, 128)
     assert (few[:, -1] == 0).all(), "no drawing may be cropped here"
     np.testing.assert_allclose(short(few, training=False), long(many, training=False), atol=1e-5)
 
@@ -121,7 +122,7 @@ def test_the_mask_keeps_the_steps_that_begin_within_the_drawing(
 @pytest.mark.parametrize("preset", [notebook, strong])
 def test_presets_build_and_give_one_finite_logit_a_class(preset: Any) -> None:
     classifier = model.build(preset().model, 345)
-    logits = np.asarray(classifier(drawings(3), training=False))
+    logits = np.asarray(classifier(drawings(3, 100), training=False))
     assert logits.shape == (3, 345)
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
@@ -142,19 +143,13 @@ EVERYTHING: dict[str, Any] = {
 @pytest.mark.parametrize(
     "options",
     [
-        {"recurrent": "gru"},
-        {"features": ("strokes",)},
-        {"pooling": ("mean", "max")},
-        {"bitmap": {"size": 16, "filters": (4, 4)}},
-        {"augmentation": {"rotation": 10.0}},
-        {"head_dropout": 0.2},
-        EVERYTHING,
-        {"layer_normalization": True, "batch_normalization": False},
-        {"dropout": 0.3},
-        {"recurrent_dropout": 0.3},
-        {"synchronized": True},
-        {"layers": 3},
+        {},
+        {"recurrent": "gru", "layers": 3, "dropout": 0.3, "recurrent_dropout": 0.3},
+        {"features": ("strokes",), "layer_normalization": True, "batch_normalization": False},
+        {"pooling": ("mean", "max"), "bitmap": {"size": 16, "filters": (4, 4)}},
+        {"augmentation": {"rotation": 10.0}, "head_dropout": 0.2, "synchronized": True},
         {"strides": (1, 2, 1), "kernel_sizes": (3, 3, 3), "mask_padding": True},
+        EVERYTHING,
     ],
 )
 def test_every_option_of_the_exercises_builds(options: dict[str, Any]) -> None:
@@ -184,15 +179,15 @@ def test_unrolling_is_the_same_model_only_faster() -> None:
 
 
 def test_the_model_with_everything_sees_the_drawing_alone_whatever_is_around_it() -> None:
-    classifier = build(SketchModelConfig.model_validate({**TINY, **EVERYTHING}))
-    longer = build(SketchModelConfig.model_validate({**TINY, **EVERYTHING, "max_points": 132}))
+    classifier = build(SketchModelConfig.model_validate(TINY | EVERYTHING))
+    longer = build(SketchModelConfig.model_validate(TINY | EVERYTHING | {"max_points": 72}))
     longer.set_weights(classifier.get_weights())
     ink = drawings(6)
     assert (ink[:, -1] == 0).all(), "no drawing may be cropped here"
     together = np.asarray(classifier(ink, training=False))
     alone = np.concatenate([classifier(ink[i : i + 1], training=False) for i in range(6)])
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    np.testing.assert_allclose(together, longer(drawings(6, 132), training=False), atol=1e-4)
+    np.testing.assert_allclose(together, longer(drawings(6, 72), training=False), atol=1e-4)
     assert np.ptp(together, axis=0).min() > 1e-3
 
 

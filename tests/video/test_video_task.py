@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from lazily import Lazily, keras
+from video_files import noise
 
 from rnnray.training.rows import Blocks
 from rnnray.training.strategy import create_strategy
 from rnnray.training.worker import Worker
 from rnnray.video.data import clip_table, demo_videos, video_file
-from rnnray.video.data.video_file import Clip
-from rnnray.video.video_config import FEATURES, VideoConfig, VideoModelConfig, strong
+from rnnray.video.video_config import VideoConfig, VideoModelConfig, strong
 from rnnray.video.video_task import VideoTask
 
 loops = Lazily("rnnray.training.loop")
@@ -28,20 +28,6 @@ def task_of(top: dict[str, Any] | None = None, **model: Any) -> VideoTask:
     return VideoTask(config, NAMES)
 
 
-def rows_of(task: VideoTask, *counts: int) -> pa.Table:
-    """Clips of noise, of some numbers of frames."""
-    random, config, tables = np.random.default_rng(0), task.config, []
-    for count in counts:
-        sound = random.integers(-9999, 9999, (count, config.samples() * config.sound), np.int16)
-        shape = (count, config.frame_size, config.frame_size, 3)
-        frames = random.integers(0, 256, shape, np.uint8)
-        if config.model.frames == "xception":
-            frames = random.random((count, FEATURES), np.float32)
-        clip = Clip(frames, sound, has_sound=True, cropped=False)
-        tables.append(clip_table.from_clip(clip, "file", "dog", NAMES))
-    return pa.concat_tables(tables)
-
-
 @pytest.mark.parametrize("recurrent", ["gru", "lstm", "mean"])
 @pytest.mark.parametrize("frames", ["cnn", "xception"])
 @pytest.mark.parametrize("sound", [True, False])
@@ -50,8 +36,8 @@ def test_a_saved_network_reads_a_batch_as_before(
 ) -> None:
     size = 71 if frames == "xception" else 16
     task = task_of({"sound": sound, "frame_size": size}, frames=frames, recurrent=recurrent)
-    inputs, targets, weights = task.batch(rows_of(task, 3, 5))
-    assert (targets.tolist(), weights.tolist()) == ([1, 1], [1.0, 1.0])
+    inputs, targets, weights = task.batch(noise(task, 3, 5))
+    assert (targets.tolist(), weights.tolist()) == ([0, 1], [1.0, 1.0])
     model = task.build_model(unroll=True)
     logits = model(inputs)
     assert logits.shape == (2, 3)
@@ -64,7 +50,7 @@ def test_a_saved_network_reads_a_batch_as_before(
 def test_what_comes_after_a_clip_has_no_effect(recurrent: str) -> None:
     task = task_of(recurrent=recurrent)
     model = task.build_model(unroll=True)
-    frames, shown, sound = task.batch(rows_of(task, 3, 5))[0]
+    frames, shown, sound = task.batch(noise(task, 3, 5))[0]
     assert shown.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
     logits = np.asarray(model((frames, shown, sound)))
     frames[0, 3:], sound[0, 3:] = 99, 999
@@ -75,7 +61,7 @@ def test_a_recurrent_network_sees_the_order_and_a_mean_does_not() -> None:
     for recurrent in ("gru", "mean"):
         task = task_of(recurrent=recurrent)
         model = task.build_model(unroll=True)
-        frames, shown, sound = task.batch(rows_of(task, 5))[0]
+        frames, shown, sound = task.batch(noise(task, 5))[0]
         back = frames[:, ::-1], shown, sound[:, ::-1]
         same = np.allclose(model((frames, shown, sound)), model(back), rtol=1e-4, atol=1e-6)
         assert same == (recurrent == "mean")

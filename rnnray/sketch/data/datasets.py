@@ -172,7 +172,7 @@ def _judged(part: FilePart) -> bool:
     """Return whether a drawing of a part says if the game recognised it; reads up to the first."""
     if part.scan is not None:
         return part.scan.judged > 0
-    return any(drawing.recognized is not None for drawing in few_drawings.with_words(part))
+    return any(drawing.recognized is not None for drawing in part.drawings())
 
 
 def _passed_over(root: str, files: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:
@@ -235,10 +235,7 @@ def _scan(part: FilePart, on_bad: OnBad | None) -> scans.Scan:
         bad.append(error)
         on_bad(error)
 
-    drawings = formats.read_drawings(
-        part.filesystem, part.path, part.format, member=part.member, on_bad=report
-    )
-    return scans.scan(drawings, bad)
+    return scans.scan(part.drawings(report), bad)
 
 
 def _parts_with_indices(

@@ -17,6 +17,7 @@ from ray.data.block import BlockMetadata
 from rnnray.bad_records import say_passed_over
 from rnnray.errors import OnBad, UserError
 from rnnray.sketch.data import class_lists, demo_drawings, formats, sketch_table
+from rnnray.sketch.data.ndjson import Drawing
 from rnnray.sketch.data.scans import Scan, Share, position_of
 from rnnray.splits import SPLITS
 
@@ -93,6 +94,13 @@ class FilePart:
         )
         ordered = class_lists.in_order_of(rows, self.class_names)
         yield from map(sketch_table.turned_over, ordered) if self.y_up else ordered
+
+    def drawings(self, on_bad: OnBad = lambda _: None) -> Iterator[Drawing]:
+        """Yield the drawings of a file with words; by default without those that are broken."""
+        found = formats.read_drawings(
+            self.filesystem, self.path, self.format, member=self.member, on_bad=on_bad
+        )
+        return (drawing for drawing in found if self.keep is None or self.keep(drawing))
 
     def count(self) -> int:
         """Return the number of drawings."""

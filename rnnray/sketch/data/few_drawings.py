@@ -10,16 +10,8 @@ import ray
 from rnnray.progress import say
 from rnnray.sketch.data import formats, sketch_table
 from rnnray.sketch.data.drawings import FilePart
-from rnnray.sketch.data.ndjson import Drawing
 from rnnray.sketch.data.scans import Share, position_of
 from rnnray.splits import SPLITS, counts_of, parse_shares
-
-
-def with_words(part: FilePart) -> Iterator[Drawing]:
-    """Yield the drawings of a file with words, without those that cannot be used."""
-    return formats.read_drawings(
-        part.filesystem, part.path, part.format, member=part.member, on_bad=lambda _: None
-    )
 
 
 def exact_shares(
@@ -79,9 +71,8 @@ def _if_one_is_empty(parts: Sequence[FilePart], shares: Mapping[str, Share]) -> 
 
 def _positions(part: FilePart) -> Iterator[float]:
     if part.format in formats.WITH_WORDS:
-        for drawing in with_words(part):
-            if part.keep is None or part.keep(drawing):
-                yield position_of(drawing.ink, drawing.key_id)
+        for drawing in part.drawings():
+            yield position_of(drawing.ink, drawing.key_id)
         return
     for rows in part.tables(origin=False, on_bad=lambda _: None):
         yield from map(position_of, sketch_table.inks_of(rows))

@@ -112,7 +112,7 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
 
     Args:
         filesystem: the file system underneath.
-        uri: its path or URI, for messages.
+        uri: path or URI of the run's folder, for messages; of one URI, all are the same.
         tell: see `retry_storage`.
         held: lock of the run, in the same storage; once another run has it, nothing is changed, and
             each attempt raises `LockLost`.
@@ -129,7 +129,8 @@ class PatientFiles(fs.FileSystemHandler):  # type: ignore[misc]
         self._held = held
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, PatientFiles) and bool(self._files == other._files)
+        # Not by `_files`: two copies of one on S3 may renew their credentials at other times.
+        return isinstance(other, PatientFiles) and self._uri == other._uri
 
     def __hash__(self) -> int:
         return hash(self._uri)
