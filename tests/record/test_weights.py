@@ -128,4 +128,6 @@ def test_the_weights_of_the_video_classifier(tmp_path: Path) -> None:
         task = VideoTask(config, ("cat", "dog"))
         rows = noise(task, *[1, 2, 3] * 6)
         about[name] = trained(task, config, rows.slice(0, 13), rows.slice(13), tmp_path / name)
+        # Batch normalisation comes after this bias, so that rounding alone moves it.
+        about[name]["weights after"].pop("5 bias 6", None)
     same_values("weights_video.json", about)
