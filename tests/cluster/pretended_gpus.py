@@ -27,8 +27,8 @@ from rnnray.sketch.sketch_config import SketchConfig
 from rnnray.training.training_options import RunOptions
 
 
-def main(folder: Path) -> None:
-    """See the module."""
+def start() -> None:
+    """A Ray whose processes have imported nothing yet."""
     with ray_private.on_loopback():
         ray.init(
             "local",
@@ -37,20 +37,36 @@ def main(folder: Path) -> None:
             include_dashboard=False,
             log_to_driver=False,
         )
+
+
+def main(folder: Path) -> None:
+    """See the module."""
+    start()
     recorded = folder / "recorded"
     seen: dict[str, list[tuple[str, ...]]] = {}
 
     def note(job: str) -> None:
-        # Of each process the last note; a worker of Ray Train imports TensorFlow before it is ours.
-        notes = dict(line.split("\t", 1) for line in recorded.read_text().splitlines())
-        notes.pop(str(os.getpid()), None)  # the driver, for which Ray reserves nothing
-        seen[job] = sorted({tuple(note.split("\t")) for note in notes.values()})
+        # Of each process the last note of each kind that it was; a worker of Ray Train imports
+        # TensorFlow before it is ours.
+        notes = {}
+        for line in recorded.read_text().splitlines():
+            pid, kind, visible = line.split("\t")
+            notes[pid, kind.split("->")[0]] = visible  # Ray Data may join a reader and what follows
+        seen[job] = sorted(
+            {
+                (kind, visible)
+                for (pid, kind), visible in notes.items()
+                if pid != str(os.getpid())  # the driver, for which Ray reserves nothing
+            }
+        )
         recorded.write_text("")
 
     recorded.write_text("")
     shards = str(folder / "shards")
     prepare(open_drawings("demo:60"), shards, file_format="tfrecords")
     note("prepare")
+    ray.shutdown()  # a writer's process may read later, and would import nothing then
+    start()
     tiny = SketchConfig.model_validate(TINY | {"global_batch_size": 8})
     for name, options in {"gpu": {}, "no_gpu": {"no_gpu": True}}.items():
         sketch_training.train(
