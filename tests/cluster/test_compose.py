@@ -197,7 +197,10 @@ def test_the_voices_of_a_melody_are_kept_to_the_note(
     rest: int,
 ) -> None:
     """And to the time: after a rest at the beginning, the harmony begins with the melody."""
+    kept = [0, 3] if "bass" in keep else [0]
+    others = [voice for voice in range(VOICE_COUNT) if voice not in kept]
     piece = chorale(99, 4)[:-1]
+    piece[:, others] += 1  # a semitone off, so that nobody composes them like that
     file = tmp_path / name
     given = np.concatenate([np.zeros((rest, VOICE_COUNT), np.int16), piece])
     if file.suffix == ".csv":
@@ -215,15 +218,12 @@ def test_the_voices_of_a_melody_are_kept_to_the_note(
     assert not everything[:rest].any()
     composed = everything[rest:]
     assert composed.any(axis=0).all()
-    kept = [0, 3] if "bass" in keep else [0]
     reference = tmp_path / "reference.mid"
     reference.write_bytes(midi_bytes(given))
     for suffix in (".mid", ".musicxml"):
         written = notes(out / f"temperature=1.5/0000{suffix}")
         assert [written[voice] for voice in kept] == [notes(reference)[voice] for voice in kept]
-    others = [voice for voice in range(VOICE_COUNT) if voice not in kept]
-    # One of them may be the piece's own: the given ones say much of it.
-    assert (composed[:, others] != piece[:, others]).any(), "those were not composed"
+    assert (composed[:, others] != piece[:, others]).any(0).all(), "those were not composed"
 
 
 def test_greedy_goes_on_from_the_first_chords_of_a_real_chorale(
