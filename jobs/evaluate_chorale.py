@@ -16,7 +16,13 @@ from typing import Any, Literal, get_args
 from pydantic import model_validator
 
 from rnnray import job
-from rnnray.chorale.composing_options import FOR_GIVEN, Checkpoint, Particles, Seed, VoiceName
+from rnnray.chorale.composing_options import (
+    PARTICLES_FOR_GIVEN,
+    Checkpoint,
+    Particles,
+    Seed,
+    VoiceName,
+)
 from rnnray.packaged import COMPOSER
 from rnnray.progress import say
 
@@ -36,9 +42,11 @@ class Options(job.JobOptions):
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _leaves_a_voice(self) -> "Options":
+    def _composes_with_what_is_given(self) -> "Options":
         if len(set(self.keep)) == len(get_args(VoiceName)):
             raise job.WrongUse("--keep names all four voices: none is left to compose")
+        if self.particles and not self.keep:
+            raise job.WrongUse("--particles are for --keep, which names no voice")
         return self
 
 
@@ -58,7 +66,7 @@ def main(config: Options) -> dict[str, Any]:
     asked: dict[str, Any] = {"split": config.split, "checkpoint": config.checkpoint}
     if not config.keep:
         return evaluate(composer, pieces).as_dict() | asked
-    options = {"particles": config.particles or FOR_GIVEN, "seed": config.seed}
+    options = {"particles": config.particles or PARTICLES_FOR_GIVEN, "seed": config.seed}
     return harmonise(composer, pieces, config.keep, **options).as_dict() | asked | options
 
 

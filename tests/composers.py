@@ -17,6 +17,7 @@ from lazily import Lazily, keras, tf
 from rnnray.chorale.chorale_config import PRESETS, ChoraleConfig
 from rnnray.chorale.chorale_task import ChoraleTask
 from rnnray.chorale.data import chorale_table
+from rnnray.chorale.request import Composition, Request
 from rnnray.training import checkpoints
 from rnnray.training.checkpoints import Position
 
@@ -71,6 +72,10 @@ def memoryless(logits: np.ndarray) -> Any:
         initial_state=lambda batch, *_: (after(batch, 0), tf.zeros([batch])),
         step=lambda state, notes, voice: (after(notes.shape[0], voice + 1), state + 1),
     )
+
+
+def composed(sampler: Any, requests: list[Request]) -> list[Composition]:
+    return [one for batch in sampler.compose(requests) for one in batch]
 
 
 @cache

@@ -74,6 +74,7 @@ HERE = [
     ("compose", f"{OF} --open-bars 3", 2, "--open-bars"),
     ("compose", f"{OF} --melody tune.mid --open-bars 6:3", 2, "6:3: write a bar"),
     ("compose", f"{OF} --particles 0", 2, "--particles"),
+    ("evaluate_chorale", "--particles 8", 2, "--particles are for --keep"),
     ("evaluate_chorale", "--keep soprano alto tenor bass", 2, "--keep names all four voices"),
     ("compose", f"{OF} --instrument kazoo", 2, "--instrument"),
     ("generate_chorales", f"{GENERATE} --temperatures", 2, "--temperatures"),

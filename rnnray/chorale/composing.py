@@ -13,8 +13,8 @@ from rnnray import storage
 from rnnray.chorale.chords import VOICE_COUNT, VOICES, Onsets
 from rnnray.chorale.composer import TrainedComposer
 from rnnray.chorale.composing_options import (
-    FOR_ENDING,
-    FOR_GIVEN,
+    PARTICLES_FOR_ENDING,
+    PARTICLES_FOR_GIVEN,
     EndingName,
     InstrumentName,
     RuleName,
@@ -79,7 +79,9 @@ def compose(
     if particles is None:
         known = given != NONE
         ahead = not known[: known.sum()].all()
-        particles = FOR_GIVEN if ahead else FOR_ENDING if ending == "tonic" else 1
+        particles = (
+            PARTICLES_FOR_GIVEN if ahead else PARTICLES_FOR_ENDING if ending == "tonic" else 1
+        )
         particles = particles if any(temperatures) else 1
     sampler = composer.sampler(
         seed=seed, rules=rules, temperature_on=temperature_on, particles=particles, ending=ending

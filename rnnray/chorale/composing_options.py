@@ -103,7 +103,7 @@ Particles = Annotated[
         "is given."
     ),
 ]
-FOR_GIVEN, FOR_ENDING = 32, 8
+PARTICLES_FOR_GIVEN, PARTICLES_FOR_ENDING = 32, 8
 """Numbers of particles by default: for given notes, and for nothing but a good ending."""
 Ending = Annotated[
     EndingName,

@@ -94,7 +94,7 @@ class Sampler:
         uniforms = np.zeros((longest, self._batch_size, particles + 1), np.float32)
         for row, request in enumerate(filled):
             given[: request.given.size, row] = request.given
-            for particle in range(particles + 1):
+            for particle in range(particles + 1 if particles > 1 else 1):
                 uniforms[:, row, particle] = _uniforms(self._seed, request.index, longest, particle)
         notes, nats, ancestors, weights, evidence = (
             tensor.numpy()

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from composers import memoryless, small_composer
+from composers import composed, memoryless, small_composer
 from lazily import Lazily, tf
 
 from rnnray.chorale.chords import LOWEST_PITCH
 from rnnray.chorale.critique import end_on_tonic
-from rnnray.chorale.request import Composition, Request
+from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import to_tokens
 
 drafts = Lazily("rnnray.chorale.particles")
@@ -18,10 +18,6 @@ sampling = Lazily("rnnray.chorale.sampler")
 
 NOTES = (10, 20)
 FITS = 0.9
-
-
-def composed(sampler: Any, requests: list[Request]) -> list[Composition]:
-    return [one for batch in sampler.compose(requests) for one in batch]
 
 
 def doubling() -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from composers import REACH, logits_of, memoryless, nats_of, repetitive, small_composer
+from composers import REACH, composed, logits_of, memoryless, nats_of, repetitive, small_composer
 from lazily import Lazily, tf
 
 from rnnray.chorale.chorale_config import PRESETS
@@ -22,10 +22,6 @@ KNOWN = {7: 0.25, 12: 0.03, 20: 0.5, 31: 0.07, 46: 0.15}
 
 def empty(chords: int) -> np.ndarray:
     return np.full(4 * chords, -1, np.int8)
-
-
-def composed(sampler: Any, requests: list[Request]) -> list[Composition]:
-    return [one for batch in sampler.compose(requests) for one in batch]
 
 
 def notes_of(compositions: list[Composition]) -> np.ndarray:

@@ -21,7 +21,7 @@ from rnnray import cluster, reach
 from rnnray.artifacts import Store
 from rnnray.chorale.chords import VOICE_COUNT
 from rnnray.chorale.composer import TrainedComposer
-from rnnray.chorale.composing_options import FOR_ENDING, rule_nats
+from rnnray.chorale.composing_options import PARTICLES_FOR_ENDING, rule_nats
 from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.manifest import ROW, statistics_of
 from rnnray.chorale.generation.plan import CONTENT_TYPES, Plan, file_contents, model_digest
@@ -84,7 +84,7 @@ class Compose:
             seed=config.seed,
             rules=rule_nats(config.rules),
             temperature_on=config.temperature_on,
-            particles=FOR_ENDING if config.ending == "tonic" else 1,
+            particles=PARTICLES_FOR_ENDING if config.ending == "tonic" else 1,
             ending=config.ending,
         )
 
