@@ -71,6 +71,7 @@ def test_without_a_checkpoint_it_composes_and_carries_bach_s_own_statistics() ->
     assert len(statistics.examples) == 77
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_without_a_checkpoint_it_recognises_what_is_drawn() -> None:
     classifier = SketchClassifier()
     assert len(classifier.class_names) == 345
@@ -84,6 +85,7 @@ def test_a_generation_run_names_it_and_not_the_folder_where_the_driver_has_it() 
     assert plan.bach
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_packaging_halves_the_weights_and_keeps_what_they_say(tmp_path: Path) -> None:
     checkpoint = Path(save_checkpoint(tmp_path / "checkpoint", "strong", embedding=64))
     (checkpoint / "statistics.json").write_bytes((FOLDER / "statistics.json").read_bytes())

@@ -162,15 +162,14 @@ def test_a_longer_chorale_begins_as_the_shorter_one_does(preset: str) -> None:
         np.testing.assert_array_equal(one.chords, alone.chords)
 
 
-def test_temperatures_out_of_all_bounds_give_notes(composer: Any) -> None:
+def test_temperatures_out_of_all_bounds_give_notes(composer: Any, sampler: Any) -> None:
     temperatures = (0, 1e-45, 1e-30, 1e-4, 1e4, 1e30, 3e38)
     given = empty(12)
     given[:4] = 30  # to the book's model, all first notes are equally likely
     requests = [Request(given, 1, t) for t in temperatures]
-    options: dict[str, Any] = {"batch_size": BATCH, "seed": 3}
-    for one in composed(sampling.Sampler(composer, **options), requests):
+    for one in composed(sampler, requests):
         assert np.isfinite(one.nats).all()
-    on_note = sampling.Sampler(composer, temperature_on="note", **options)
+    on_note = sampling.Sampler(composer, batch_size=BATCH, seed=3, temperature_on="note")
     results = composed(on_note, requests)
     for one in results:
         assert np.isfinite(one.nats).all()

@@ -48,6 +48,7 @@ def test_each_frame_has_its_outputs_whatever_the_others(monkeypatch: pytest.Monk
     np.testing.assert_array_equal(first[0], second[0])
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_the_network_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = keras.applications.Xception
     monkeypatch.setattr(

@@ -1,5 +1,6 @@
 """Both composers are honest (no note sees itself), and `step` gives the logits of `call`."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,9 @@ def pieces(composer: Any) -> np.ndarray:
     return pieces if hasattr(composer, "reach") else pieces[:, : 4 * 65]
 
 
-def step_by_step(
-    composer: Any, tokens: np.ndarray, bar_position: int = 0, length: int | None = None
-) -> np.ndarray:
-    """The logits [batch, n, 47] of `step`, a note at a time; by default of whole pieces."""
+@cache
+def compiled_step(composer: Any) -> Any:
+    """A chord's four steps."""
 
     @tf.function(autograph=False)
     def chord(state: Any, notes: Any) -> Any:
@@ -52,10 +52,17 @@ def step_by_step(
             logits.append(more)
         return tf.stack(logits, axis=1), state
 
+    return chord
+
+
+def step_by_step(
+    composer: Any, tokens: np.ndarray, bar_position: int = 0, length: int | None = None
+) -> np.ndarray:
+    """The logits [batch, n, 47] of `step`, a note at a time; by default of whole pieces."""
     first, state = composer.initial_state(
         len(tokens), bar_position, tokens.shape[1] // 4 if length is None else length
     )
-    result = [np.asarray(first)[:, None]]
+    chord, result = compiled_step(composer), [np.asarray(first)[:, None]]
     for start in range(0, tokens.shape[1], 4):
         logits, state = chord(state, tf.constant(tokens[:, start : start + 4], tf.int32))
         result.append(logits.numpy())
@@ -122,6 +129,7 @@ def windows_of(composer: Any, piece: np.ndarray, begins: int, after: int) -> np.
     return logits_of(composer, np.concatenate([piece, [begins, after]])[None])[0]
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_a_part_of_a_piece_is_told_what_the_whole_piece_shows() -> None:
     composer, piece, count = small_composer("strong"), repetitive(16), 4 * 43
     whole = logits_of(composer, piece[None])[0]
@@ -148,6 +156,7 @@ def test_edges_are_heard_the_beginning_and_how_much_is_left() -> None:
     )
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_intervals_between_voices_are_the_same_in_all_keys() -> None:
     """With only pairs and melodic intervals left, a transposed piece is equally likely."""
     composer = small_composer("strong", lstm_layers=1)
@@ -162,6 +171,7 @@ def test_intervals_between_voices_are_the_same_in_all_keys() -> None:
     np.testing.assert_allclose(high[:, 10:40], low[:, 5:35], atol=1e-4)
 
 
+@pytest.mark.usefixtures("not_compiled")
 @pytest.mark.parametrize(("preset", "options"), VARIANTS[1::3])
 def test_a_composer_comes_back_from_its_file(
     preset: str, options: dict[str, Any], tmp_path: Path
