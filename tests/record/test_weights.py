@@ -26,8 +26,6 @@ from rnnray.training.worker import Worker
 from rnnray.video import video_config as video
 from rnnray.video.video_task import VideoTask
 
-pytestmark = pytest.mark.usefixtures("not_compiled")
-
 
 def small(preset: TrainingConfig, model: dict[str, Any], **values: Any) -> Any:
     """A preset with a smaller model and smaller batches, as deep and as trained as it is."""
@@ -87,7 +85,7 @@ def test_the_weights_of_the_sketch_classifier(tmp_path: Path) -> None:
         model = {"filters": (6, 7, 8), "units": 8, "bitmap": bitmap.model_dump()}
         config = small(preset(), model, global_batch_size=16)
         task = SketchTask(config, tuple(demo_drawings.CLASS_NAMES))
-        about[name] = trained(task, config, rows.slice(0, 25), rows.slice(50), tmp_path / name)
+        about[name] = trained(task, config, rows.slice(0, 50), rows.slice(50), tmp_path / name)
     same_values("weights_sketch.json", about)
 
 
@@ -107,6 +105,7 @@ def test_the_weights_of_the_composer(tmp_path: Path) -> None:
     same_values("weights_chorale.json", about)
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_the_weights_of_the_forecaster(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(100, 10, 80)
     series = series_table.from_series([("a", 0, values)])
@@ -120,6 +119,7 @@ def test_the_weights_of_the_forecaster(tmp_path: Path) -> None:
     same_values("weights_forecast.json", about)
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_the_weights_of_the_video_classifier(tmp_path: Path) -> None:
     sizes = {"filters": (4, 5), "frame_units": 6, "sound_filters": (4, 5), "units": 7}
     about = {}
