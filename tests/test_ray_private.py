@@ -1,16 +1,21 @@
 """What is taken of Ray that is not public: what a Ray without it costs, and if it is needed."""
 
 import dataclasses
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 import ray.autoscaler.sdk
 import ray.train
 from ray._private import ray_constants, services, state, utils
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from rnnray import ray_private
 
@@ -76,6 +81,12 @@ def enter_kept_free() -> None:
             "elastic workers may take every CPU",
         ),
         (
+            lacks("ray.train.v2._internal.execution.callback"),
+            ray_private.failed_starts_leave_nothing,
+            (),
+            "a run may wait forever",
+        ),
+        (
             lambda _: None,
             lambda: ray_private.reads_checkpoint_list({"checkpoint_results": [{"version": 1}]}),
             False,
@@ -114,6 +125,7 @@ def test_this_ray_has_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     ray_private.address_left_here()
     enter_loopback()
     ray_private.check_drains()
+    assert ray_private.failed_starts_leave_nothing()
     assert ray_private.reads_checkpoint_list({"checkpoint_results": [{"version": 0}]})
     from ray.train.v2._internal import constants  # noqa: PLC0415
 
@@ -157,3 +169,49 @@ def test_ray_train_has_no_option_that_keeps_a_cpu_free() -> None:
         *("use_gpu", "accelerator_type", "use_tpu", "topology", "label_selector"),
         "elastic_resize_monitor_interval_s",
     }
+
+
+class DiesWhileItStarts(WorkerGroupCallback, ControllerCallback):
+    """Ends a worker in the last part of its group's start, and notes what stays reserved."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        state = worker_group.get_worker_group_state()
+        self._group = state.placement_group_handle.placement_group
+        worker_group.execute_single(0, os._exit, 1)
+
+    def before_controller_execute_failure_decision(self, failure_decision: Any) -> None:
+        self._file.write_text(ray.util.placement_group_table(self._group)["state"])
+        ray.util.remove_placement_group(self._group)  # the other tests need the CPU
+
+
+def placement_group_after_a_failed_start(folder: Path, callbacks: Sequence[Any]) -> str:
+    """The state of its placement group after a worker has died while its group started."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    trainer = DataParallelTrainer(
+        lambda: None,
+        scaling_config=ScalingConfig(num_workers=1),
+        run_config=RunConfig(
+            storage_path=str(folder),
+            failure_config=FailureConfig(controller_failure_limit=0),
+            callbacks=[DiesWhileItStarts(folder / "state"), *callbacks],
+        ),
+    )
+    with pytest.raises(ray.train.ControllerError, match="failed to initialize"):
+        trainer.fit()
+    return (folder / "state").read_text()
+
+
+def test_ray_train_keeps_the_cpus_of_a_group_that_dies_while_it_starts(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    assert placement_group_after_a_failed_start(tmp_path, ()) == "CREATED"
+
+
+def test_a_group_that_dies_while_it_starts_keeps_no_cpu_from_the_next_one(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    callbacks = ray_private.failed_starts_leave_nothing()
+    assert placement_group_after_a_failed_start(tmp_path, callbacks) == "REMOVED"

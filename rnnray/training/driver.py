@@ -16,6 +16,7 @@ from pyarrow import fs
 from ray.train import (
     Checkpoint,
     CheckpointConfig,
+    ControllerError,
     FailureConfig,
     RunConfig,
     ScalingConfig,
@@ -149,7 +150,8 @@ def train(
                     initial=ray.put(initial) if initial else None,
                 )
                 keep = KeepBestAndLast(folder, task.score, events.tell)
-                trainer = partial(_trainer, job, scaling, [keep, *callbacks])
+                all_callbacks = [keep, *ray_private.failed_starts_leave_nothing(), *callbacks]
+                trainer = partial(_trainer, job, scaling, all_callbacks)
                 result = _finish(trainer, options.max_failures, report, folder, events.tell, notice)
             if lock:
                 lock.check()
@@ -198,7 +200,8 @@ def _trainer(job: WorkerJob, scaling: ScalingConfig, callbacks: Sequence[UserCal
             storage_path=str(path.parent),
             storage_filesystem=job.files,
             name=path.name,
-            # `_finish` alone starts workers again; Ray Train waits for room for them.
+            # `_finish` alone starts workers again. Ray Train waits for room for them, and repeats a
+            # start that failed.
             failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=None,  # `KeepBestAndLast` deletes
@@ -249,6 +252,8 @@ def _finish(
         except TrainingFailedError as error:
             _raise_users_error(error, folder, report)
             workers = error.worker_failures if isinstance(error, WorkerGroupError) else {}
+            if isinstance(error, ControllerError):
+                tell({"kind": "controller_failed", "reason": _named(error.controller_failure)})
             if notice.came:
                 raise
             if any(isinstance(each, Leaving) for each in workers.values()):

@@ -85,6 +85,9 @@ class RunReport:
     def _take_failure(self, event: Event) -> None:
         say(f"worker {event['rank']} failed: {_reason(event['reason'])}")
 
+    def _take_controller_failed(self, event: Event) -> None:
+        say(f"Ray Train's controller failed: {_reason(event['reason'])}")
+
     def _take_stuck(self, event: Event) -> None:
         if event["verdict"] != self._told_stuck:
             say(f"stuck: {event['verdict']}")
