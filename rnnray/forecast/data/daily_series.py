@@ -60,7 +60,7 @@ class FilesPart:
     def tables(self) -> Iterator[pa.Table]:
         """Yield the series as series tables."""
         for path in self.paths:
-            yield series_files.read(self.filesystem, path, self.config)
+            yield from series_files.read(self.filesystem, path, self.config)
 
 
 Part = DemoPart | TablePart | FilesPart

@@ -44,7 +44,7 @@ def read(file: Path) -> pa.Table:
         config = SeriesConfig(
             date_column="service_date", value_column=column, date_format="%m/%d/%Y"
         )
-        table = series_files.read(fs.LocalFileSystem(), str(file), config)
+        (table,) = series_files.read(fs.LocalFileSystem(), str(file), config)
         for _, first_day, values in series_table.each(table):
             start = max(0, series_table.to_day(_FIRST) - first_day)
             end = series_table.to_day(_LAST) + 1 - first_day

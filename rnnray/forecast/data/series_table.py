@@ -55,6 +55,7 @@ def each(table: pa.Table) -> Iterator[tuple[str, int, Values]]:
 
 def from_rows(
     names: Sequence[str],
+    numbers: npt.NDArray[np.int64],
     codes: npt.NDArray[np.int32],
     days: Days,
     values: Values,
@@ -63,18 +64,19 @@ def from_rows(
     missing: Missing,
     where: Callable[[int], str],
 ) -> pa.Table:
-    """Return the series of a file's rows, which may be in any order.
+    """Return the series of some of a file's rows, which may be in any order.
 
     Rows that say the same twice count once.
 
     Args:
         names: the names of all series.
+        numbers: int64 [rows], the number of each row in the file, from 0.
         codes: int32 [rows], the number of each row's series in `names`.
         days: int32 [rows], days since 1970-01-01.
         values: float64 [rows]; NaN counts as no row.
         file: path of the file, for messages.
         missing: see `SeriesConfig`.
-        where: from a row's number, from 0, to its position in the file: "line 2".
+        where: from a row's number to its position in the file: "line 2".
 
     Raises:
         UserError: two values for one day, a missing day with `missing` "error", or a gap of more
@@ -82,20 +84,20 @@ def from_rows(
     """
     known = np.flatnonzero(~np.isnan(values))
     order = known[np.lexsort((days[known], codes[known]))]
-    codes, days, values = codes[order], days[order], values[order]
+    numbers, codes, days, values = numbers[order], codes[order], days[order], values[order]
     same = codes[1:] == codes[:-1]
     doubled = same & (days[1:] == days[:-1])
 
     def fail(index: int, problem: str) -> None:
         name = names[codes[index]][:_SHOWN]
-        raise UserError(f"{file}: {where(int(order[index + 1]))}: {name} has {problem}")
+        raise UserError(f"{file}: {where(int(numbers[index + 1]))}: {name} has {problem}")
 
     differing = np.flatnonzero(doubled & (values[1:] != values[:-1]))
     for i in differing[:1]:
         fail(
             i,
             f"a second value for {to_date(days[i])} ({values[i + 1]:g}, and {values[i]:g} on "
-            f"{where(int(order[i]))}); a daily series has one value a day",
+            f"{where(int(numbers[i]))}); a daily series has one value a day",
         )
     gaps = np.where(same, np.diff(days) - 1, 0)
     for i in np.flatnonzero(gaps > (0 if missing == "error" else _LONGEST_GAP))[:1]:

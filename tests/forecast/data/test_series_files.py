@@ -20,7 +20,8 @@ DAY = dt.date(2026, 1, 1)
 
 def read(file: Path, **options: Any) -> dict[str, tuple[str, list[float]]]:
     """The first day and the values of each series of a file."""
-    table = series_files.read(fs.LocalFileSystem(), str(file), SeriesConfig(**options))
+    tables = series_files.read(fs.LocalFileSystem(), str(file), SeriesConfig(**options))
+    table = pa.concat_tables(tables)
     return {
         name: (str(series_table.to_date(first_day)), values.tolist())
         for name, first_day, values in series_table.each(table)
@@ -121,6 +122,24 @@ def test_rows_in_any_order_that_say_the_same_twice_are_series(tmp_path: Path) ->
         "x;b;2026-01-02;2\n"
     )
     assert read(file, **SHOPS) == {"b": ("2026-01-01", [1, 2]), "a": ("2026-01-03", [5, 6])}
+
+
+def test_groups_of_few_rows_give_the_same_series_and_the_same_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"{shop},2026-01-0{day},{day}.5" for day in (2, 1, 3) for shop in "cabd"]
+    file = tmp_path / "shops.csv"
+    file.write_text("\n".join(["shop,date,value", *lines, "a,2026-01-04,4"]))
+    whole = read(file, **SHOPS)
+    assert [*whole] == ["c", "a", "b", "d"]
+    monkeypatch.setattr(series_files, "_GROUP_ROWS", 5)
+    config = SeriesConfig(**SHOPS)
+    tables = [*series_files.read(fs.LocalFileSystem(), str(file), config)]
+    assert [table["name"].to_pylist() for table in tables] == [["c"], ["a"], ["b"], ["d"]]
+    assert read(file, **SHOPS) == whole
+    file.write_text(file.read_text() + "\nd,2026-01-02,7")
+    with pytest.raises(UserError, match=r"line 15: d has a second value .* 2.5 on line 5"):
+        read(file, **SHOPS)
 
 
 def test_a_file_without_names_is_a_series_of_its_own_name(tmp_path: Path) -> None:
