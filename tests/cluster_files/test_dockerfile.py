@@ -32,7 +32,7 @@ def all_of(instruction: str) -> list[str]:
 
 def test_it_is_built_on_the_pinned_ray(ray_version: str) -> None:
     assert all_of("FROM") == [f"rayproject/ray:{ray_version}-py311-${{DEVICE}}"]
-    assert all_of("ARG") == ["DEVICE=cpu", "DEVICE"]
+    assert all_of("ARG") == ["DEVICE=cpu", "DEVICE", "EXTRAS="]
     tags = re.findall(r"--tag rnnray:ray(\S+)-c", DOCKERFILE.read_text())
     assert set(tags) == {ray_version}
 
@@ -40,8 +40,30 @@ def test_it_is_built_on_the_pinned_ray(ray_version: str) -> None:
 def test_its_packages_are_the_pinned_ones() -> None:
     (install,) = [line for line in all_of("RUN") if "pip install" in line]
     assert "--constraint constraints.txt" in install
-    assert "'[gpu]'" in install
     assert "--no-cache-dir" in install
+
+
+@pytest.mark.parametrize(
+    ("device", "extras", "installed"),
+    [
+        ("cpu", "", "."),
+        ("cpu", "video", ".[video]"),
+        ("cu128", "", ".[gpu]"),
+        ("cu128", "video,optuna", ".[gpu,video,optuna]"),
+    ],
+)
+def test_it_has_cudas_libraries_on_gpus_alone_and_the_extras_that_are_asked_for(
+    device: str, extras: str, installed: str
+) -> None:
+    (install,) = [line for line in all_of("RUN") if "pip install" in line]
+    said = subprocess.run(
+        ["sh", "-c", f'pip() {{ echo "$@"; }}; {install}'],
+        env={"DEVICE": device, "EXTRAS": extras},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split()[-1] == installed
 
 
 def test_nothing_runs_as_root() -> None:
