@@ -1,4 +1,4 @@
-"""The one class of error that users can correct."""
+"""The error that users can correct, `UserError`; and SIGTERM as an exception."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The parts that all files in jobs/ share: options, errors, exit codes, the last line.
+"""The parts that all files in jobs/ share: options, errors, SIGTERM, exit codes, the last line.
 
 A job is a function `main(config)` that imports its libraries in its body, so that --help and wrong
 use need none of the seconds of Ray and TensorFlow.

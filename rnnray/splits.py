@@ -1,4 +1,8 @@
-"""The split of each file or row of a source: by the names of files and folders, or by shares."""
+"""The split of each file or row of a source: by the names of files and folders, or by shares.
+
+In rnnray/sketch/data, `datasets` applies these rules to drawings, and `scans.position_of` is the
+hash that divides the drawings of a file.
+"""
 
 import hashlib
 import re

@@ -31,7 +31,8 @@ def line(path: Path, depth: int) -> str:
     if init.suffix == ".py" and init.is_file():
         about = (ast.get_docstring(ast.parse(init.read_text())) or "").partition("\n")[0]
     elif init.suffix == ".js":
-        about = init.read_text().partition("// ")[2].partition("\n")[0]
+        comment = init.read_text().partition("// ")[2].partition("\n\n")[0]
+        about = comment.replace("\n// ", " ")
     name = f"{'  ' * depth}{path.name}{'/' if path.is_dir() else ''}"
     return f"{name:{COLUMN}}{about.partition('. ')[0].rstrip('.,;:')}".rstrip()
 

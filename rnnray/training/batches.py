@@ -1,4 +1,4 @@
-"""The batches of an epoch, the same on any number of workers: shares, filling up, feed."""
+"""The batches of an epoch, the same on any number of workers: shares, padding, feed."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""One step on one worker: gradients summed over workers, clipping, optimizer, schedule, dropout.
+"""A step of a worker: sum over workers, clipping, optimizer, learning-rate schedule, dropout.
 
 Gradients are summed over the workers, then divided by the weight of the global batch, then clipped,
 then applied, so that N workers compute what one computes. `keras.Model.fit` cannot do that

@@ -1,4 +1,4 @@
-"""The problem that the training loop solves, as a class; and which predictions are right."""
+"""The base class of tasks: model, rows, loss and metrics of a training run; top-1 and top-5."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol

@@ -26,7 +26,7 @@ class Config(BaseModel):
 
 
 class OptimizerConfig(Config):
-    """Optimizer, its schedule and its clipping."""
+    """Optimizer, learning-rate schedule, and clipping of gradients."""
 
     name: Literal["sgd", "adam", "adamw", "nadam"] = "sgd"
     """Optimizer, as Keras implements it."""

@@ -1,4 +1,4 @@
-"""A worker of a training run: its process, its connections, and what workers agree on."""
+"""A worker of a training run: its threads and connections, and what workers agree on."""
 
 import os
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Chords as sound (an organ, a choir or the book's sine waves): samples."""
+"""Chords as samples of sound: an organ, a choir, or the book's sine waves."""
 
 import math
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""All sources of drawings.
+"""All sources of drawings, opened: their files, their classes, and what is in which split.
 
 `open_drawings` opens each of them: `demo`, `quickdraw`, or a path or URI of files of drawings.
 """

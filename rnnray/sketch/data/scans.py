@@ -1,7 +1,8 @@
-"""Result of one pass over a file with words: its words and its number of drawings.
+"""One pass over files with words: words, numbers of drawings; and the hash that divides drawings.
 
-Saved for later runs in `cache_folder()/scans`, a JSON file for each source. A result is used again
-while the file's size and modification time are the same, until 90 days after the last use.
+Results are saved for later runs in `cache_folder()/scans`, a JSON file for each source. A result is
+used again while the file's size and modification time are the same, until 90 days after its last
+use.
 """
 
 import hashlib

@@ -1,4 +1,6 @@
-"""The framing of TFRecord files, whose checksums are all checked, without TensorFlow.
+"""TFRecord files as records, without TensorFlow; damage is reported by file and byte.
+
+All checksums are checked.
 
 Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details (uint64
 length, uint32 masked CRC-32C of the length, the payload, uint32 masked CRC-32C of the payload; all

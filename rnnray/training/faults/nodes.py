@@ -1,4 +1,4 @@
-"""Nodes that come and go; SIGTERM to a worker or to the driver, and drains: all save, then leave.
+"""Nodes that come and go; SIGTERM to a worker or the driver, and drains: a checkpoint comes first.
 
 Clouds take spot machines back, and Kubernetes its pods, with a notice of 30 seconds and more.
 """

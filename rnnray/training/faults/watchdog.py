@@ -1,4 +1,4 @@
-"""Workers that keep the others waiting: a slow one is named, a stuck one ends its group.
+"""Workers that keep the others waiting: a slow one is named; if one is stuck, all start again.
 
 When a file system hangs under one worker, or a collective operation never ends, all workers wait
 and none of them fails. A thread of each worker tells an actor on the driver's node how far its
