@@ -7,7 +7,7 @@ naive forecast (the same weekday of the last week), and the best checkpoint's pa
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rnnray import job
 from rnnray.forecast.forecast_config import PRESETS, ForecastConfig
@@ -21,13 +21,20 @@ class ForecastRun(RunOptions):
     """Name of the run and of its folder; a run of the same name resumes where it stopped."""
 
 
+class Options(job.PresetOptions):
+    """Options of this job."""
+
+    preset: Literal["strong", "notebook"] = "strong"
+    """Preset that gives the other defaults: strong, which we recommend, or notebook, the book's."""
+
+
 @dataclass(frozen=True)
 class Config:
     """Options of this job, in groups."""
 
     forecast: ForecastConfig
     run: ForecastRun
-    options: job.PresetOptions
+    options: Options
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -54,6 +54,9 @@ LISTEN = "--data {corpus} --name test:2"
 FORECAST = "--data demo --output x"
 GENERATE = f"{OF} --output out --name run --chords 12"
 
+TRAIN = [f"train_{model}" for model in ("sketch", "chorale", "forecast", "video")]
+WITH_PRESETS = [*TRAIN, "tune_sketch", "tune_chorale"]
+
 # Job, arguments, exit code, and what its line says; for 2 at least the option.
 HERE = [
     ("compose", f"{OF} --temperatures -1", 2, "--temperatures"),
@@ -93,7 +96,7 @@ HERE = [
     ("generate_chorales", f"{GENERATE} --samplers 0", 2, "--samplers 0"),
     ("evaluate_chorale", f"{OF} --split half", 2, "--split"),
     ("listen", "--data jsb", 2, "--name"),
-    ("train_chorale", "--preset weak", 2, "--preset"),
+    *((job, "--preset weak", 2, "--preset") for job in WITH_PRESETS),
     ("train_chorale", "--model.architecture bars", 2, "--model.architecture"),
     ("train_chorale", "--window-shift 15", 2, "--window-shift"),
     ("train_chorale", "--transpose 13", 2, "--transpose"),
