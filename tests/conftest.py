@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis without deadlines, the real sample, one local Ray, one S3."""
+"""What all tests share: hypothesis without deadlines, the real sample, servers, one local Ray."""
 
 import io
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import fileserver
 import pytest
 from hypothesis import settings
 from lazily import tf
@@ -33,7 +34,7 @@ SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "quickdraw_tutorial_sam
 NEEDS = {
     **dict.fromkeys(("ray_cluster", "own_ray", "nodes"), "ray"),
     "chromium": "browser",
-    **dict.fromkeys(("free_ports", "server", "site", "metadata"), "server"),
+    **dict.fromkeys(("free_ports", "server", "metadata"), "server"),
 }
 
 # A shared machine is slow at times, and that is no failure.
@@ -69,6 +70,31 @@ def not_compiled() -> Iterator[None]:
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("RNNRAY_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[fileserver.Server]:
+    """A server of one file, which is asked again without a pause."""
+    monkeypatch.setattr("rnnray.download._BACKOFF_SECONDS", 0.01)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with fileserver.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are drawn; no file is written."""
+    from test_plot_style import keep_figures  # noqa: PLC0415  (matplotlib: only where it is needed)
+
+    return keep_figures(monkeypatch)
 
 
 @pytest.fixture(scope="session")

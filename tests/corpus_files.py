@@ -5,11 +5,10 @@ from pathlib import Path
 
 import mido
 import numpy as np
-import pytest
+import observed
 
 from rnnray.chorale.data import chorale_table
 from rnnray.chorale.data.corpus import open_corpus
-from rnnray.errors import UserError
 
 
 def midi(*pitches: int) -> bytes:
@@ -37,10 +36,8 @@ def rows(path: object) -> list[tuple[str, str]]:
     return list(zip(read["name"].to_pylist(), read["split"].to_pylist(), strict=True))
 
 
-def refused(path: Path) -> str:
-    with pytest.raises(UserError) as caught:
-        open_corpus(str(path))
-    return str(caught.value)
+def refused(path: Path | str) -> str:
+    return observed.refused(open_corpus, str(path))
 
 
 def tune(seed: int, length: int = 32) -> np.ndarray:

@@ -5,14 +5,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import observed
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
-from rnnray.errors import UserError
 from rnnray.sketch.data import sketch_table, tfrecords
 from rnnray.sketch.data.datasets import open_drawings
 from rnnray.sketch.data.drawings import Drawings
+from rnnray.sketch.data.ink import strokes_to_ink
 from rnnray.sketch.data.tfrecord_file import write_record
 
 NAMES = ("cat", "dog", "star")
@@ -72,7 +72,14 @@ def parquet(path: Path, count: int, names: tuple[str, ...] = NAMES, first: int =
     return path
 
 
-def line(number: int, word: str = "dog", key_id: str | None = "") -> bytes:
+def drawings(count: int, seed: int = 0) -> pa.Table:
+    """Drawings of one random stroke each."""
+    random = np.random.default_rng(seed)
+    inks = [strokes_to_ink([random.random((2, random.integers(2, 30)))]) for _ in range(count)]
+    return sketch_table.from_inks(inks, [i % 3 for i in range(count)], NAMES)
+
+
+def line(number: int, word: str | None = "dog", key_id: str | None = "") -> bytes:
     key = f"key {number}" if key_id == "" else key_id
     fields = {"word": word, "key_id": key, "drawing": [[[0, 1 + number], [0, 9]]]}
     return json.dumps(fields).encode() + b"\n"
@@ -83,11 +90,7 @@ def names_of(drawings: Drawings, split: str) -> list[str]:
 
 
 def refused(data: Path | str, **options) -> str:
-    """The error of opening it; one line."""
-    with pytest.raises(UserError) as caught:
-        open_drawings(str(data), **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return observed.refused(open_drawings, str(data), **options)
 
 
 def rows_of(drawings: Drawings, split: str) -> pa.Table:

@@ -5,7 +5,7 @@ import re
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -99,11 +99,12 @@ def only_file(target: Path) -> bool:
     return {path.name for path in target.parent.iterdir()} == {target.name, target.name + ".lock"}
 
 
-def archive(member: str, content: bytes) -> bytes:
-    """An archive (tar.gz) of one file."""
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """An archive (tar.gz) of files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        info = tarfile.TarInfo(member)
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
     return buffer.getvalue()

@@ -1,9 +1,14 @@
-"""What tests see of a run from outside: its files, and that something has happened."""
+"""What tests see from outside: files, errors, and that something has happened."""
 
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnray.errors import UserError
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -13,6 +18,14 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def refused(use: Callable[..., object], *arguments: Any, **options: Any) -> str:
+    """What the user is told of a call that is refused: one line."""
+    with pytest.raises(UserError) as caught:
+        use(*arguments, **options)
+    assert "\n" not in caught.value.args[0]  # of which `str` would show the first line alone
+    return str(caught.value)
 
 
 def wait_until(

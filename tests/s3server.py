@@ -4,17 +4,16 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-import pytest
+import observed
 
 from rnnray.artifacts import Store
-from rnnray.errors import UserError
 
 BUCKET = "bucket"
 PART = 102_400  # bytes, of a large file's part in the tests
@@ -192,10 +191,9 @@ def put(store: Store, *keys: str) -> None:
         store.put(key, key.encode(), content_type="text/plain")
 
 
-def message(caught: pytest.ExceptionInfo[UserError]) -> str:
+def refused(use: Callable[..., object], *arguments: Any, **options: Any) -> str:
     """The one line of an error, without secrets."""
-    text = str(caught.value)
-    assert "\n" not in caught.value.args[0]
+    text = observed.refused(use, *arguments, **options)
     assert KEY_ID not in text
     assert SECRET not in text
     return text

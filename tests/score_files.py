@@ -73,6 +73,11 @@ def musicxml(parts: dict[str, list[str]], attributes: str = "") -> str:
     )
 
 
+def save_musicxml(path: Path, parts: dict[str, list[str]], attributes: str = "") -> Path:
+    path.write_text(musicxml(parts, attributes))
+    return path
+
+
 def staff(first: list[str], second: list[str], length: int, number: int) -> str:
     """One measure of two voices on a staff, as programs write it."""
     backup = f"<backup><duration>{length * len(first)}</duration></backup>"

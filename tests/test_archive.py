@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from observed import contents
+from observed import contents, refused
 
 from rnnray.archive import extract_tar
 from rnnray.errors import UserError
@@ -86,10 +86,9 @@ def test_a_hostile_member_is_named_and_nothing_is_left(
     top.mkdir()
     archive = top / "archive.tar.gz"
     archive.write_bytes(gzip.compress(tar_bytes(evil)))
-    with pytest.raises(UserError) as caught:
-        extract_tar(archive, top / "folder")
-    assert str(archive) in str(caught.value)
-    assert f"member {evil.name!r}" in str(caught.value)
+    message = refused(extract_tar, archive, top / "folder")
+    assert str(archive) in message
+    assert f"member {evil.name!r}" in message
     assert names(tmp_path) == ["top"]
     assert names(top) == ["archive.tar.gz", "folder.lock"]
 
@@ -139,9 +138,8 @@ def test_a_truncated_archive_never_becomes_a_folder(
     cut = data.draw(st.integers(0, needed))
     top = tmp_path_factory.mktemp("cut")
     (top / "archive").write_bytes(whole[:cut])
-    with pytest.raises(UserError, match="archive: a damaged or incomplete archive") as caught:
-        extract_tar(top / "archive", top / "folder")
-    assert "\n" not in str(caught.value)
+    message = refused(extract_tar, top / "archive", top / "folder")
+    assert "archive: a damaged or incomplete archive" in message
     assert names(top) == ["archive", "folder.lock"]
 
 

@@ -3,16 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from test_plot_style import assert_all_text_inside, keep_figures, pixels
+from test_plot_style import assert_all_text_inside, pixels
 
 from rnnray.confusion_plot import confusion_matrix
 
 LONG_NAME = "The Great Wall of China"
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    return keep_figures(monkeypatch)
 
 
 def shown_matrix(figure: Figure) -> tuple[list[str], np.ndarray]:

@@ -5,23 +5,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fileserver import CONTENT, HALF, Server, only_file, serving
+from fileserver import CONTENT, HALF, Server, only_file
 
 from rnnray import download as module
 from rnnray.download import download, locked
 from rnnray.errors import UserError
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(module, "_BACKOFF_SECONDS", 0.01)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serving() as server:
-        yield server
 
 
 def ranges(server: Server) -> list[str | None]:
@@ -56,14 +48,23 @@ def test_the_next_run_goes_on_where_the_last_one_ended(server: Server, tmp_path:
     assert only_file(target)
 
 
-def test_a_server_that_ignores_ranges_does_not_double_the_file(
-    server: Server, tmp_path: Path
+@pytest.mark.parametrize(
+    ("server_has", "asked"),
+    [
+        ({"ranges": False, "drops": [HALF]}, [None, f"bytes={HALF}-"]),
+        ({"chunked": True, "drops": [HALF]}, [None, None]),
+        ({"align": 300_000, "drops": [HALF]}, [None, f"bytes={HALF}-", None]),
+        ({"status": [500, 503, 429, 408]}, [None] * 5),
+    ],
+    ids=["no ranges", "no length", "ranges from elsewhere", "trouble"],
+)
+def test_whatever_the_server_has_the_file_is_whole_and_nothing_in_it_twice(
+    server: Server, tmp_path: Path, server_has: dict[str, Any], asked: list[str | None]
 ) -> None:
-    server.ranges = False
-    server.drops = [HALF]
+    vars(server).update(server_has)
     download(server.url, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
-    assert ranges(server) == [None, f"bytes={HALF}-"]
+    assert ranges(server) == asked
 
 
 @pytest.mark.parametrize("checks_if_range", [True, False])
@@ -114,16 +115,6 @@ def test_a_part_whose_note_is_lost_or_damaged_is_not_trusted(
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_server_that_goes_on_from_another_place_does_not_spoil_the_file(
-    server: Server, tmp_path: Path
-) -> None:
-    leave_half(server, tmp_path / "file")
-    server.align = 300_000
-    download(server.url, tmp_path / "file")
-    assert (tmp_path / "file").read_bytes() == CONTENT
-    assert ranges(server) == [f"bytes={HALF}-", None]
-
-
 def test_a_part_that_is_complete_is_not_downloaded_again(server: Server, tmp_path: Path) -> None:
     leave_half(server, tmp_path / "file")
     (tmp_path / "file.part").write_bytes(CONTENT)
@@ -139,16 +130,6 @@ def test_a_part_that_is_too_long_is_thrown_away(server: Server, tmp_path: Path) 
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_file_of_unknown_length_arrives_and_is_not_cut_short(
-    server: Server, tmp_path: Path
-) -> None:
-    server.chunked = True
-    server.drops = [HALF]
-    download(server.url, tmp_path / "file")
-    assert (tmp_path / "file").read_bytes() == CONTENT
-    assert len(server.requests) == 2
-
-
 def test_a_server_that_promises_more_than_it_has_gives_no_file(
     server: Server, tmp_path: Path
 ) -> None:
@@ -158,12 +139,6 @@ def test_a_server_that_promises_more_than_it_has_gives_no_file(
         download(server.url, tmp_path / "file")
     assert not (tmp_path / "file").exists()
     assert len(server.requests) == module._TRIES
-
-
-def test_a_server_in_trouble_is_asked_again(server: Server, tmp_path: Path) -> None:
-    server.status = [500, 503, 429, 408]
-    download(server.url, tmp_path / "file")
-    assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 def test_a_server_that_stays_in_trouble_is_given_up(

@@ -26,14 +26,11 @@ def nothing_said_before() -> None:
     ray_private._say_lost.cache_clear()
 
 
-def lacks(module: str) -> Callable[[pytest.MonkeyPatch], None]:
-    """A Ray without a module."""
-    return lambda patch: patch.setitem(sys.modules, module, None)
-
-
-def lacks_name(owner: object, name: str) -> Callable[[pytest.MonkeyPatch], None]:
-    """A Ray without a name in a module or class."""
-    return lambda patch: patch.delattr(owner, name)
+def lacks(owner: Any, name: str = "") -> Callable[[pytest.MonkeyPatch], None]:
+    """A Ray without a module, or without a name in a module or class."""
+    if name:
+        return lambda patch: patch.delattr(owner, name)
+    return lambda patch: patch.setitem(sys.modules, owner, None)
 
 
 def enter_loopback() -> None:
@@ -46,52 +43,28 @@ def enter_kept_free() -> None:
         pass
 
 
+def read_another_list() -> bool:
+    return ray_private.reads_checkpoint_list({"checkpoint_results": [{"version": 1}]})
+
+
+EXECUTION = "ray.train.v2._internal.execution"
+RESOURCES = "get_max_resources_from_cluster_config"
+
+
 @pytest.mark.parametrize(
     ("take_away", "call", "answer", "line"),
     [
+        (lacks(utils, "read_ray_address"), ray_private.address_left_here, None, "set RAY_ADDRESS"),
+        (lacks(ray_constants, "ENABLE_RAY_CLUSTER"), enter_loopback, None, "Ray may listen on the"),
+        (lacks(state.GlobalState, RESOURCES), ray_private.resources_to_come, {}, "are not counted"),
+        (lacks(f"{EXECUTION}.context"), ray_private.check_drains, None, "SIGTERM still writes one"),
+        (lacks(f"{EXECUTION}.context"), ray_private.node_is_drained, False, ""),
+        (lacks("ray.data._internal.cluster_autoscaler"), enter_kept_free, None, "take every CPU"),
         (
-            lacks_name(utils, "read_ray_address"),
-            ray_private.address_left_here,
-            None,
-            "set RAY_ADDRESS",
+            *(lacks(f"{EXECUTION}.callback"), ray_private.failed_starts_leave_nothing),
+            *((), "a run may wait forever"),
         ),
-        (
-            lacks_name(ray_constants, "ENABLE_RAY_CLUSTER"),
-            enter_loopback,
-            None,
-            "Ray may listen on the network",
-        ),
-        (
-            lacks_name(state.GlobalState, "get_max_resources_from_cluster_config"),
-            ray_private.resources_to_come,
-            {},
-            "nodes that the autoscaler may start are not counted",
-        ),
-        (
-            lacks("ray.train.v2._internal.execution.context"),
-            ray_private.check_drains,
-            None,
-            "SIGTERM still writes one",
-        ),
-        (lacks("ray.train.v2._internal.execution.context"), ray_private.node_is_drained, False, ""),
-        (
-            lacks("ray.data._internal.cluster_autoscaler"),
-            enter_kept_free,
-            None,
-            "elastic workers may take every CPU",
-        ),
-        (
-            lacks("ray.train.v2._internal.execution.callback"),
-            ray_private.failed_starts_leave_nothing,
-            (),
-            "a run may wait forever",
-        ),
-        (
-            lambda _: None,
-            lambda: ray_private.reads_checkpoint_list({"checkpoint_results": [{"version": 1}]}),
-            False,
-            "all checkpoints are kept",
-        ),
+        (lambda _: None, read_another_list, False, "all checkpoints are kept"),
     ],
 )
 def test_another_ray_costs_a_nicety_and_one_line_and_not_the_run(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import s3server
-from s3server import PART, SECRET, Server, message, put
+from s3server import PART, SECRET, Server, put, refused
 
 from rnnray.artifacts import Exists, Store, guarded, open_store, s3, s3_requests
 from rnnray.errors import UserError
@@ -152,9 +152,7 @@ def test_a_server_that_stays_away_is_given_up_with_one_line(
 ) -> None:
     monkeypatch.setattr(s3_requests, "_PATIENCE", 1.5)
     server.busy_every = 1
-    with pytest.raises(UserError) as caught:
-        put(bucket, "a")
-    text = message(caught)
+    text = refused(put, bucket, "a")
     assert f"at 127.0.0.1:{server.server_port} has not answered for " in text
     assert "HTTP status 503" in text
 

@@ -1,15 +1,26 @@
-"""A whole generation run, made once."""
+"""The real chorales, and a whole generation run, read and made once."""
 
 from pathlib import Path
 
 import generated
+import pyarrow as pa
 import pytest
 from composers import save_checkpoint, save_corpus
 from generated import CHORDS, COUNT, TEMPERATURES
 
 from rnnray.artifacts import open_store
+from rnnray.chorale.data.corpus import open_corpus
 from rnnray.chorale.generation.generation_options import GenerationConfig
 from rnnray.chorale.generation.plan import Plan, make_plan
+
+
+@pytest.fixture(scope="session")
+def real_chorales() -> pa.Table:
+    """The chorales of the book."""
+    archive = Path(__file__).parents[3] / "shared/data/jsb_chorales.tgz"
+    if not archive.is_file():
+        pytest.skip("the real chorales are not here")
+    return open_corpus(str(archive))
 
 
 @pytest.fixture(scope="session")

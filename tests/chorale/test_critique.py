@@ -1,20 +1,18 @@
 """Each rule on chords made by hand; parallels against music21; Bach's own statistics."""
 
-import csv
 import json
-import tarfile
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from rnnray.chorale.critique import HIGHEST, LOWEST, Critique, beside, critique
+from rnnray.chorale.data import chorale_table
 
-ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "jsb_chorales.tgz"
 TRIAD = [72, 67, 64, 48]
 CHORALES = st.lists(
     npst.arrays(
@@ -31,10 +29,13 @@ def chords(*rows: list[int]) -> np.ndarray:
     return np.array(rows, np.int16)
 
 
+def marks(name: str, *rows: list[int]) -> float:
+    """The number of a fault's marks in rows that all sound."""
+    return float(getattr(critique([chords(*rows)]), name)) * len(rows) / 64
+
+
 def parallels(*rows: list[int]) -> tuple[float, float]:
-    """The numbers of parallel fifths and octaves in rows that all sound."""
-    statistics = critique([chords(*rows)])
-    return statistics.parallel_fifths * len(rows) / 64, statistics.parallel_octaves * len(rows) / 64
+    return marks("parallel_fifths", *rows), marks("parallel_octaves", *rows)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +107,6 @@ def test_notes_out_of_a_voices_range_are_shares_of_notes() -> None:
     beyond = [int(LOWEST[0]) - 1, int(HIGHEST[1]) + 1, 0, int(HIGHEST[3])]
     assert critique([chords(TRIAD, beyond)]).out_of_range == pytest.approx(2 / 7)
     assert critique([np.stack([LOWEST, HIGHEST])]).out_of_range == 0
-
-
-def marks(name: str, *rows: list[int]) -> float:
-    """The number of a fault's marks in rows that all sound."""
-    return float(getattr(critique([chords(*rows)]), name)) * len(rows) / 64
 
 
 @pytest.mark.parametrize(
@@ -299,19 +295,12 @@ def test_what_are_no_chords_is_refused(chorales: list[np.ndarray]) -> None:
         critique(chorales)
 
 
-@pytest.mark.skipif(not ARCHIVE.is_file(), reason="the real chorales are not here")
-def test_bachs_own_statistics() -> None:
-    splits: dict[str, list[np.ndarray]] = {"train": [], "test": []}
-    with tarfile.open(ARCHIVE) as archive:
-        for member in archive:
-            split = Path(member.name).parent.name
-            if member.name.endswith(".csv") and split in splits:
-                content = archive.extractfile(member)
-                assert content is not None
-                rows = list(csv.reader(content.read().decode().splitlines()))
-                splits[split].append(np.array(rows[1:], np.int16))
-    test = critique(splits["test"])
-    assert test == Critique(
+def test_bachs_own_statistics(real_chorales: pa.Table) -> None:
+    train, test = (
+        chorale_table.chords_of(chorale_table.select(real_chorales, split))
+        for split in ("train", "test")
+    )
+    assert critique(test) == Critique(
         chorales=77,
         steps=18900,
         chords_on_beats=pytest.approx(0.9087, abs=5e-5),
@@ -334,6 +323,6 @@ def test_bachs_own_statistics() -> None:
         frozen=pytest.approx(11.5, abs=0.05),
         longest_frozen=24,
     )
-    for voice, column in enumerate(np.concatenate(splits["train"]).T):
+    for voice, column in enumerate(np.concatenate(train).T):
         limits = np.percentile(column[column > 0], [0.5, 99.5])
         assert limits.tolist() == [LOWEST[voice], HIGHEST[voice]]

@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
-from test_plot_style import assert_all_text_inside, keep_figures
+from test_plot_style import assert_all_text_inside
 
 from rnnray.forecast.forecast_plots import Forecasts, errors_by_day, forecasts_over_what_happened
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    return keep_figures(monkeypatch)
 
 
 def series(name: str) -> Forecasts:

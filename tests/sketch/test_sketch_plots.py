@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from test_plot_style import assert_all_text_inside, keep_figures, pixels
+from test_plot_style import assert_all_text_inside, pixels
 
 from rnnray import plot_style
 from rnnray.sketch import sketch_plots
@@ -23,11 +23,6 @@ SQUARE = strokes_to_ink([[[0, 0, 9, 9, 0], [0, 9, 9, 0, 0]]])
 TWO_STROKES = strokes_to_ink([[[0, 9], [0, 0]], [[0, 9], [9, 9]]])
 STROKE_AND_DOT = strokes_to_ink([[[0, 9], [0, 0]], [[4], [9]]])
 LONG_NAME = "The Great Wall of China"
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    return keep_figures(monkeypatch)
 
 
 def texts(axes: Axes) -> list[str]:
@@ -152,13 +147,6 @@ def test_any_finite_ink_can_be_drawn(
     path = tmp_path_factory.mktemp("grid") / "grid.png"
     sketch_plots.sketch_grid(path, [ink], ["any"])
     pixels(path)
-
-
-def test_labels_are_shown_as_they_are_not_read_as_formulas(drawn: list[Figure]) -> None:
-    sketch_plots.sketch_grid(
-        Path("unused"), [SQUARE], [r"$\frac$ 5_$"], r"$\bad$"
-    )  # would not parse
-    assert drawn[0].axes[0].get_xlabel() == r"$\frac$ 5_$"
 
 
 def test_no_drawings_or_a_missing_label_is_refused(tmp_path: Path) -> None:

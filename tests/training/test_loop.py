@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pytest
-from lazily import Lazily, keras
+from lazily import keras
+from observed import wait_until
 from toy import ToyTask, rows
 from toy_loop import (
     BATCH,
@@ -27,11 +28,8 @@ from toy_loop import (
 from rnnray.errors import UserError
 from rnnray.training.faults.divergence import Diverged
 from rnnray.training.rows import Blocks
-from rnnray.training.strategy import create_strategy
-from rnnray.training.training_options import OptimizerConfig, TrainingConfig
-from rnnray.training.worker import Leaving, Worker
-
-loops = Lazily("rnnray.training.loop")
+from rnnray.training.training_options import OptimizerConfig
+from rnnray.training.worker import Leaving
 
 
 def test_it_learns_and_tells_what_it_did(tmp_path: Path) -> None:
@@ -74,13 +72,7 @@ def test_each_epoch_trains_on_all_rows_in_an_order_of_its_own(tmp_path: Path) ->
 def test_the_loss_is_the_mean_over_rows_and_not_over_batches(tmp_path: Path) -> None:
     """The short last batch (301 = 18 * 16 + 13) must not weigh more than its rows."""
     still = {"optimizer": OptimizerConfig(learning_rate=1e-30), "epochs": 1}
-    worker = Worker(0, 1, blocks(301), blocks(301), print, Storage(tmp_path))
-    trained = loops.TrainingLoop(
-        ToyTask(),
-        TrainingConfig(global_batch_size=16, seed=5, **still),
-        worker,
-        create_strategy(1),
-    )
+    trained = loop(ToyTask(), Storage(tmp_path), validation=blocks(301), **still)
     (metrics,) = trained.run()
     inputs, targets, _ = ToyTask().batch(rows(301))
     expected = float(np.mean(ToyTask().row_losses(targets, trained.model(inputs))))
@@ -119,10 +111,7 @@ def test_no_thread_is_left_of_a_run_that_ends_within_an_epoch(ends: str) -> None
     for _ in range(2):
         with pytest.raises((Interrupt, Leaving, Diverged, AttributeError, TypeError)):
             loop(ToyTask(), report, **{"training": blocks(5000), **broken[ends]}).run()
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before:
-        assert time.monotonic() < deadline, threading.enumerate()
-        time.sleep(0.01)
+    wait_until(lambda: threading.active_count() <= before, seconds=5)
 
 
 def test_the_speed_is_that_of_training_without_validation_and_checkpoints(tmp_path: Path) -> None:

@@ -1,34 +1,46 @@
 """What a run says, and its learning curves, which are looked into before they are saved."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from test_plot_style import assert_all_text_inside, keep_figures, pixels
+from test_plot_style import assert_all_text_inside, pixels
 from toy import ToyTask
 
 from rnnray.training.run_report import RunReport, learning_curves
 
+Said = Callable[..., list[str]]
 
-def test_a_dead_worker_is_named_by_its_error_and_not_by_tensorflow_s_last_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+
+@pytest.fixture
+def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Said:
+    """Returns the lines that a run says of events."""
+
+    def said(*events: dict[str, Any]) -> list[str]:
+        with RunReport(str(tmp_path), ToyTask()) as report:
+            for event in events:
+                report.handle(event)
+        return [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
+
+    return said
+
+
+def test_a_dead_worker_is_named_by_its_error_and_not_by_tensorflow_s_last_line(said: Said) -> None:
     message = (
         "Traceback (most recent call last):\n"
         '  File "loop.py", line 1, in run\n'
         "tensorflow.python.framework.errors_impl.UnavailableError: Collective ops is aborted\n"
         "\t [[{{node CollectiveReduceV2}}]] [Op:__inference_step_1]\n"
     )
-    with RunReport(str(tmp_path), ToyTask()) as report:
-        for rank, reason in ((1, message), (0, "")):
-            report.handle({"kind": "failure", "rank": rank, "reason": reason})
-    out = capsys.readouterr().out
-    assert "worker 1 failed: tensorflow.python.framework.errors_impl.UnavailableError" in out
-    assert "worker 0 failed: it died" in out
-    assert "CollectiveReduceV2" not in out
+    reasons = enumerate(("", message))
+    lines = said(*({"kind": "failure", "rank": n, "reason": reason} for n, reason in reasons))
+    assert lines[0].startswith("worker 0 failed: it died")
+    error = "tensorflow.python.framework.errors_impl.UnavailableError"
+    assert lines[1].startswith(f"worker 1 failed: {error}")
+    assert not any("CollectiveReduceV2" in line for line in lines)
 
 
 METRICS = {
@@ -53,14 +65,9 @@ def test_tensorboard_files_hold_every_epoch_on_a_local_disk(tmp_path: Path) -> N
     assert content.count(b"train/loss") == 2
 
 
-def test_a_worker_that_was_told_to_leave_is_named_and_what_comes_then(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with RunReport(str(tmp_path), ToyTask()) as report:
-        report.handle({"kind": "leaving", "rank": 1, "step": 24})
-        report.handle({"kind": "again"})
-        report.handle({"kind": "silence"})
-    lines = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
+def test_a_worker_that_was_told_to_leave_is_named_and_what_comes_then(said: Said) -> None:
+    leaving = {"kind": "leaving", "rank": 1, "step": 24}
+    lines = said(leaving, {"kind": "again"}, {"kind": "silence"})
     assert lines[:2] == [
         "worker 1 was told to leave: checkpoint at step 24",
         "starting the workers again, from the last checkpoint",
@@ -73,12 +80,10 @@ def test_a_worker_that_was_told_to_leave_is_named_and_what_comes_then(
     [(0.9, "mostly waiting for its data"), (0.1, "computing: is its node busy?")],
 )
 def test_a_straggler_is_named_with_its_node_and_what_it_does(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], waiting_share: float, words: str
+    said: Said, waiting_share: float, words: str
 ) -> None:
     event = {"rank": 1, "node": "10.0.0.7", "times": 10.2, "seconds": 0.5, "others_seconds": 0.049}
-    with RunReport(str(tmp_path), ToyTask()) as report:
-        report.handle({"kind": "straggler", "waiting_share": waiting_share, **event})
-    line = capsys.readouterr().out
+    (line,) = said({"kind": "straggler", "waiting_share": waiting_share, **event})
     assert "worker 1 on 10.0.0.7 takes 10 times as long as the others" in line
     assert "(0.500 s, they 0.049 s)" in line
     assert words in line
@@ -97,29 +102,20 @@ def test_tensorboard_files_that_the_storage_refuses_come_later_and_end_nothing(
     assert len(list((blocked / "tensorboard").glob("events.*"))) == 2
 
 
-def test_a_stuck_group_is_told_once_with_the_stacks_of_all_its_workers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with RunReport(str(tmp_path), ToyTask()) as report:
-        for rank in (0, 1):
-            event = {"kind": "stuck", "rank": rank, "node": "10.0.0.7", "verdict": "worker 1 hangs"}
-            report.handle(event | {"stacks": ["thread feed", f"    read.py:{rank} in read"]})
-    lines = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert lines == [
+def test_a_stuck_group_is_told_once_with_the_stacks_of_all_its_workers(said: Said) -> None:
+    event = {"kind": "stuck", "node": "10.0.0.7", "verdict": "worker 1 hangs"}
+    stacks = [["thread feed", f"    read.py:{rank} in read"] for rank in (0, 1)]
+    assert said(*(event | {"rank": rank, "stacks": stacks[rank]} for rank in (0, 1))) == [
         "stuck: worker 1 hangs",
         *("stacks of worker 0 on 10.0.0.7:", "    thread feed", "        read.py:0 in read"),
         *("stacks of worker 1 on 10.0.0.7:", "    thread feed", "        read.py:1 in read"),
     ]
 
 
-def test_skipped_steps_are_counted_where_an_epoch_ends(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with RunReport(str(tmp_path), ToyTask()) as report:
-        for skipped in (0, 3):
-            metrics = METRICS | {"skipped_steps": skipped}
-            report.handle({"kind": "epoch", "epoch": 1, "epochs": 2, "metrics": metrics})
-    assert capsys.readouterr().out.count("skipped") == 1
+def test_skipped_steps_are_counted_where_an_epoch_ends(said: Said) -> None:
+    event = {"kind": "epoch", "epoch": 1, "epochs": 2}
+    lines = said(*(event | {"metrics": METRICS | {"skipped_steps": each}} for each in (0, 3)))
+    assert "".join(lines).count("skipped") == 1
 
 
 def epochs(count: int, **changes: float) -> list[dict[str, float]]:
@@ -141,11 +137,6 @@ def epochs(count: int, **changes: float) -> list[dict[str, float]]:
 
 def draw(path: Path, history: Sequence[dict[str, float]]) -> None:
     learning_curves(path, history, metric_names=("top1", "top5"), score=("validation_top1", "max"))
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    return keep_figures(monkeypatch)
 
 
 @pytest.mark.parametrize("count", [1, 3, 50])

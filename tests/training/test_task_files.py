@@ -1,66 +1,76 @@
 """What a user is told who names another folder than a checkpoint of the model."""
 
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from observed import refused
 
-from rnnray.errors import UserError
+from rnnray.chorale import chorale_config, composer
+from rnnray.chorale.chorale_task import ChoraleTask
 from rnnray.forecast import forecast_config, forecaster
 from rnnray.forecast.forecast_task import ForecastTask
 from rnnray.sketch import classifier, sketch_config
 from rnnray.sketch.sketch_task import SketchTask
+from rnnray.training.task import Task
 from rnnray.video import video_classifier, video_config
 from rnnray.video.video_task import VideoTask
 
 NAMES = ("cat", "Ölbaum")
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> dict[str, Path]:
-    """The files of a checkpoint of each model, without the model itself."""
-    tasks = {
-        "sketch": SketchTask(sketch_config.strong(), NAMES),
-        "video": VideoTask(video_config.strong(), NAMES),
-        "forecast": ForecastTask(forecast_config.strong()),
-    }
-    for name, task in tasks.items():
-        (tmp_path / name).mkdir()
-        for file, text in {**task.checkpoint_files(), "position.json": "{}"}.items():
-            (tmp_path / name / file).write_text(text, encoding="utf-8")
-    return {name: tmp_path / name for name in tasks}
-
-
-READERS = {
+TASKS: dict[str, tuple[Callable[[Any], Task], Mapping[str, Callable[[], Any]]]] = {
+    "sketch": (partial(SketchTask, class_names=NAMES), sketch_config.PRESETS),
+    "video": (partial(VideoTask, class_names=NAMES), video_config.PRESETS),
+    "forecast": (ForecastTask, forecast_config.PRESETS),
+    "chorale": (ChoraleTask, chorale_config.PRESETS),
+}
+READERS: dict[str, Callable[[str], Any]] = {
     "sketch": classifier.read_checkpoint,
     "video": video_classifier.read_checkpoint,
     "forecast": forecaster.read_checkpoint,
+    "chorale": composer.read_checkpoint,
 }
 
 
-def test_configuration_and_class_names_are_read_as_they_were_written(
-    folders: dict[str, Path],
+def written(folder: Path, task: Task) -> str:
+    """A checkpoint's files, without the model itself."""
+    folder.mkdir()
+    for file, text in {**task.checkpoint_files(), "position.json": "{}"}.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_preset_and_class_names_are_read_as_they_were_written(
+    tmp_path: Path, name: str
 ) -> None:
-    read = {name: READERS[name](str(folder)) for name, folder in folders.items()}
-    assert read == {
-        "sketch": (sketch_config.strong(), NAMES),
-        "video": (video_config.strong(), NAMES),
-        "forecast": forecast_config.strong(),
+    task_of, presets = TASKS[name]
+    for preset, make in presets.items():
+        found = READERS[name](written(tmp_path / preset, task_of(make())))
+        assert found == ((make(), NAMES) if name in ("sketch", "video") else make())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_another_folder_is_told_in_one_line(tmp_path: Path, name: str) -> None:
+    folders = {
+        each: written(tmp_path / each, task_of(presets["strong"]()))
+        for each, (task_of, presets) in TASKS.items()
     }
 
+    def told(folder: str, words: str) -> None:
+        assert re.match(f"{folder}.*{words}", refused(READERS[name], folder))
 
-@pytest.mark.parametrize("name", READERS)
-def test_another_folder_is_told_in_one_line(folders: dict[str, Path], name: str) -> None:
-    config = folders[name] / "config.yaml"
-    for other in folders.keys() - {name}:
-        with pytest.raises(
-            UserError, match=f"of another model, not of .*; use .*jobs/train_{name}"
-        ):
-            READERS[name](str(folders[other]))
+    for other in TASKS.keys() - {name}:
+        told(folders[other], f"of another model, not of .*; use .*jobs/train_{name}")
+    config = tmp_path / name / "config.yaml"
     text = config.read_text()
     config.write_text(text.replace("epochs: ", "epochs: -").replace("seed: ", "seed: -"))
-    with pytest.raises(UserError, match=r"config\.yaml: epochs: .*; seed: "):  # all that is wrong
-        READERS[name](str(folders[name]))
+    told(folders[name], r"config\.yaml: epochs: .*; seed: ")  # all that is wrong
+    config.write_text(f"{text}more: 1\n")
+    told(folders[name], r"config\.yaml: more: Extra inputs")
     config.write_text(text)
-    (folders[name] / "position.json").unlink()  # as in the folder of a whole run
-    with pytest.raises(UserError, match=r"it has no position\.json; checkpoints are the folders"):
-        READERS[name](str(folders[name]))
+    for file in ("position.json", "config.yaml"):  # the folder of a whole run has no position
+        (tmp_path / name / file).unlink()
+        told(folders[name], f"it has no {file}; checkpoints are the folders")

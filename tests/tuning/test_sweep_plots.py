@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from test_plot_style import assert_all_text_inside, keep_figures, pixels
 
-from rnnray.errors import UserError
 from rnnray.plot_style import MUTED, VERMILION
 from rnnray.tuning import sweep_plots
 from rnnray.tuning.trial_curve import Status, TrialCurve
@@ -55,11 +54,6 @@ def sweep(count: int) -> list[TrialCurve]:
         scores += [1e6, NAN] if status == "diverged" else []
         trials.append(TrialCurve(f"chorale_{i:05d}", values, scores, status))
     return trials
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    return keep_figures(monkeypatch)
 
 
 def colored(lines: list[Line2D], color: str) -> list[Line2D]:
@@ -119,12 +113,6 @@ def test_a_sweep_without_trials_or_fields_is_told_from_an_empty_picture() -> Non
             draw(UNUSED, [], NATS)
         with pytest.raises(ValueError, match="no searched fields"):
             draw(UNUSED, [TrialCurve("a", {}, [1.0], "finished")], NATS)
-
-
-def test_a_folder_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"curves\.png"):
-        sweep_plots.score_curves(tmp_path / "file" / "curves.png", [trial("a", [1.0])], NATS)
 
 
 # --- curves ---

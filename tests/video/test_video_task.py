@@ -28,9 +28,13 @@ def task_of(top: dict[str, Any] | None = None, **model: Any) -> VideoTask:
     return VideoTask(config, NAMES)
 
 
-@pytest.mark.parametrize("recurrent", ["gru", "lstm", "mean"])
-@pytest.mark.parametrize("frames", ["cnn", "xception"])
-@pytest.mark.parametrize("sound", [True, False])
+@pytest.mark.parametrize(
+    ("frames", "sound", "recurrent"),
+    [  # every pair of options
+        *(("cnn", True, "gru"), ("cnn", False, "lstm"), ("cnn", True, "mean")),
+        *(("xception", False, "gru"), ("xception", True, "lstm"), ("xception", False, "mean")),
+    ],
+)
 def test_a_saved_network_reads_a_batch_as_before(
     frames: str, sound: bool, recurrent: str, tmp_path: Path
 ) -> None:

@@ -6,8 +6,6 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(cache: Path) -> Path:
     """Folder for the lists of files that were not taken."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("RNNRAY_CACHE", str(folder))
-    return folder
+    return cache

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from score_files import line, midi, musicxml, note
+from score_files import line, midi, note, save_musicxml
 
 from rnnray.chorale.data.choir import is_instrument, voices_named
 from rnnray.chorale.data.repairs import Repair
@@ -96,9 +96,7 @@ def test_a_voice_number_for_a_divided_chord_is_no_fifth_voice(tmp_path: Path) ->
         for name, pitch in (("Soprano", "C5"), ("Alto", "G4"), ("Tenor", "E4"), ("Bass", "C3"))
     }
     parts["Bass"][-1] += back + note("C2", 16, 2)
-    path = tmp_path / "a.musicxml"
-    path.write_text(musicxml(parts))
-    score = read_score(path)
+    score = read_score(save_musicxml(tmp_path / "a.musicxml", parts))
     assert score.voices[::16].tolist() == [[72, 67, 64, 48]] * 4 + [[72, 67, 64, 36]]
     assert score.repairs == {Repair.DIVIDED: 1}
 

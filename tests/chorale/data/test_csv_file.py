@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from observed import refused
 
 from rnnray.chorale.data.csv_file import read_csv
 from rnnray.errors import UserError
@@ -53,11 +54,9 @@ def test_spaces_and_blank_lines_at_the_end_do_no_harm() -> None:
     ],
 )
 def test_a_wrong_file_is_told_with_its_line_and_voice(content: bytes, message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        read_csv(content, "x.csv")
-    assert message in str(caught.value)
-    assert len(str(caught.value)) < 200
-    assert "\n" not in str(caught.value)
+    line = refused(read_csv, content, "x.csv")
+    assert message in line
+    assert len(line) < 200
 
 
 def test_five_voices_are_too_many_for_a_melody_too() -> None:

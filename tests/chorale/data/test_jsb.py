@@ -1,30 +1,18 @@
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fileserver import Server, archive, serving
+from fileserver import Server, archive
+from observed import refused
 
 from rnnray.chorale.data import chorale_table, corpus
 from rnnray.chorale.data.jsb import JSB_SHA256, JSB_URL, jsb_folder
 from rnnray.errors import UserError
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "jsb_chorales.tgz"
-ARCHIVE = archive("jsb_chorales/test/chorale_305.csv", b"note0,note1,note2,note3\n60,60,60,60\n")
+CHORALE = b"note0,note1,note2,note3\n60,60,60,60\n"
+ARCHIVE = archive({"jsb_chorales/test/chorale_305.csv": CHORALE})
 LENGTHS = {"train": (229, 55_228), "valid": (76, 18_408), "test": (77, 18_900)}
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RNNRAY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as server:
-        yield server
 
 
 def served(server: Server) -> tuple[str, str]:
@@ -55,10 +43,9 @@ def test_another_archive_that_was_put_there_by_hand_is_refused(cache: Path) -> N
     by_hand = cache / "jsb" / "jsb_chorales.tgz"
     by_hand.parent.mkdir(parents=True)
     by_hand.write_bytes(ARCHIVE)
-    with pytest.raises(UserError) as caught:
-        corpus.open_corpus("jsb")
-    assert str(caught.value).startswith(f"{by_hand}: sha256 is ")
-    assert f"not {JSB_SHA256}; delete it and run again" in str(caught.value)
+    message = refused(corpus.open_corpus, "jsb")
+    assert message.startswith(f"{by_hand}: sha256 is ")
+    assert f"not {JSB_SHA256}; delete it and run again" in message
     assert not by_hand.with_suffix("").exists()
 
 
@@ -67,10 +54,8 @@ def test_without_a_network_the_user_learns_where_to_put_the_archive(
 ) -> None:
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
-    with pytest.raises(UserError) as caught:
-        corpus.open_corpus("jsb")
-    target = cache / "jsb" / "jsb_chorales.tgz"
-    assert f"download {JSB_URL} yourself and put it at {target}" in str(caught.value)
+    told = f"download {JSB_URL} yourself and put it at {cache / 'jsb' / 'jsb_chorales.tgz'}"
+    assert told in refused(corpus.open_corpus, "jsb")
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real chorales are not here")

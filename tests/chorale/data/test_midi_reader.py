@@ -5,11 +5,11 @@ from pathlib import Path
 
 import mido
 import pytest
+from observed import refused
 from score_files import QUARTER, line, midi
 
 from rnnray.chorale.data.repairs import Repair
 from rnnray.chorale.data.scores import read_score, read_voices
-from rnnray.errors import UserError
 
 NOTE = b"\x00\x90\x3c\x40\x83\x60\x80\x3c\x00"  # C for a quarter of 480 ticks
 END = b"\x00\xff\x2f\x00"
@@ -71,9 +71,8 @@ def test_a_damaged_file_is_told_with_track_and_byte(
 ) -> None:
     path = tmp_path / "a.mid"
     path.write_bytes(content)
-    with pytest.raises(UserError) as caught:
-        read_voices(path)
-    assert str(caught.value).startswith(f"{path}: not a MIDI file, or a damaged one ({words}")
+    told = f"{path}: not a MIDI file, or a damaged one ({words}"
+    assert refused(read_voices, path).startswith(told)
 
 
 def without_end(path: Path, *pitches: int, missing: int) -> Path:
@@ -91,11 +90,8 @@ def without_end(path: Path, *pitches: int, missing: int) -> Path:
 def test_a_note_without_an_end_is_told_where_it_begins(tmp_path: Path) -> None:
     """Neither the line's first note nor a later one of the same pitch is named instead."""
     path = without_end(tmp_path / "a.mid", 67, 67, 69, 71, 72, 71, 69, 67, missing=2)
-    with pytest.raises(UserError) as caught:
-        read_voices(path)
-    assert str(caught.value) == (
-        f"{path}, Soprano, quarter note 2 from the beginning: a note without an end (pitch 69)"
-    )
+    where = f"{path}, Soprano, quarter note 2 from the beginning"
+    assert refused(read_voices, path) == f"{where}: a note without an end (pitch 69)"
 
 
 def test_a_note_without_an_end_that_is_struck_again_ends_there(tmp_path: Path) -> None:

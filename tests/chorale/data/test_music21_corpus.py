@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from observed import refused
 
 from rnnray.chorale.data import chorale_table, music21_corpus
 from rnnray.chorale.data.corpus import open_corpus
@@ -12,20 +13,18 @@ FEW = ("bwv253.mxl", "bwv269.mxl", "bwv414.mxl", "bwv52.6.mxl", "bwv846.mxl")
 
 
 @pytest.fixture
-def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Five files of music21's corpus in the place of all, and a cache of their own."""
-    monkeypatch.setenv("RNNRAY_CACHE", str(tmp_path / "cache"))
+def cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that keeps music21's corpus, of which five files stand for all."""
     files = [path for path in music21_corpus.corpus_files() if path.name in FEW]
     assert len(files) == len(FEW)
     monkeypatch.setattr(music21_corpus, "corpus_files", lambda: files)
-    return files
+    return cache / "music21" / f"chorales-{version('music21')}-2.parquet"
 
 
 def test_the_chorales_are_parsed_once_and_then_read_from_the_cache(
-    few: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = open_corpus("music21")
-    cached = tmp_path / "cache" / "music21" / f"chorales-{version('music21')}-2.parquet"
     assert cached.is_file()
     monkeypatch.setattr(music21_corpus, "parse_chorales", None)  # not called again
     assert open_corpus("music21").equals(first)
@@ -44,7 +43,7 @@ def test_the_chorales_are_parsed_once_and_then_read_from_the_cache(
 
 
 def test_what_was_not_parsed_to_the_end_is_not_kept(
-    few: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(_: Path) -> None:
         raise KeyboardInterrupt
@@ -52,17 +51,15 @@ def test_what_was_not_parsed_to_the_end_is_not_kept(
     monkeypatch.setattr(music21_corpus.scores, "read_voices", interrupt)
     with pytest.raises(KeyboardInterrupt):
         open_corpus("music21")
-    assert not list((tmp_path / "cache").rglob("*.parquet*[!k]"))
+    assert not list(cached.parent.glob("*.parquet*[!k]"))
 
 
-def test_a_damaged_cache_is_a_clear_error(few: list[Path], tmp_path: Path) -> None:
-    cached = tmp_path / "cache" / "music21" / f"chorales-{version('music21')}-2.parquet"
+def test_a_damaged_cache_is_a_clear_error(cached: Path) -> None:
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"PAR1")
-    with pytest.raises(UserError) as caught:
-        open_corpus("music21")
-    assert str(caught.value).startswith(f"{cached}: a damaged file")
-    assert "delete it and run again" in str(caught.value)
+    message = refused(open_corpus, "music21")
+    assert message.startswith(f"{cached}: a damaged file")
+    assert "delete it and run again" in message
 
 
 def test_a_music21_without_its_corpus_is_a_clear_error() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from score_files import musicxml, note, staff
+from score_files import musicxml, note, save_musicxml, staff
 
 from rnnray.chorale.data.repairs import Repair
 from rnnray.chorale.data.scores import Score, read_score
@@ -12,8 +12,7 @@ BACK = "<backup><duration>16</duration></backup>"
 
 
 def read(path: Path, parts: dict[str, list[str]], attributes: str = "") -> Score:
-    (path / "a.musicxml").write_text(musicxml(parts, attributes))
-    return read_score(path / "a.musicxml")
+    return read_score(save_musicxml(path / "a.musicxml", parts, attributes))
 
 
 def quarters(*pitches: str) -> str:

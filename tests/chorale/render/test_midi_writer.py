@@ -1,18 +1,17 @@
 import io
 import warnings
-from pathlib import Path
 
 import mido
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from score_files import chorales
 
-from rnnray.archive import extract_tar
+from rnnray.chorale.data import chorale_table
 from rnnray.chorale.render.midi_writer import midi_bytes
 from rnnray.errors import UserError
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "jsb_chorales.tgz"
 NAMES = ["Soprano", "Alto", "Tenor", "Bass"]
 
 
@@ -145,11 +144,8 @@ def test_the_same_chorale_gives_the_same_bytes(chords: np.ndarray) -> None:
     assert midi_bytes(chords, title="x") == midi_bytes(chords.copy(), title="x")
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the real chorales are not here")
-def test_real_chorales_come_back(tmp_path: Path) -> None:
-    extract_tar(REAL, tmp_path / "jsb")
-    files = sorted(tmp_path.rglob("*.csv"))[::10]
-    assert len(files) == 39
-    for file in files:
-        chords = np.loadtxt(file, np.int16, delimiter=",", skiprows=1)
+def test_real_chorales_come_back(real_chorales: pa.Table) -> None:
+    pieces = chorale_table.chords_of(real_chorales)[::10]
+    assert len(pieces) == 39
+    for chords in pieces:
         np.testing.assert_array_equal(chords_of(parse(midi_bytes(chords))), chords)

@@ -1,14 +1,14 @@
-from pathlib import Path
 from xml.etree import ElementTree
 
 import music21
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_files import chorales
 
-from rnnray.archive import extract_tar
+from rnnray.chorale.data import chorale_table
 from rnnray.chorale.render.musicxml_writer import (
     estimate_key,
     musicxml_bytes,
@@ -16,8 +16,6 @@ from rnnray.chorale.render.musicxml_writer import (
     split_at_beats,
 )
 from rnnray.errors import UserError
-
-REAL = Path(__file__).parents[4] / "shared" / "data" / "jsb_chorales.tgz"
 
 
 def read(content: bytes) -> music21.stream.Score:
@@ -246,12 +244,9 @@ def test_what_is_no_chorale_is_refused(chords: np.ndarray) -> None:
         musicxml_bytes(chords)
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the real chorales are not here")
-def test_real_chorales_come_back(tmp_path: Path) -> None:
-    extract_tar(REAL, tmp_path / "jsb")
-    files = sorted(tmp_path.rglob("*.csv"))[::80]
-    assert len(files) == 5
-    for file in files:
-        chords = np.loadtxt(file, np.int16, delimiter=",", skiprows=1)
-        score = read(musicxml_bytes(chords, title=file.name))
+def test_real_chorales_come_back(real_chorales: pa.Table) -> None:
+    pieces = chorale_table.chords_of(real_chorales)[::80]
+    assert len(pieces) == 5
+    for chords in pieces:
+        score = read(musicxml_bytes(chords))
         np.testing.assert_array_equal(chords_of(score, len(chords)), chords)

@@ -1,30 +1,16 @@
 """The book's data set: fetched once, checked, and read as two series of four years."""
 
 import hashlib
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from fileserver import Server, archive, serving
+from fileserver import Server, archive
 
 from rnnray.errors import UserError
 from rnnray.forecast.data import ridership, series_table
 
 NAME = "ridership/CTA_-_Ridership_-_Daily_Boarding_Totals.csv"
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RNNRAY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as server:
-        yield server
 
 
 def boardings() -> bytes:
@@ -33,7 +19,7 @@ def boardings() -> bytes:
         day = date(2001, 1, 1) + timedelta(number)
         lines.append(f"{day:%m/%d/%Y},W,{number},{2 * number},{3 * number}")
     content = "\n".join([*lines, *lines[300:330], ""]).encode()  # a month twice, as in the real one
-    return archive(NAME, content)
+    return archive({NAME: content})
 
 
 def test_bus_and_rail_from_2016_to_2019_fetched_once(server: Server, cache: Path) -> None:

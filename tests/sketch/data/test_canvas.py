@@ -1,19 +1,16 @@
-import gzip
-import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from observed import refused
 
-from rnnray.errors import UserError
 from rnnray.sketch.data.canvas import as_strokes, drawing_to_ink, layout_of, with_layouts
 from rnnray.sketch.data.ink import join_strokes, strokes_to_ink
 from rnnray.sketch.data.ndjson import read
 from rnnray.sketch.data.simplify import is_simplified, resample, simplify
 
-SHARED = Path(__file__).parents[4] / "shared"
-SAMPLE = SHARED / "data/quickdraw_simplified_sample.ndjson.gz"
-CASES = SHARED / "cases/sketch"
+CASES = Path(__file__).parents[4] / "shared/cases/sketch"
 
 # A house: a square of five corners and a roof, as the official files would have it.
 HOUSE = [[[0, 200, 200, 0, 0], [100, 100, 255, 255, 100]], [[0, 100, 200, 210], [100, 0, 100, 90]]]
@@ -118,9 +115,7 @@ def test_drawings_that_were_held_back_are_not_lost_where_their_file_is_damaged()
     ],
 )
 def test_what_is_no_drawing_in_any_form_is_refused_in_one_line(drawing, message):
-    with pytest.raises(UserError, match=message) as caught:
-        drawing_to_ink(drawing)
-    assert "\n" not in str(caught.value)
+    assert re.search(message, refused(drawing_to_ink, drawing))
 
 
 @pytest.mark.skipif(not CASES.exists(), reason="the cases are not here")
@@ -134,16 +129,13 @@ def test_points_in_a_file_are_read_as_points(file, expected):
     np.testing.assert_array_equal(drawings[0].ink, expected)
 
 
-@pytest.mark.skipif(not SAMPLE.exists(), reason="the real drawings are not here")
-def test_real_drawings_are_left_as_they_are_and_real_canvases_are_simplified():
-    with gzip.open(SAMPLE) as lines:
-        real = [json.loads(line)["drawing"] for line in lines]
-    for strokes in real:
+def test_real_drawings_are_left_as_they_are_and_real_canvases_are_simplified(real_drawings):
+    for strokes in real_drawings:
         assert is_simplified(*join_strokes(strokes))
-    for drawing, layout in with_layouts(real, lambda drawing: drawing):
+    for drawing, layout in with_layouts(real_drawings, lambda drawing: drawing):
         assert as_strokes(drawing, layout) == (drawing, False)
     dense = 0
-    for strokes in real[:500]:  # in pixels, one point each, as a canvas of 256 x 256 has them
+    for strokes in real_drawings[:500]:  # in pixels, as a canvas of 256 x 256 has them
         canvas = [np.rint(resample(np.array(stroke, np.float64))) for stroke in strokes]
         if not is_simplified(*join_strokes(canvas)):
             dense += 1

@@ -11,17 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawing_files import (
-    CLASSES,
-    NAMES,
-    line,
-    names_of,
-    parquet,
-    put,
-    refused,
-    rows_of,
-    shard,
-)
+from drawing_files import CLASSES, NAMES, line, names_of, parquet, put, refused, rows_of, shard
 from hypothesis import given
 from hypothesis import strategies as st
 

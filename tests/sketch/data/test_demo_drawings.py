@@ -1,6 +1,3 @@
-import tarfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +5,6 @@ from hypothesis import strategies as st
 
 from rnnray.sketch.data import demo_drawings
 from rnnray.sketch.data.ink import strokes_to_ink
-
-SAMPLE = Path(__file__).parents[4] / "shared/data/quickdraw_tutorial_sample.tar.gz"
 
 # A number on either side of each seam between the blocks that drawings are made in.
 COUNT = 3 * demo_drawings._BLOCK + 100
@@ -108,13 +103,8 @@ def test_the_categories_are_some_that_quick_draw_has_too():
     )
 
 
-@pytest.mark.skipif(not SAMPLE.exists(), reason="the real sample is not here")
-def test_every_category_is_spelt_as_in_the_real_data_set():
-    with tarfile.open(SAMPLE) as archive:
-        for member in archive:
-            if member.name.endswith("training.tfrecord.classes"):
-                official = archive.extractfile(member).read().decode().split("\n")
-                break
+def test_every_category_is_spelt_as_in_the_real_data_set(sample):
+    official = (sample / "training.tfrecord.classes").read_text().split("\n")
     assert set(demo_drawings.CLASS_NAMES) <= set(official)
 
 

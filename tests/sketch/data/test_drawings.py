@@ -12,15 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import ray
-from drawing_files import (
-    NAMES,
-    UNIT,
-    collected,
-    line,
-    parquet,
-    put,
-    shard,
-)
+from drawing_files import NAMES, UNIT, collected, line, parquet, put, shard
 
 from rnnray.bad_records import BadRecords, counted
 from rnnray.errors import UserError, find_user_error

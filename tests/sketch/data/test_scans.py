@@ -12,9 +12,8 @@ from rnnray.sketch.data.datasets import open_drawings
 
 
 @pytest.fixture
-def scanned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The files that are scanned, here and not on a cluster; what is kept lies in a folder."""
-    monkeypatch.setenv("RNNRAY_CACHE", str(tmp_path / "cache"))
+def scanned(monkeypatch: pytest.MonkeyPatch, cache: Path) -> list[str]:
+    """The files that are scanned, here and not on a cluster; what is kept lies in the cache."""
     names: list[str] = []
 
     def scan(
@@ -82,12 +81,12 @@ def test_bad_records_are_an_error_also_where_a_scan_is_kept(
 
 
 def test_what_is_kept_is_not_trusted_where_it_is_damaged(
-    tmp_path: Path, scanned: list[str]
+    tmp_path: Path, scanned: list[str], cache: Path
 ) -> None:
     path = tmp_path / "x.ndjson"
     put(path, "cat", 5)
     open_drawings(str(path))
-    (kept,) = (tmp_path / "cache" / "scans").iterdir()
+    (kept,) = (cache / "scans").iterdir()
     for content in ("", "[1]", '{"a": {}}', "{" * 99_999):
         kept.write_text(content)
         assert open_drawings(str(path)).class_names == ("cat",)

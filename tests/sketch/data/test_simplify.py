@@ -1,7 +1,4 @@
-import gzip
 import itertools
-import json
-from pathlib import Path
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -11,9 +8,6 @@ from hypothesis import strategies as st
 
 from rnnray.errors import UserError
 from rnnray.sketch.data.simplify import EPSILON, ramer_douglas_peucker, resample, simplify
-
-SAMPLE = Path(__file__).parents[4] / "shared/data/quickdraw_simplified_sample.ndjson.gz"
-
 
 # Tenths, as screens report them: hypothesis then finds points that coincide or are in line.
 strokes_of_tenths = hnp.arrays(
@@ -152,11 +146,8 @@ def test_what_cannot_be_simplified_is_refused(strokes, message):
         simplify(strokes)
 
 
-@pytest.mark.skipif(not SAMPLE.exists(), reason="the real drawings are not here")
-def test_real_drawings_are_thinned_within_epsilon_and_keep_their_ends():
-    with gzip.open(SAMPLE) as lines:
-        real = [json.loads(line)["drawing"] for _, line in zip(range(300), lines, strict=False)]
-    for strokes in real:
+def test_real_drawings_are_thinned_within_epsilon_and_keep_their_ends(real_drawings):
+    for strokes in real_drawings[:300]:
         points = np.concatenate(strokes, axis=1)
         lower = points.min(axis=1, keepdims=True)
         scale = 255 / (points - lower).max()  # the official thinning may drop the outermost point

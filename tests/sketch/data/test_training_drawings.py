@@ -5,11 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from drawing_files import (
-    NAMES,
-    parquet,
-    put,
-)
+from drawing_files import NAMES, parquet, put
 
 from rnnray.errors import UserError
 from rnnray.sketch.data import sketch_table

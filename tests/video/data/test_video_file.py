@@ -37,6 +37,10 @@ def test_each_frame_is_the_picture_shown_at_its_second() -> None:
     assert levels(read(video([40, 60, 80, 100, 120, 140]))) == [40, 80, 120]
 
 
+def test_the_sound_of_a_frame_lasts_until_the_next_one() -> None:
+    assert ClipConfig(frames_per_second=3, sound_rate=1000).samples() == 333
+
+
 def test_a_variable_frame_rate_is_read_by_the_timestamps() -> None:
     times = [0, 0.1, 0.2, 1.5, 2.0, 3.7, 4.2]
     content = video([40, 60, 80, 100, 120, 140, 160], times)
