@@ -94,10 +94,10 @@ def test_a_drawing_s_logits_depend_neither_on_its_neighbours_nor_on_masked_paddi
     assert np.ptp(together, axis=0).min() > 1e-3, "the drawings must differ for this to mean a lot"
     if "same_padding" in options:  # or padding decides how many steps there are
         assert (ink[:, -1] == 0).all(), "no drawing may be cropped here"
-        longer = build(SketchModelConfig.model_validate(config | {"max_points": 72}))
+        longer = build(SketchModelConfig.model_validate(config | {"max_points": 128}))
         longer.set_weights(classifier.get_weights())
         tolerance = 1e-4 if "bitmap" in options else 1e-5
-        padded = longer(drawings(6, 72), training=False)
+        padded = longer(drawings(6, 128), training=False)
         np.testing.assert_allclose(together, padded, atol=tolerance)
 
 

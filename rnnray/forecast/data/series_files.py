@@ -52,7 +52,7 @@ def is_parquet(filesystem: fs.FileSystem, path: str) -> bool:
 def read(filesystem: fs.FileSystem, path: str, config: SeriesConfig) -> Iterator[pa.Table]:
     """Yield the series of a file, of which each is whole in it, as series tables.
 
-    Its rows may be in any order. Reading takes 16 bytes of memory a row, and about 250 MB.
+    Its rows may be in any order. Reading takes 16 bytes of memory a row, and about 350 MB.
 
     Args:
         filesystem: the file system.
