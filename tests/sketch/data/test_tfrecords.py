@@ -222,22 +222,44 @@ def test_many_bad_records_are_each_reported_once_and_in_order(
     assert [int(error.split("byte ")[1].split(":")[0]) for error in errors] == offsets
 
 
-@pytest.mark.parametrize("zipped", [False, True])
-@pytest.mark.usefixtures("tf")
-def test_the_drawings_before_and_after_damage_are_read_and_the_damage_is_reported(
-    zipped: bool,
+def in_order(found: pa.Table, written: pa.Table) -> bool:
+    rest = iter(written.to_pylist())
+    return all(any(row == other for other in rest) for row in found.to_pylist())
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 6),
+    st.booleans(),
+    st.lists(st.integers(0), max_size=4),
+    st.one_of(st.none(), st.integers(0)),
+)
+def test_a_damaged_shard_never_yields_a_wrong_drawing_or_hides_a_loss(
+    tf: ModuleType, count: int, zipped: bool, bits: list[int], size: int | None
 ) -> None:
-    """Damage of every kind is tried in test_tfrecord_file.py."""
-    rows = drawings(3)
-    damaged = bytearray(shard(rows))
-    damaged[len(shard(rows.slice(0, 1))) + 20] ^= 1
-    content = gzip.compress(damaged)[:-4] if zipped else bytes(damaged)  # gzip's own end is cut
+    rows = drawings(count, seed=count)
+    content = shard(rows)
+    ends = [len(shard(rows.slice(0, n))) for n in range(count)]
+    content = gzip.compress(content) if zipped else content
+    if size is not None:
+        content = content[: size % len(content)]
+    damaged = bytearray(content)
+    for bit in bits if content else []:
+        damaged[bit // 8 % len(damaged)] ^= 1 << bit % 8
     errors: list[str] = []
-    found = read(content, on_bad=lambda error: errors.append(str(error)))
-    assert_same(found, rows.take([0, 2]))
-    assert len(errors) == 1 + zipped
+    found = read(bytes(damaged), on_bad=lambda error: errors.append(str(error)))
+    if zipped:  # damage can make gzip repeat a piece, whole records with it; that is reported
+        assert all(row in rows.to_pylist() for row in found.to_pylist())
+    else:
+        assert in_order(found, rows)
+    # Nothing tells that a file was cut between two records.
+    cut_between = size is not None and (not content or (not zipped and len(content) in ends))
+    assert errors or len(found) == count or cut_between
     assert all(error.startswith("x.tfrecord: ") and " byte " in error for error in errors)
-    assert refused(read, content) == errors[0]
+    if errors:
+        with pytest.raises(UserError) as caught:
+            read(bytes(damaged))
+        assert str(caught.value) == errors[0]
 
 
 @settings(max_examples=60)
