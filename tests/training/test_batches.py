@@ -72,6 +72,18 @@ def test_an_epoch_goes_on_after_any_batch_on_another_number_of_workers_too(
     assert rest == whole[first:]
 
 
+@pytest.mark.parametrize(("rows", "batch", "steps"), [(1600, 8, 200), (1600, 32, 50)])
+def test_a_batch_that_three_workers_do_not_divide_evenly_takes_no_more_steps(
+    rows: int, batch: int, steps: int
+) -> None:
+    shares = [
+        list(epoch_batches(blocks_of([200] * (rows // 200)), batch_rows=batch, rank=r, workers=3))
+        for r in range(3)
+    ]
+    assert [len(each) for each in shares] == [steps] * 3
+    assert {share.counted for each in shares for share in each} == {batch // 3, batch // 3 + 1}
+
+
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 6))
 def test_the_shares_of_a_batch_differ_by_one_row_at_most(
     rows: int, batch: int, workers: int
