@@ -11,7 +11,7 @@ class Lazily:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # pytest looks at all that a file of tests has
+        if name.startswith(("__", "_mock")):  # pytest looks at all that a file of tests has
             raise AttributeError(name)
         return getattr(importlib.import_module(self._name), name)
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from lazily import Lazily
 from pydantic import ValidationError
 
-from rnnray.sketch import sketch_model
 from rnnray.sketch.sketch_config import SketchConfig, SketchModelConfig, notebook
+
+sketch_model = Lazily("rnnray.sketch.sketch_model")
 
 
 def test_the_book_s_training_options() -> None:
