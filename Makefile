@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The tests start hundreds of processes: each would compile our modules again.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo 'Times on two cores:'

@@ -149,7 +149,7 @@ SeedFrom = Annotated[
 ]
 Instrument = Annotated[
     InstrumentName,
-    Field(description="Instrument of the WAV file: organ, choir, or the book's plain sine."),
+    Field(description="Instrument of the sound files: organ, choir, or the book's plain sine."),
 ]
 Sounds = Annotated[
     tuple[SoundName, ...],

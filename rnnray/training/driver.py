@@ -24,6 +24,7 @@ from ray.train import (
     UserCallback,
     WorkerGroupError,
 )
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from rnnray import cluster, ray_private, run_folder, storage
 from rnnray.errors import UserError, find_user_error
@@ -31,7 +32,7 @@ from rnnray.events import Event, Events, Tell
 from rnnray.progress import say
 from rnnray.ray_private import CHECKPOINT_LIST
 from rnnray.run_lock import Held
-from rnnray.training import strategy
+from rnnray.training.addresses import Addresses
 from rnnray.training.checkpoints import POSITION, Initial, read_initial
 from rnnray.training.faults import nodes, watchdog
 from rnnray.training.faults.divergence import Diverged
@@ -116,7 +117,6 @@ def train(
         stored = storage.join(folder, CHECKPOINT_LIST)
         if initial is None and config.init_from and storage.read_bytes(stored) is None:
             initial = read_initial(config.init_from, task)
-        strategy.quiet_tensorflow()
         with (
             PassedOn() as notice,
             RunReport(folder, task, lock.check if lock else None) as report,
@@ -189,11 +189,10 @@ def _save_or_compare(
 
 def _trainer(job: WorkerJob, scaling: ScalingConfig, callbacks: Sequence[UserCallback]) -> Any:
     """Return a trainer of Ray Train, which goes on from the run's last checkpoint."""
-    from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415  (imports TensorFlow)
-
     path = PurePosixPath(job.folder)
-    return TensorflowTrainer(
+    return DataParallelTrainer(
         run_worker,
+        backend_config=Addresses(),
         train_loop_config={"job": job},
         scaling_config=scaling,
         run_config=RunConfig(

@@ -1,6 +1,5 @@
 """TensorFlow's side of a worker: devices, threads, the strategy, sums of a few numbers."""
 
-import json
 import os
 import socket
 import sys
@@ -94,18 +93,6 @@ def without_cudnn(model: Any) -> None:
     for layer in model._flatten_layers():
         if hasattr(layer, "use_cudnn"):
             layer.use_cudnn = False
-
-
-def keep_on_loopback() -> None:
-    """Let the workers of TF_CONFIG meet on 127.0.0.1, where all of them are on one machine.
-
-    Ray names them by the machine's outer address. A laptop changes that with its network, and its
-    firewall may close it.
-    """
-    config = json.loads(os.environ["TF_CONFIG"])
-    workers = config["cluster"]["worker"]
-    config["cluster"]["worker"] = [f"127.0.0.1:{worker.rpartition(':')[2]}" for worker in workers]
-    os.environ["TF_CONFIG"] = json.dumps(config)
 
 
 def create_strategy(workers: int) -> Any:

@@ -82,7 +82,7 @@ class TrainingConfig(Config):
     """Shares of the splits in percent, TRAIN:VALIDATION:TEST, such as 80:10:10, for data without
     splits: by a hash of each drawing, or of each chorale's name."""
     epochs: Annotated[int, Ge(1)] = 2
-    """Number of passes over the training data; it may be raised to continue a run."""
+    """Number of passes over the training data; a training run can be resumed with more."""
     global_batch_size: Annotated[int, Ge(1)] = 32
     """Number of rows in a step, over all workers together."""
     scale_learning_rate: bool = False

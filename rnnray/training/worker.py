@@ -149,8 +149,6 @@ def run_worker(arguments: dict[str, Any]) -> None:
     job: WorkerJob = arguments["job"]
     context = ray.train.get_context()
     node = {"rank": context.get_world_rank(), "node": ray.util.get_node_ip_address()}
-    if context.get_local_world_size() == context.get_world_size():
-        strategy.keep_on_loopback()
     # Workers on one node share its cores; each alone would start a thread for every core.
     threads = max(1, int(job.cpus or devices.node_cpus() // context.get_local_world_size()))
     on_gpu = strategy.configure_devices(

@@ -66,6 +66,15 @@ class KilledOnce(ToyTask):
         return super().batch(rows)
 
 
+class NeedsNoTensorFlow(ray.train.UserCallback):
+    """Fails the run if Ray Train's controller, where callbacks run, has imported TensorFlow, which
+    costs it seconds and 400 MB.
+    """
+
+    def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
+        assert "tensorflow" not in sys.modules, "the controller has imported TensorFlow"
+
+
 def train_toy(
     task: ToyTask, storage: Path, *, epochs: int = 2, rows: int = TRAIN, **options: Any
 ) -> TrainedRun:
@@ -85,6 +94,7 @@ def train_toy(
             Blocks.of(held_out.slice(i, 43) for i in range(0, HELD_OUT, 43)),
             {"rows": rows},
         ),
+        callbacks=[NeedsNoTensorFlow()],
     )
 
 

@@ -20,6 +20,7 @@ MODEL = {
     "dropout": 0.0,
     "head_dropout": 0.0,
     "reach": 48,
+    "pairs": False,
 }
 TINY = {
     "model": MODEL,
