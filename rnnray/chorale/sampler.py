@@ -193,7 +193,7 @@ class Sampler:
                 if self._rules:
                     wanted = self._rules.apply(logits, voice, chosen, before, heard)
                 held = before[voice] if self._temperature_on == "pitch" else None
-                note = _draw(wanted, uniforms[first + voice], temperature, top_p, held)
+                note = _drawn(wanted, uniforms[first + voice], temperature, top_p, held)
                 note = tf.where(known == NONE, note, known)
                 costs.append(tf.nn.sparse_softmax_cross_entropy_with_logits(note, logits))
                 chosen[voice] = note
@@ -279,11 +279,15 @@ def _draw(logits: Any, uniform: Any, temperature: Any, top_p: Any, held: Any) ->
         weights = tf.cond(
             tf.reduce_any((temperature != 1) | (top_p < 1)),
             lambda: _moving_weights(logits, temperature, top_p, held),
-            lambda: _weights(logits, temperature, top_p),
+            lambda: tf.exp(_shifted(logits)),
         )
     below = tf.cumsum(weights, axis=-1)
     drawn = tf.reduce_sum(tf.cast(below <= uniform[:, None] * below[:, -1:], tf.int32), -1)
     return tf.where(temperature > 0, drawn, likeliest)
+
+
+# Traced once for the four voices: it is a quarter of a chord's graph.
+_drawn = tf.function(_draw, autograph=False)
 
 
 def _moving_weights(logits: Any, temperature: Any, top_p: Any, held: Any) -> Any:
@@ -291,7 +295,7 @@ def _moving_weights(logits: Any, temperature: Any, top_p: Any, held: Any) -> Any
 
     These keep their joint share, so that notes are held as often as the composer says.
     """
-    own = _weights(logits, tf.ones_like(temperature), tf.ones_like(top_p))
+    own = tf.exp(_shifted(logits))
     hold = tf.one_hot(held, logits.shape[-1])
     moving = _weights(tf.where(hold > 0, -np.inf, logits), temperature, top_p)
     share = tf.reduce_sum(own * (1 - hold), -1, keepdims=True)
@@ -304,10 +308,13 @@ def _moving_weights(logits: Any, temperature: Any, top_p: Any, held: Any) -> Any
 
 def _weights(logits: Any, temperature: Any, top_p: Any) -> Any:
     """Return the weight of each note in the draw, float32 [batch, 47]."""
-    # The likeliest note is at 0, so that no temperature takes the exponential out of range.
-    shifted = logits - tf.reduce_max(logits, -1, keepdims=True)
-    weights = tf.exp(shifted / tf.where(temperature > 0, temperature, 1.0)[:, None])
+    weights = tf.exp(_shifted(logits) / tf.where(temperature > 0, temperature, 1.0)[:, None])
     return tf.cond(tf.reduce_any(top_p < 1), lambda: _nucleus(weights, top_p), lambda: weights)
+
+
+def _shifted(logits: Any) -> Any:
+    """Return logits whose highest is 0, so that no temperature takes the exponential too high."""
+    return logits - tf.reduce_max(logits, -1, keepdims=True)
 
 
 def _nucleus(weights: Any, top_p: Any) -> Any:

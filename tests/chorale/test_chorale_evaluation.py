@@ -1,13 +1,15 @@
 """A composer is judged on every note once, in any batch."""
 
 import re
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from composers import chorales, log_softmax, logits_of, nats_of, repetitive, save_checkpoint
+from composers import chorales, log_softmax, logits_at_once, repetitive, save_checkpoint
 from lazily import tf
 from observed import refused
 
@@ -23,24 +25,48 @@ from rnnray.training import checkpoints
 from rnnray.training.checkpoints import Position
 
 
+class OneSampler(TrainedComposer):
+    """A composer that compiles a sampler once for all who ask for the same."""
+
+    @cache  # noqa: B019  (as long as the tests of a module)
+    def sampler(self, **options: Any) -> Any:
+        return super().sampler(**options)
+
+
 @pytest.fixture(scope="module", params=PRESETS)
 def composer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("checkpoints") / request.param
-    return TrainedComposer(save_checkpoint(folder, request.param))
+    return OneSampler(save_checkpoint(folder, request.param))
 
 
-def right_of(composer: Any, tokens: np.ndarray) -> np.ndarray:
-    return np.asarray(logits_of(composer, tokens[None])[0].argmax(-1) == tokens)
+@pytest.fixture
+def judging_at_once(composer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judges without compiling, where that takes longer; samplers are compiled."""
+    if composer.config.model.architecture == "chords":
+        monkeypatch.setattr(composer, "_logits", partial(composer.model, training=False))
 
 
+def judged(composer: Any, pieces: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What each note of each piece, int [4n], costs the full model, and whether it is right."""
+    result: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for length in {len(piece) for piece in pieces}:
+        indices = [index for index, piece in enumerate(pieces) if len(piece) == length]
+        rows = np.stack([pieces[index] for index in indices])
+        for index, row, logits in zip(indices, rows, logits_at_once(composer, rows), strict=True):
+            nats = -log_softmax(logits)[np.arange(length), row]
+            result[index] = nats, logits.argmax(-1) == row
+    return [result[index] for index in range(len(pieces))]
+
+
+@pytest.mark.usefixtures("judging_at_once")
 def test_whole_pieces_count_every_note_once_and_padding_never(composer: Any) -> None:
     # Two lengths, so that few graphs are compiled; more pieces than fit into a batch.
     pieces = [*chorales(*[5] * 17), to_chords(repetitive(16)), *chorales(33, seed=9)]
     pieces[17] = pieces[17][:33]
     result = evaluate(composer, pieces)
     tokens = [to_tokens(piece) for piece in pieces]
-    nats = np.concatenate([nats_of(composer.model, piece) for piece in tokens])
-    right = np.concatenate([right_of(composer.model, piece) for piece in tokens])
+    costs, rights = zip(*judged(composer.model, tokens), strict=True)
+    nats, right = np.concatenate(costs), np.concatenate(rights)
     # To the book's model all first notes are equally likely, and a tie is not right.
     right[np.cumsum([0, *map(len, tokens[:-1])])] &= composer.config.model.architecture == "chords"
     assert result.notes == nats.size == 4 * (17 * 5 + 33 + 33)
@@ -52,17 +78,18 @@ def test_whole_pieces_count_every_note_once_and_padding_never(composer: Any) -> 
     assert result.moving_accuracy != result.accuracy
     alone = evaluate(composer, pieces[16:18])
     assert alone.notes == 4 * 38
-    expected = np.concatenate([nats_of(composer.model, piece) for piece in tokens[16:18]])
+    expected = np.concatenate(costs[16:18])
     assert alone.nats_per_note == pytest.approx(expected.mean(), rel=1e-5)
 
 
+@pytest.mark.usefixtures("judging_at_once")
 def test_the_book_s_figures_are_those_of_its_windows(composer: Any) -> None:
     pieces = chorales(33, 70, 32, 50)
     starts = [(0, 0), (1, 0), (1, 16), (1, 32), (3, 0), (3, 16)]
     windows = [to_tokens(pieces[i][start : start + 33]) for i, start in starts]
     # A model with edges is told that these windows are not whole pieces.
     told = [0, -1] if composer.config.model.edges else []
-    logits = [logits_of(composer.model, np.append(row, told)[None])[0] for row in windows]
+    logits = logits_at_once(composer.model, np.array([[*row, *told] for row in windows]))
     own = [
         log_softmax(each)[np.arange(132), row] for each, row in zip(logits, windows, strict=True)
     ]
@@ -79,15 +106,17 @@ def test_the_book_s_figures_are_those_of_its_windows(composer: Any) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("judging_at_once")
 def test_pieces_too_short_for_the_book_have_no_figure_of_it(composer: Any) -> None:
     result = evaluate(composer, chorales(5, 32))
     assert np.isnan([result.book_loss, result.book_accuracy]).all()
     assert np.isfinite(result.nats_per_note)
 
 
+@pytest.mark.usefixtures("judging_at_once")
 def test_judging_agrees_with_what_the_sampler_says_of_a_given_piece(composer: Any) -> None:
     pieces = np.stack([repetitive(16, seed)[: 4 * 52] for seed in range(3)])
-    sampler = composer.sampler(batch_size=3)
+    sampler = composer.sampler(seed=7, particles=1)
     (given,) = sampler.compose([Request(piece) for piece in pieces])
     padded = np.pad(pieces, [[0, 0], [0, 8]], constant_values=-1)
     nats, right = composer.judge(padded)
@@ -99,6 +128,7 @@ def test_judging_agrees_with_what_the_sampler_says_of_a_given_piece(composer: An
     assert nats.sum(dtype=np.float64) == pytest.approx(total, rel=1e-5)
 
 
+@pytest.mark.usefixtures("judging_at_once")
 def test_a_harmonisation_counts_composed_notes_alone_and_its_nats_are_the_rest_of_the_piece(
     composer: Any,
 ) -> None:
@@ -108,14 +138,14 @@ def test_a_harmonisation_counts_composed_notes_alone_and_its_nats_are_the_rest_o
         given = to_tokens(piece).copy()
         given[3::4] = -1
         requests.append(Request(given, index))
-    (composed,) = composer.sampler(seed=7).compose(requests)
+    (composed,) = composer.sampler(seed=7, particles=1).compose(requests)
     pieces = [one.chords for one in composed]
     pieces[1][:6, 3] = np.where(pieces[1][:6, 3] == 60, 62, 60)  # of 9 + 12 notes
     kept = harmonise(composer, pieces, ("soprano", "alto", "tenor"), particles=1, seed=7)
     assert kept.same == pytest.approx(1 - 6 / 21)
     assert kept.real == critique(pieces)
     assert kept.composed.changes != kept.real.changes
-    alone = harmonise(composer, pieces, (), particles=1)
+    alone = harmonise(composer, pieces, (), particles=1, seed=7)
     assert alone.nats_per_note == pytest.approx(evaluate(composer, pieces).nats_per_note, rel=1e-5)
 
 

@@ -76,15 +76,17 @@ def test_upper_voices_fit_a_given_bass_as_often_as_the_composer_says(
         np.testing.assert_allclose([one.given_nats for one in found], nats.sum(1), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_a_chorale_with_particles_is_the_same_alone_and_among_others() -> None:
     sampler = sampling.Sampler(small_composer("strong"), batch_size=3, seed=3, particles=5)
-    requests = with_bass(12, 7)
-    alone = composed(sampler, requests[4:5])[0]
-    among = composed(sampler, requests)[4]
+    requests = with_bass(4, 3)
+    alone = composed(sampler, requests[1:2])[0]
+    among = composed(sampler, requests)[1]
     np.testing.assert_array_equal(alone.chords, among.chords)
     np.testing.assert_allclose(alone.nats, among.nats, atol=1e-5)
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_where_no_note_is_given_particles_weigh_nothing_and_cost_no_nats() -> None:
     sampler = sampling.Sampler(doubling(), batch_size=2, particles=4)
     one = composed(sampler, [Request(np.full(40, -1, np.int8))])[0]
@@ -113,6 +115,7 @@ def test_the_lines_of_the_survivors_lead_back_to_the_first_chord() -> None:
     assert drafts.lines(ancestors).tolist() == expected
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_of_several_drafts_one_that_ends_on_its_tonic_is_taken_and_without_one_any() -> None:
     logits = np.full((4, 47), -40.0)
     for voice, pitches in enumerate(([72], [64], [55], [48, 44])):  # C major, or a clash in it
@@ -120,7 +123,7 @@ def test_of_several_drafts_one_that_ends_on_its_tonic_is_taken_and_without_one_a
     requests = [Request(np.full(32, -1, np.int8), index) for index in range(60)]
 
     def share(**options: Any) -> float:
-        sampler = sampling.Sampler(memoryless(logits), batch_size=20, **options)
+        sampler = sampling.Sampler(memoryless(logits), batch_size=60, **options)
         return float(end_on_tonic([one.chords for one in composed(sampler, requests)]).mean())
 
     one = 1 / 16  # four chords with the tonic in the bass

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from composers import REACH, composed, logits_of, memoryless, nats_of, repetitive, small_composer
+from composers import (
+    REACH,
+    composed,
+    log_softmax,
+    logits_at_once,
+    memoryless,
+    repetitive,
+    small_composer,
+)
 from lazily import Lazily, tf
 
 from rnnray.chorale.chorale_config import PRESETS
@@ -49,6 +57,11 @@ def composer(preset: str) -> Any:
 @pytest.fixture(scope="module")
 def sampler(composer: Any) -> Any:
     return sampling.Sampler(composer, batch_size=BATCH, seed=3)
+
+
+@pytest.fixture(scope="module")
+def on_note(composer: Any) -> Any:
+    return sampling.Sampler(composer, batch_size=BATCH, seed=3, temperature_on="note")
 
 
 @pytest.fixture(scope="module")
@@ -112,22 +125,26 @@ def test_nats_are_what_the_full_model_says_of_the_whole_piece_given_notes_too(
 ) -> None:
     longest = sorted(range(len(requests)), key=lambda i: -requests[i].given.size)[:10]
     assert any((requests[i].given != -1).any() for i in longest)
-    size = requests[longest[0]].given.size
-    pieces = np.full((10, size), -1)
-    for row, i in zip(pieces, longest, strict=True):
-        row[: results[i].chords.size] = to_tokens(results[i].chords)
-    told = pieces
+    ten = [results[i] for i in longest]
+    for one, (notes, logits) in zip(ten, judged(composer, ten), strict=True):
+        expected = -log_softmax(logits)[np.arange(notes.size), notes]
+        np.testing.assert_allclose(one.nats, expected, atol=1e-4)
+        assert one.nats.sum(dtype=np.float64) == pytest.approx(expected.sum(), rel=1e-5)
+
+
+def judged(composer: Any, pieces: list[Composition]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The tokens of each piece, int [4n], and the full model's logits of them, [4n, 47]."""
+    rows = np.full((len(pieces), max(one.chords.size for one in pieces)), -1)
+    for row, one in zip(rows, pieces, strict=True):
+        row[: one.chords.size] = to_tokens(one.chords)
+    told = rows
     if getattr(composer, "edges", None):  # that the piece begins, and ends with a whole quarter
-        rests = [[1, -(results[i].chords.size // 4) % 4] for i in longest]
-        told = np.concatenate([pieces, rests], axis=1)
-    logits = logits_of(composer, told).astype(np.float64)
-    for row, i in enumerate(longest):
-        count = results[i].nats.size
-        own = logits[row, :count]
-        chosen = own[np.arange(count), pieces[row, :count]]
-        expected = np.log(np.exp(own).sum(-1)) - chosen
-        np.testing.assert_allclose(results[i].nats, expected, atol=1e-4)
-        assert results[i].nats.sum(dtype=np.float64) == pytest.approx(expected.sum(), rel=1e-5)
+        rests = [[1, -len(one.chords) % 4] for one in pieces]
+        told = np.concatenate([rows, rests], axis=1)
+    return [
+        (row[row != -1], logits[row != -1])
+        for row, logits in zip(rows, logits_at_once(composer, told), strict=True)
+    ]
 
 
 def test_a_given_piece_with_echoes_costs_what_the_full_model_says(
@@ -136,25 +153,29 @@ def test_a_given_piece_with_echoes_costs_what_the_full_model_says(
     piece = repetitive(REACH)[: 4 * 72]
     one = composed(sampler, [Request(piece)])[0]
     np.testing.assert_array_equal(to_tokens(one.chords), piece)
-    np.testing.assert_allclose(one.nats, nats_of(composer, piece), atol=1e-4)
+    logits = logits_at_once(composer, piece[None])[0]
+    expected = -log_softmax(logits)[np.arange(piece.size), piece]
+    np.testing.assert_allclose(one.nats, expected, atol=1e-4)
 
 
 def test_temperature_0_is_a_plain_loop_over_the_full_model(composer: Any, sampler: Any) -> None:
+    """Each note is the likeliest after those before it: a loop gives these notes and no others."""
     given = empty(28)
     given[: 4 * 22] = repetitive(16)[: 4 * 22]
     given[2::4] = 30  # a tenor
-    expected = given.copy()
-    for index in np.flatnonzero(given == -1):
-        expected[index] = logits_of(composer, np.maximum(expected, 0)[None])[0, index].argmax()
-    for top_p in (0.3, 1.0):
-        one = composed(sampler, [Request(given, 9, temperature=0, top_p=top_p)])[0]
-        np.testing.assert_array_equal(to_tokens(one.chords), expected)
+    requests = [Request(given, 9, temperature=0, top_p=top_p) for top_p in (0.3, 1.0)]
+    found = notes_of([composed(sampler, [request])[0] for request in requests])
+    np.testing.assert_array_equal(found[:, given != -1], np.tile(given[given != -1], (2, 1)))
+    likeliest = logits_at_once(composer, found[:1])[0].argmax(-1)
+    np.testing.assert_array_equal(found[0, given == -1], likeliest[given == -1])
+    np.testing.assert_array_equal(found[1], found[0])
 
 
-def test_a_longer_chorale_begins_as_the_shorter_one_does(preset: str) -> None:
+def test_a_longer_chorale_begins_as_the_shorter_one_does(preset: str, sampler: Any) -> None:
     """The composer here does not know the length."""
-    composer = small_composer(preset, edges=False)
-    sampler = sampling.Sampler(composer, batch_size=BATCH, seed=3)
+    if preset == "strong":
+        composer = small_composer(preset, edges=False)
+        sampler = sampling.Sampler(composer, batch_size=BATCH, seed=3)
     lengths = (1, 7, 8, 24, 29)
     short_to_long = composed(sampler, [Request(empty(n), index=5) for n in lengths])
     for one, length in zip(short_to_long, lengths, strict=True):
@@ -163,14 +184,13 @@ def test_a_longer_chorale_begins_as_the_shorter_one_does(preset: str) -> None:
         np.testing.assert_array_equal(one.chords, alone.chords)
 
 
-def test_temperatures_out_of_all_bounds_give_notes(composer: Any, sampler: Any) -> None:
+def test_temperatures_out_of_all_bounds_give_notes(sampler: Any, on_note: Any) -> None:
     temperatures = (0, 1e-45, 1e-30, 1e-4, 1e4, 1e30, 3e38)
     given = empty(12)
     given[:4] = 30  # to the book's model, all first notes are equally likely
     requests = [Request(given, 1, t) for t in temperatures]
     for one in composed(sampler, requests):
         assert np.isfinite(one.nats).all()
-    on_note = sampling.Sampler(composer, batch_size=BATCH, seed=3, temperature_on="note")
     results = composed(on_note, requests)
     for one in results:
         assert np.isfinite(one.nats).all()
@@ -180,24 +200,28 @@ def test_temperatures_out_of_all_bounds_give_notes(composer: Any, sampler: Any) 
         assert len(np.unique(huge.chords)) > 20
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_seed_and_index_decide_and_no_request_is_no_work() -> None:
-    same_twice = [
-        notes_of(composed(sampling.Sampler(known(), seed=1), [Request(empty(30), 7)]))[0]
-    ] * 2
-    others = [
-        notes_of(composed(sampling.Sampler(known(), seed=seed), [Request(empty(30), index)]))[0]
-        for seed, index in ((1, 8), (2, 7), (7, 1), (0, 8))
+    seeds_and_indices = ((1, 7), (1, 7), (1, 8), (2, 7), (7, 1), (0, 8))
+    composer = known()
+    notes = [
+        notes_of(composed(sampling.Sampler(composer, seed=seed), [Request(empty(8), index)]))[0]
+        for seed, index in seeds_and_indices
     ]
-    assert len({notes.tobytes() for notes in [*same_twice, *others]}) == 5
-    assert not list(sampling.Sampler(known()).compose([]))
+    np.testing.assert_array_equal(notes[0], notes[1])
+    assert len({each.tobytes() for each in notes}) == 5
+    assert not list(sampling.Sampler(composer).compose([]))
 
 
-def test_the_batch_size_decides_no_note_but_by_rounding(composer: Any, sampler: Any) -> None:
+def test_the_batch_size_decides_no_note_but_by_rounding(
+    composer: Any, sampler: Any, request: pytest.FixtureRequest
+) -> None:
     """A model adds up in another order in another batch; that changes probabilities far too little
     to draw another note.
     """
-    requests = [Request(empty(9), index, 1.3, 0.9) for index in range(10)]
+    requests = [Request(empty(4), index, 1.3, 0.9) for index in range(5)]
     one = composed(sampler, requests)
+    request.getfixturevalue("not_compiled")
     other = composed(sampling.Sampler(composer, batch_size=3, seed=3), requests)
     np.testing.assert_array_equal(notes_of(one), notes_of(other))
     for ours, theirs in zip(one, other, strict=True):
@@ -273,13 +297,12 @@ def test_a_held_note_keeps_its_probability_whatever_the_temperature(
         assert chi_square(counts[kept], expected) < 26
 
 
-def test_at_temperature_1_nothing_differs_to_the_bit_whoever_is_beside(composer: Any) -> None:
+def test_at_temperature_1_nothing_differs_to_the_bit_whoever_is_beside(
+    sampler: Any, on_note: Any
+) -> None:
     requests = [Request(empty(9), index) for index in range(6)]
     others = [Request(empty(9), 9, 0.5, 0.9), *requests]
-    expected = composed(
-        sampling.Sampler(composer, batch_size=7, seed=3, temperature_on="note"), requests
-    )
-    sampler = sampling.Sampler(composer, batch_size=7, seed=3)
+    expected = composed(on_note, requests)
     for found in (composed(sampler, requests), composed(sampler, others)[1:]):
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one.chords, other.chords)
@@ -302,6 +325,7 @@ def test_draws_are_independent(pairs: Callable[[np.ndarray], tuple[np.ndarray, .
     assert chi_square(counts, expected) < 57  # 24 degrees of freedom, once in ten thousand
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_each_voice_is_drawn_from_its_own_distribution() -> None:
     """The fake has one note for each voice."""
     logits = np.full((4, 47), -40.0)
@@ -310,6 +334,7 @@ def test_each_voice_is_drawn_from_its_own_distribution() -> None:
     assert to_tokens(one.chords).tolist() == [40, 30, 20, 10] * 3
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_notes_given_to_the_composer_are_those_of_the_chorale() -> None:
     """The fake always wants the note above the last one, its own or a given one."""
 
@@ -326,6 +351,7 @@ def test_notes_given_to_the_composer_are_those_of_the_chorale() -> None:
     assert to_tokens(one.chords).tolist() == [1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25, 26]
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_a_chorale_begins_at_its_own_position_in_the_bar_whoever_is_asked_for_beside_it() -> None:
     """The fake's every note is the bar position that it was told."""
 
@@ -345,6 +371,7 @@ def test_a_chorale_begins_at_its_own_position_in_the_bar_whoever_is_asked_for_be
     assert found == positions
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_each_chorale_s_length_is_told_to_the_composer() -> None:
     """The fake's every note is the number of chords that it was told: whole quarters."""
 
@@ -370,8 +397,9 @@ def test_a_top_p_of_1_takes_nothing_away() -> None:
     assert (kept[1::2] == 0).any(1).all()
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_large_seeds_are_seeds_too() -> None:
     seeds = (2**31, 2**53, 2**53 + 1, 2**63 - 2, 2**63 - 1)
     samplers = [sampling.Sampler(known(), batch_size=1, seed=seed) for seed in seeds]
-    notes = [notes_of(composed(sampler, [Request(empty(20))])).tobytes() for sampler in samplers]
+    notes = [notes_of(composed(sampler, [Request(empty(6))])).tobytes() for sampler in samplers]
     assert len(set(notes)) == len(seeds)

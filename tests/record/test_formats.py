@@ -80,10 +80,11 @@ def test_generation(checkpoint: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_last_lines(checkpoint: Path, tmp_path: Path, run_here: RunJob) -> None:
     data = ("--data", str(checkpoint.parent / "corpus.parquet"))
     of = ("--checkpoint", str(checkpoint))
-    chords = ("--chords", "12", "--temperatures", "0.8")
+    chords = ("--chords", "4", "--temperatures", "0.8")
     jobs = {
         "compose": (*of, *data, *chords, "--output", str(tmp_path / "composed")),
         "listen": (*data, "--name", "test:0", "--output", str(tmp_path / "heard")),
