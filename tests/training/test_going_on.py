@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toy import ToyTask
 from toy_loop import (
@@ -21,33 +22,42 @@ from toy_loop import (
 from rnnray.training.checkpoints import read_position
 from rnnray.training.worker import Leaving
 
+TASK = ToyTask(normalized=True, dropout=0.3)
+History = list[dict[str, float]]
 
-def test_a_run_that_goes_on_after_an_epoch_ends_with_the_same_weights(tmp_path: Path) -> None:
-    task = ToyTask(normalized=True, dropout=0.3)
-    whole = loop(task, Storage(tmp_path / "whole"))
-    history = whole.run()
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[np.ndarray], History]:
+    """The weights and the history of a run that nothing interrupted."""
+    trained = loop(TASK, Storage(tmp_path_factory.mktemp("whole")))
+    history = trained.run()
+    return weights(trained), history
+
+
+def test_a_run_that_goes_on_after_an_epoch_ends_with_the_same_weights(
+    tmp_path: Path, whole: tuple[list[np.ndarray], History]
+) -> None:
+    expected, history = whole
     with pytest.raises(Interrupt):
-        loop(task, Storage(tmp_path / "cut", die_after="epoch-0001")).run()
-    rest = loop(task, Storage(tmp_path / "rest"), restored=tmp_path / "cut/epoch-0001")
+        loop(TASK, Storage(tmp_path / "cut", die_after="epoch-0001")).run()
+    rest = loop(TASK, Storage(tmp_path / "rest"), restored=tmp_path / "cut/epoch-0001")
     resumed = rest.run()
 
-    assert_same(weights(rest), weights(whole))
+    assert_same(weights(rest), expected)
     assert [metrics["epoch"] for metrics in resumed] == [1, 2]
     for mine, other in zip(resumed, history, strict=True):
         for name in ("loss", "right", "validation_loss", "validation_right", "steps"):
             assert mine[name] == pytest.approx(other[name], rel=1e-5)
 
 
-def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(tmp_path: Path) -> None:
-    task = ToyTask(normalized=True, dropout=0.3)
-    whole = loop(task, Storage(tmp_path / "whole"))
-    history = whole.run()
-
+def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(
+    tmp_path: Path, whole: tuple[list[np.ndarray], History]
+) -> None:
+    expected, history = whole
     name = "epoch-0001-step-0000016"
     cut = Storage(tmp_path / "cut", die_after=name)
     with pytest.raises(Interrupt):
-        loop(task, cut, checkpoint_seconds=0).run()
+        loop(TASK, cut, checkpoint_seconds=0).run()
     position = read_position(tmp_path / "cut" / name)
     assert (position.epoch, position.step) == (1, 16)
     assert position.sums[0] == 16 * BATCH
@@ -55,10 +65,10 @@ def test_a_run_that_goes_on_within_an_epoch_trains_on_every_row_once(tmp_path: P
 
     events: list[dict[str, Any]] = []
     rest = loop(
-        task, Storage(tmp_path / "rest"), restored=tmp_path / "cut" / name, tell=events.append
+        TASK, Storage(tmp_path / "rest"), restored=tmp_path / "cut" / name, tell=events.append
     )
     resumed = rest.run()
-    assert_same(weights(rest), weights(whole))
+    assert_same(weights(rest), expected)
     assert [metrics["epoch"] for metrics in resumed] == [1, 2]
     assert resumed[1]["steps"] == STEPS
     # The means of the whole epoch: of the rows before the checkpoint, and of those after it.
