@@ -71,6 +71,7 @@ def test_mirroring_takes_the_mean_over_both_images(checkpoint: str) -> None:
     assert np.abs(one - other).max() > 1e-5
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_a_file_s_name_without_a_dot_is_a_saved_model_that_needs_ink_and_nothing_else(
     checkpoint: str, tmp_path: Path, run_here: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
