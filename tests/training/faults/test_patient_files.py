@@ -112,9 +112,7 @@ def test_a_checkpoint_that_is_refused_is_no_fault_of_the_storage(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_storage_that_stays_away_is_the_reason_of_the_failure(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_storage_that_stays_away_is_the_reason_of_the_failure(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"refuses \(Not a directory\) for \d+ s now; mend it"):  # noqa: SIM117
         with files([]).open_output_stream(str(tmp_path / "file/snapshot")) as stream:
