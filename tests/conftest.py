@@ -1,5 +1,6 @@
 """What all tests share: hypothesis without deadlines, the real sample, servers, one local Ray."""
 
+import gc
 import io
 import os
 import runpy
@@ -40,6 +41,9 @@ NEEDS = {
 # A shared machine is slow at times, and that is no failure.
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
+
+# Seldom: among TensorFlow's many objects, each search for cycles takes long.
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers

@@ -6,23 +6,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import ray
 
-from rnnray.benchmarks import matrix_limit, sweep_cost
-from rnnray.chorale import chorale_config, chorale_tuning
+from rnnray.benchmarks import matrix_limit
+from rnnray.chorale import chorale_config
 from rnnray.chorale.chords import HIGHEST_PITCH, LOWEST_PITCH, VOICE_COUNT
 from rnnray.chorale.data.corpus import open_corpus
 from rnnray.chorale.request import Request
 from rnnray.chorale.tokens import NONE
 from rnnray.progress import say
 from rnnray.training import strategy
-from rnnray.tuning import space
 
 if TYPE_CHECKING:
     from rnnray.chorale.sampler import Sampler
 
 _BATCHES = (1, 64, 1024)
-_BOOK_CHORDS = 16
+_GIVEN, _BOOK_CHORDS = 8, 16  # chords that the book is given, and that it composes
+_RUNS = 3  # that are timed
 
 
 def compose(chords: int) -> dict[str, float]:
@@ -75,7 +74,7 @@ def compose(chords: int) -> dict[str, float]:
 def _book_notes(probabilities: Callable[[Any], Any]) -> int:
     from rnnray.benchmarks import chorale_book  # noqa: PLC0415
 
-    pitches = np.random.default_rng(0).integers(LOWEST_PITCH, HIGHEST_PITCH, (8, VOICE_COUNT))
+    pitches = np.random.default_rng(0).integers(LOWEST_PITCH, HIGHEST_PITCH, (_GIVEN, VOICE_COUNT))
     chorale_book.generate_chorale(probabilities, pitches.astype(np.int16), _BOOK_CHORDS)
     return _BOOK_CHORDS * VOICE_COUNT
 
@@ -97,6 +96,12 @@ def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
     Returns:
         See `rnnray.benchmarks.sweep_cost.overhead`.
     """
+    import ray  # noqa: PLC0415  (seconds, as Ray Tune below)
+
+    from rnnray.benchmarks import sweep_cost  # noqa: PLC0415
+    from rnnray.chorale import chorale_tuning  # noqa: PLC0415
+    from rnnray.tuning import space  # noqa: PLC0415
+
     book = chorale_config.notebook().model_copy(update={"epochs": 2, "data": data})
     result = sweep_cost.overhead(
         chorale_tuning.ChoraleProblem(book, ray.put(open_corpus(data))),
@@ -117,10 +122,10 @@ def tune(data: str, samples: int = 8, at_once: int = 2) -> dict[str, float]:
 
 
 def _rate(name: str, work: Callable[[], int]) -> float:
-    """Return the notes/s of a function that returns its number of notes; the best of three runs."""
+    """Return the notes/s of a function that returns its number of notes; the best of some runs."""
     work()
     rates = []
-    for _ in range(3):
+    for _ in range(_RUNS):
         started = time.monotonic()
         notes = work()
         rates.append(notes / (time.monotonic() - started))

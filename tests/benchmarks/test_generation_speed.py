@@ -12,14 +12,18 @@ from rnnray.chorale.generation.run import Generated
 from rnnray.errors import UserError
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_each_way_has_its_rate_and_nothing_stays_behind(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(generation_speed, "_GIVEN", 1)
     uris: list[str] = []
+    loaded: list[str] = []
 
     def generate(config: GenerationConfig, options: GenerationOptions) -> Generated:
-        assert TrainedComposer(config.checkpoint).config.model.architecture == "notes"
-        assert (config.count, config.chords, config.formats) == (6, 9, ("wav", "mid", "musicxml"))
+        if Path(config.checkpoint).exists():
+            loaded.append(TrainedComposer(config.checkpoint).config.model.architecture)
+        assert (config.count, config.chords, config.formats) == (6, 2, ("wav", "mid", "musicxml"))
         store = open_run(options)
         for key in ("run.yaml", "temperature=1/000000.mid", "summary.json"):
             store.put(key, b"", content_type="")
@@ -29,18 +33,20 @@ def test_each_way_has_its_rate_and_nothing_stays_behind(
 
     monkeypatch.setattr(generation_speed.run, "generate", generate)
     monkeypatch.setattr(generation_speed.ray, "cluster_resources", lambda: {"CPU": 4.0})
-    rates = generation_speed.generate(6, 9, "corpus", str(tmp_path))
+    rates = generation_speed.generate(6, 2, "corpus", str(tmp_path))
+    assert loaded == ["notes", "notes"]
     assert list(rates) == ["book", "local", "s3"]
     assert rates["book"] is not None
     assert rates["book"] > 0
     assert (rates["local"], rates["s3"]) == (2.0, 2.0)
     assert uris[1].startswith(str(tmp_path))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert generation_speed.generate(6, 9, "corpus")["s3"] is None
     said = capsys.readouterr().out
     assert "together 50% of the 4 CPUs' time" in said
     assert "local: the driver's memory peaked at 321 MiB" in said
     assert "times the book's way" in said
+    monkeypatch.setattr(generation_speed, "_book", lambda chords, checkpoint: 1.0)
+    assert generation_speed.generate(6, 2, "corpus")["s3"] is None
 
 
 def test_why_a_run_failed_is_not_hidden_by_what_stays_behind(

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from lazily import Lazily, keras, tf
+from tiny import RunJob
 
 from rnnray.sketch.data import demo_drawings, sketch_table
 from rnnray.sketch.data.ink import ink_to_strokes
@@ -19,7 +20,7 @@ checkpoints = Lazily("rnnray.training.checkpoints")
 CONFIG = SketchConfig.model_validate(
     {
         "model": {
-            "max_points": 60,
+            "max_points": 24,  # few steps to compute
             "long_drawings": "simplify",
             "filters": [4, 4, 4],
             "units": 4,
@@ -57,6 +58,7 @@ def mirrored(table: pa.Table) -> pa.Table:
     return sketch_table.from_inks(inks, table["class_index"].to_pylist(), demo_drawings.CLASS_NAMES)
 
 
+@pytest.mark.usefixtures("not_compiled")
 def test_mirroring_takes_the_mean_over_both_images(checkpoint: str) -> None:
     plain = classifiers.SketchClassifier(checkpoint)
     both = classifiers.SketchClassifier(checkpoint, mirror=True)
@@ -69,10 +71,16 @@ def test_mirroring_takes_the_mean_over_both_images(checkpoint: str) -> None:
     assert np.abs(one - other).max() > 1e-5
 
 
-def test_an_exported_model_needs_ink_and_nothing_else(checkpoint: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("not_compiled")
+def test_a_file_s_name_without_a_dot_is_a_saved_model_that_needs_ink_and_nothing_else(
+    checkpoint: str, tmp_path: Path, run_here: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # the job hides GPUs
+    folder, count = tmp_path / "saved", len(demo_drawings.CLASS_NAMES)
+    ended = run_here("export_sketch", "--checkpoint", checkpoint, "--output", str(folder))
+    assert ended.result == {"output": str(folder), "format": "SavedModel", "classes": count}
     classifier = classifiers.SketchClassifier(checkpoint)
-    classifier.export(str(tmp_path / "saved"))
-    served = tf.saved_model.load(str(tmp_path / "saved"))
+    served = tf.saved_model.load(str(folder))
     ink, *_ = SketchTask(CONFIG, tuple(demo_drawings.CLASS_NAMES)).batch(drawings())
     np.testing.assert_allclose(
         served.serve(ink), np.exp(classifier.log_probabilities(drawings())), atol=1e-5

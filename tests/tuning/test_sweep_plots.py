@@ -76,10 +76,10 @@ def points(line: Line2D) -> list[float]:
 
 
 def test_three_pictures_of_a_sweep_are_whole_files_in_a_new_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "new"
-    sweep_plots.score_curves(folder / "curves.png", sweep(12), NATS)
-    sweep_plots.score_against_fields(folder / "fields.png", sweep(12), NATS, **KEYS)
-    sweep_plots.parallel_coordinates(folder / "parallel.png", sweep(12), NATS, **KEYS)
+    folder, trials = tmp_path / "new", [trial("a", [0.7, 0.6]), trial("bc", [0.5], "stopped")]
+    sweep_plots.score_curves(folder / "curves.png", trials, NATS)
+    sweep_plots.score_against_fields(folder / "fields.png", trials, NATS)
+    sweep_plots.parallel_coordinates(folder / "parallel.png", trials, NATS)
     files = sorted(folder.iterdir())
     assert [file.name for file in files] == ["curves.png", "fields.png", "parallel.png"]
     for file in files:

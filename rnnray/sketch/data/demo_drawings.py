@@ -6,6 +6,7 @@ everything built for the real data set runs on these.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -235,6 +236,7 @@ def _along_edges(corners: Points, samples: int) -> Points:
     return np.concatenate([points, corners[:, -1:]], axis=1)
 
 
+@lru_cache(maxsize=4)  # parts shorter than a block follow each other
 def _make_block(seed: int, block: int) -> tuple[npt.NDArray[np.float32], Integers, Integers]:
     rng = np.random.default_rng([seed, block])
     class_indices = rng.integers(len(CLASS_NAMES), size=_BLOCK)

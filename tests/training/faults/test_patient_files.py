@@ -1,7 +1,6 @@
 import errno
 import pickle
-import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,58 @@ from rnnray.training.faults import patient_files
 from rnnray.training.faults.patient_files import PatientFiles, retry_storage
 
 
+class Clock:
+    """Passes only while somebody sleeps, and does what is to be done at a time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._later: list[tuple[float, Callable[[], object]]] = []
+
+    def at(self, seconds: float, do: Callable[[], object]) -> None:
+        self._later.append((seconds, do))
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        due = [each for each in self._later if each[0] <= self.now]
+        for each in due:
+            self._later.remove(each)
+            each[1]()
+
+
 @pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("rnnray.retry.time", clock)
+    monkeypatch.setattr("rnnray.retry._told", {})
     times = {"_PAUSE": 0.05, "_LONGEST_PAUSE": 0.2, "_SILENCE": 0.1, "_LINE_SECONDS": 0.0}
     for name, seconds in times.items():
         monkeypatch.setattr(f"rnnray.retry.{name}", seconds)
     monkeypatch.setattr(patient_files, "PATIENCE", 5.0)
+    return clock
 
 
 def files(events: list[dict[str, Any]]) -> fs.FileSystem:
     return fs.PyFileSystem(PatientFiles(fs.LocalFileSystem(), "uri", events.append))
 
 
-def mend_later(blocked: Path, seconds: float = 0.6) -> None:
-    """Put a folder where a file is in the way, after a while."""
-
+def test_a_checkpoint_is_written_when_the_storage_takes_it_again(
+    tmp_path: Path, clock: Clock
+) -> None:
     def mend() -> None:
-        time.sleep(seconds)
+        """Put a folder where a file is in the way."""
         blocked.unlink()
         blocked.mkdir()
 
-    threading.Thread(target=mend).start()
-
-
-def test_a_checkpoint_is_written_when_the_storage_takes_it_again(tmp_path: Path) -> None:
     source, blocked = tmp_path / "source", tmp_path / "blocked"
     source.mkdir()
     (source / "model").write_bytes(b"m" * 100_000)
     (source / "empty").write_bytes(b"")
     blocked.write_text("in the way")
     events: list[dict[str, Any]] = []
-    mend_later(blocked)
+    clock.at(0.6, mend)
     fs.copy_files(str(source), str(blocked), destination_filesystem=files(events))
     assert {path.name for path in blocked.iterdir()} == {"model", "empty"}
     assert (blocked / "model").read_bytes() == b"m" * 100_000
@@ -92,17 +112,20 @@ def test_a_checkpoint_that_is_refused_is_no_fault_of_the_storage(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_storage_that_stays_away_is_the_reason_of_the_failure(tmp_path: Path) -> None:
+def test_storage_that_stays_away_is_the_reason_of_the_failure(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"refuses \(Not a directory\) for \d+ s now; mend it"):  # noqa: SIM117
         with files([]).open_output_stream(str(tmp_path / "file/snapshot")) as stream:
             stream.write(b"{}")
+    assert 4 < clock.now <= 5
 
 
-def test_a_network_drive_that_is_gone_for_a_while_is_waited_for(tmp_path: Path) -> None:
+def test_a_network_drive_that_is_gone_for_a_while_is_waited_for(
+    tmp_path: Path, clock: Clock
+) -> None:
     events: list[dict[str, Any]] = []
     mount = tmp_path / "mount"
-    threading.Timer(0.6, mount.mkdir).start()
+    clock.at(0.6, mount.mkdir)
     with files(events).open_output_stream(str(mount / "snapshot")) as stream:
         stream.write(b"{}")
     assert (mount / "snapshot").read_bytes() == b"{}"
