@@ -74,6 +74,22 @@ def test_strict_is_all_rules_and_nothing_falls_silent(free: Critique) -> None:
     assert statistics["silence"] == pytest.approx(free.silence, abs=0.002)
 
 
+def test_the_key_is_that_of_all_chords_before_and_a_chord_counts_half_as_much_two_bars_later() -> (
+    None
+):
+    rules = ruling.Rules(rule_nats(["leading-note"]))
+    chord, silence = (
+        to_tokens(np.array([notes], np.int16)).astype(np.int32)[:, None]
+        for notes in ((72, 67, 64, 0), (0, 0, 0, 0))
+    )
+    state = rules.heard(rules.initial_state(1), chord)
+    for _ in range(32):
+        state = rules.heard(state, silence)
+    expected = np.isin(np.arange(12), [0, 4, 7])[None] / 2
+    np.testing.assert_allclose(state, expected, rtol=1e-5)
+    np.testing.assert_allclose(rules.heard(state, chord), 3 * expected, rtol=1e-2)
+
+
 def test_a_penalty_makes_faults_rarer_and_a_rule_can_be_left_out(free: Critique) -> None:
     assert 0 < judged("crossing=2").crossing < free.crossing / 2
     statistics = judged("strict", "spacing=0")

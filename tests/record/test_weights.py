@@ -99,6 +99,7 @@ def test_the_weights_of_the_sketch_classifier(tmp_path: Path) -> None:
     for name, preset in sketch.PRESETS.items():
         bitmap = preset().model.bitmap.model_copy(update={"filters": (4, 4)})
         model = {"filters": (6, 7, 8), "units": 8, "bitmap": bitmap.model_dump()}
+        model["max_points"] = 40  # some drawings are longer
         config = small(preset(), model, global_batch_size=16)
         task = SketchTask(config, tuple(demo_drawings.CLASS_NAMES))
         with compiled(name == "strong"):
