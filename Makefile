@@ -12,7 +12,7 @@ help:
 	@echo 'make demo    train the sketch classifier on generated drawings, with two workers (2 min)'
 	@echo 'make draw    write draw.html, a page to draw on, which recognises what you draw (10 s)'
 	@echo 'make compose compose four chorales to hear and to read, in composed/ (1 min)'
-	@echo 'make quick   run the tests that need no Ray, no browser and no server (3 min)'
+	@echo 'make quick   run the tests that need no Ray, no browser and no server (4 min)'
 	@echo 'make test    run all tests but those of make faults (22 min); as root, install Chromium first'
 	@echo 'make faults  run the tests of kills, full disks, outages and lost nodes, and long trainings (90 min)'
 	@echo 'make check   check lint, format and types (1 min)'

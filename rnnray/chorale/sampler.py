@@ -193,7 +193,7 @@ class Sampler:
                 if self._rules:
                     wanted = self._rules.apply(logits, voice, chosen, before, heard)
                 held = before[voice] if self._temperature_on == "pitch" else None
-                note = _drawn(wanted, uniforms[first + voice], temperature, top_p, held)
+                note = _traced_draw(wanted, uniforms[first + voice], temperature, top_p, held)
                 note = tf.where(known == NONE, note, known)
                 costs.append(tf.nn.sparse_softmax_cross_entropy_with_logits(note, logits))
                 chosen[voice] = note
@@ -287,7 +287,7 @@ def _draw(logits: Any, uniform: Any, temperature: Any, top_p: Any, held: Any) ->
 
 
 # Traced once for the four voices: it is a quarter of a chord's graph.
-_drawn = tf.function(_draw, autograph=False)
+_traced_draw = tf.function(_draw, autograph=False)
 
 
 def _moving_weights(logits: Any, temperature: Any, top_p: Any, held: Any) -> Any:

@@ -14,7 +14,7 @@ class Addresses(BackendConfig):  # type: ignore[misc]
     """Tells each worker of Ray Train its rank and where the others listen.
 
     Ray's own `TensorflowConfig` imports TensorFlow in the driver and in Ray Train's controller,
-    which need none: each spends seconds and 400 MB on it, and a run starts that much later.
+    which need none: each spends seconds and 500 MB on it, and a run starts that much later.
     """
 
     @property

@@ -189,6 +189,7 @@ def _save_or_compare(
 
 def _trainer(job: WorkerJob, scaling: ScalingConfig, callbacks: Sequence[UserCallback]) -> Any:
     """Return a trainer of Ray Train, which goes on from the run's last checkpoint."""
+    # Not its subclass TensorflowTrainer, whose module imports TensorFlow: see `Addresses`.
     path = PurePosixPath(job.folder)
     return DataParallelTrainer(
         run_worker,

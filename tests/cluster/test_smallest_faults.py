@@ -68,7 +68,7 @@ class KilledOnce(ToyTask):
 
 class NeedsNoTensorFlow(ray.train.UserCallback):
     """Fails the run if Ray Train's controller, where callbacks run, has imported TensorFlow, which
-    costs it seconds and 400 MB.
+    costs it seconds and 500 MB.
     """
 
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:

@@ -20,7 +20,6 @@ MODEL = {
     "dropout": 0.0,
     "head_dropout": 0.0,
     "reach": 48,
-    "pairs": False,
 }
 TINY = {
     "model": MODEL,

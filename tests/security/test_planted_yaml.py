@@ -28,7 +28,7 @@ def planted(canary: Path) -> dict[str, str]:
         "name": "data: !!python/name:os.system",
         "module": "data: !!python/module:os",
         "bomb": bomb(),
-        "deep": "data: " + "[" * 1000,
+        "deep": "data: " + "[" * 3000,
         "date": "data: 2024-99-99",
         "digits": "data: " + "9" * 5000,
         "bytes": "data: \x00\x01",
